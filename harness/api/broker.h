@@ -1,0 +1,115 @@
+/*
+ * The data plane of a system, behind one interface: what workloads send, settle and receive with.
+ * A handle belongs to one worker thread. Nothing is allocated per operation.
+ *
+ *     void *h = calloc(1, ops->size);
+ *     ops->open(h, &spec, wake_fd, err);
+ *     switch (ops->send(h, &send, slot, &done)) {
+ *     case SUBMIT_DONE:   handle(&done); break;                  // blocking libraries
+ *     case SUBMIT_QUEUED: break;                                 // a completion with this slot follows by poll
+ *     case SUBMIT_BUSY:   poll first, then again;
+ *     }
+ *     ops->poll(h, &harvest, until_ns);  …  ops->release(h, &harvest);
+ *     ops->close(h, CLOSE_FLUSH);
+ *
+ * Exactly one completion per queued slot, for ever: at close every open slot completes (unknown).
+ * Recording, step gates and the liar are decorators with the same ops.
+ */
+#ifndef ASSAY_API_BROKER_H
+#define ASSAY_API_BROKER_H
+
+#include "api/event.h"
+#include "api/message.h"
+#include "api/param.h"
+#include "base/err.h"
+
+struct plan_case;
+struct plan_client;
+
+struct client_spec {
+    const struct plan_case *plan;
+    const struct plan_client *client; /* broker_args filled from the broker's own table */
+    uint16_t client_id;               /* of this instance */
+    uint16_t incarnation, worker;
+    bool sends, receives;             /* what this handle is for */
+    uint64_t run;
+    const char *folder;               /* for what the library must keep on disk; may be NULL */
+};
+
+enum submit { SUBMIT_DONE, SUBMIT_QUEUED, SUBMIT_BUSY };
+
+struct send {
+    const struct msg *msg;
+    const void *payload;   /* borrowed until the call returns */
+    size_t size;
+    uint32_t unit;         /* NO_UNIT: the library's partitioner chooses by key */
+    uint16_t via;          /* NO_NODE, or the node to talk to (`via:`) */
+};
+
+struct completion {
+    uint32_t slot;
+    enum outcome outcome;
+    enum level level;
+    int16_t code;          /* the system's, explained by its outcome table */
+    uint16_t node;         /* who acknowledged; NO_NODE unknown */
+    uint32_t unit;
+    int64_t position;      /* -1 unknown */
+    uint32_t epoch;
+};
+
+struct delivery {
+    const void *payload;   /* borrowed until release */
+    size_t size;
+    uint32_t unit;
+    int64_t position;      /* offset; delivery tag; list and stream position where there is one */
+    uint32_t epoch;        /* ownership interval: generation; channel number; 0 */
+    uint8_t flags;         /* EV_REDELIVERED */
+    uint64_t tag;          /* what settle wants back */
+};
+
+struct ownership {
+    uint32_t unit, epoch;
+    int64_t position;      /* -1 unknown */
+    uint8_t flags;         /* EV_GAINED or EV_LOST, EV_RESET */
+};
+
+#define HARVEST_MAX 1024
+struct harvest {           /* arrays of HARVEST_MAX owned by the caller; counts set by poll */
+    struct completion *completions; size_t n_completions;
+    struct delivery *deliveries;    size_t n_deliveries;
+    struct ownership *owners;       size_t n_owners;
+    bool broken;           /* the connection is gone: every open slot completed as unknown, unsettled deliveries are void */
+};
+
+struct settle {
+    const struct delivery *upto; /* tag, unit, position are used */
+    const struct msg *msg;       /* may be NULL */
+    bool cumulative, reject, requeue;
+};
+
+enum txn_verb { TXN_BEGIN, TXN_SEND_OFFSETS, TXN_COMMIT, TXN_ABORT };
+enum close_how { CLOSE_FLUSH /* wait for what is outstanding, leave in order */, CLOSE_ABRUPT };
+
+struct broker_ops {
+    const char *name;             /* "kafka" */
+    const struct param *params;   /* keys of a client entry that are this broker's: {"produce", STRUCT}, {"librdkafka", VERBATIM} … */
+    size_t args_size;
+    const char *const *send_verbs;    /* keys that make a client a sender: "produce", NULL */
+    const char *const *receive_verbs; /* "consume", NULL */
+    /* pure: destinations named in args: what it sends to (duties unless meant_for), what it reads, its group. NULL where none */
+    int (*names)(const void *args, const char **sends_to, const char **reads, const char **group);
+    size_t size;                  /* of a handle */
+    int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
+    enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);
+    enum submit (*settle)(void *self, const struct settle *settle, uint32_t slot, struct completion *c);
+    enum submit (*txn)(void *self, enum txn_verb verb, uint32_t slot, struct completion *c); /* NULL: not offered */
+    /* waits until something is there, wake_fd is readable or until_ns; -1: err of the handle, see last_error */
+    int (*poll)(void *self, struct harvest *harvest, int64_t until_ns);
+    void (*release)(void *self, struct harvest *harvest);
+    /* a broken handle connects again (a new ownership epoch); -1: not yet */
+    int (*reconnect)(void *self, struct err *err);
+    size_t (*outstanding)(void *self);
+    void (*close)(void *self, enum close_how how);
+};
+
+#endif
