@@ -9,8 +9,41 @@
 #include "base/err.h"
 #include "suite/expr.h"
 
-struct fault_ctx;   /* run/fault.h: resolves targets, holds keepers, clients and the switch */
+struct arena;
+struct child;     /* sandbox/sandbox.h */
+struct node;      /* api/system.h */
 struct plan_case;
+struct sandbox;
+
+/* What a target resolved to: a server or one client instance. */
+struct fault_target {
+    struct node *node;      /* NULL: a client */
+    struct child *child;    /* NULL: a server */
+    uint16_t id;            /* plan node number or client instance number */
+    const char *name;       /* "kafka-1", "app" */
+    const char *address;
+    const void *system;     /* const struct system_ops *, for planes; NULL: a client */
+};
+#define FAULT_TARGETS_MAX 64
+struct fault_targets {
+    struct fault_target items[FAULT_TARGETS_MAX];
+    size_t n;
+};
+
+/* What run/ lends a fault for one call. */
+struct fault_ctx {
+    struct sandbox *sandbox;
+    const struct plan_case *plan;
+    void *run;
+    /* Roles, $names, node, client and cluster names, lists of them → targets, as of now. An empty set is an error. */
+    int (*resolve)(struct fault_ctx *ctx, const struct expr *target, struct fault_targets *out, struct err *err);
+    /* Every node and every client of the case: the other side of `isolate`. */
+    void (*everybody)(struct fault_ctx *ctx, struct fault_targets *out);
+    /* A server was killed, stopped or started by this fault: run/ keeps phases, epochs and the history right. */
+    int (*start)(struct fault_ctx *ctx, struct node *node, struct deadline deadline, struct err *err);
+    void (*died)(struct fault_ctx *ctx, const struct fault_target *target, int signal);
+    void (*paused)(struct fault_ctx *ctx, const struct fault_target *target, bool paused);
+};
 
 /* What was seen of the effect: goes into the history and decides "bitten". */
 struct witness {
@@ -21,13 +54,12 @@ struct witness {
 };
 
 struct fault_ops {
-    const char *name;              /* the script's verb: "cut" */
+    const char *name;              /* the script's verb: "cut"; a scalar stands for the first parameter: `kill: $old` */
     const char *about;
     const struct param *params;
     size_t args_size, state_size;  /* args: from the table; state: one injected fault */
     const char *inverse;           /* verb that heals it: "heal", "start", "resume"; NULL: heals by itself */
-    bool needs_end;                /* refused at load when neither inverse nor `for` follows */
-    size_t for_offset;             /* int64_t for_ns in args; 0: no `for` */
+    bool needs_end;                /* refused at load when neither its inverse nor `for` (struct fault_common) is there */
     /* pure; beyond the table */
     int (*validate)(const void *args, const struct plan_case *plan, struct err *err);
     /* returns when the effect is observed */

@@ -11,7 +11,7 @@
  * What each type stores at `offset`:
  *   BOOL bool · INT int64_t · SIZE int64_t bytes ("64KiB") · DURATION int64_t ns ("250ms"; a bare number is
  *   refused) · RATE double per second ("5k/s", "flat_out" = 0) · STRING const char * · CHOICE int (index into choices)
- *   EXPR struct expr * (suite/expr.h) · STRINGS struct strings (a lone scalar counts as one)
+ *   EXPR struct expr * (suite/expr.h; a YAML list of scalars becomes one EXPR_LIST) · STRINGS struct strings (a lone scalar counts as one)
  *   VERBATIM struct pairs: the product's own words, kept as strings, `file:` merged in by the suite reader
  *   STRUCT the sub-table's struct, in place; *present (bool at sub_present offset, if ≥ 0) tells that it was given
  *   STRUCTS struct items: a list of sub-structs · MAP struct items: a map name → sub-struct, name stored at offset 0

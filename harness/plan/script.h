@@ -65,6 +65,14 @@ struct chaos_event {
 };
 struct chaos_args { int64_t duration_ns; struct chaos_event *events; size_t n; int64_t at_most; };
 
+/* Keys every fault takes beside its own table's: `cut: {name: lag, between: […], for: 3s, at: {…}, within: 20s}`. */
+struct fault_common {
+    const char *name;                 /* of the window; NULL: none given */
+    int64_t for_ns;                   /* heals itself after; 0: healed by the script */
+    struct trigger at;                /* at.client NULL and at.step NULL: fires at once */
+    int64_t within_ns;                /* the trigger must fire by then */
+};
+
 struct step {
     enum step_kind kind;
     const char *verb;                 /* "kill" */
@@ -73,6 +81,7 @@ struct step {
     const struct fault_ops *fault;    /* STEP_FAULT */
     const struct system_command *command; /* STEP_COMMAND */
     const void *args;                 /* the struct of its kind; FAULT and COMMAND: from their tables */
+    struct fault_common common;       /* STEP_FAULT, STEP_COMMAND */
     int index;                        /* over the whole script, depth first: the draw index of the step */
 };
 
