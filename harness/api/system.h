@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+#include <stdbool.h>
+
 struct keeper;       /* sandbox/keeper.h */
 struct plan_case;
 struct plan_cluster;
@@ -153,6 +155,8 @@ struct system_ops {
     /* version string of binary or jar: known before start */
     int (*version)(const void *config, char *out, size_t size, struct err *err);
     void (*release)(struct cluster *cluster);
+    /* true: drain is asked while consumers still run (Kafka: committed > marker, D2); false: all clients have left by then */
+    bool drain_beside_consumers;
 };
 
 #endif
