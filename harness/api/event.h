@@ -113,5 +113,14 @@ struct event_kind {
 };
 /* Indexed by type; [EVENT_NONE] and out-of-range must not be asked for. */
 extern const struct event_kind event_kinds[EVENT_TYPES];
+/* Members its type does not have become zero: what a history gives back. */
+void event_normalise(struct event *e);
+
+/* Words for numbers, as text and JSON have them; "?" when out of range. */
+const char *outcome_name(unsigned outcome);      /* "none", "ok", "fail", "unknown", "believed" */
+const char *level_name(unsigned level);          /* "none", "sent", "leader", "quorum", "durable" */
+const char *fault_stamp_name(int stamp);         /* "decided", "asked", "effective", "bitten" … */
+const char *node_state_name(int state);          /* "down", "starting", "up", "paused", "dead" */
+const char *hazard_name(int hazard);             /* "takeover", "restart" … */
 
 #endif

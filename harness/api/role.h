@@ -51,12 +51,16 @@ struct role_table {            /* in shared memory, one per cluster */
     struct gauge gauges[GAUGES_MAX];
 };
 
-/* A consistent copy of what the watcher last saw. */
+/* A consistent copy of what the watcher last saw; no facts and gauges when it died in the middle of an update. */
 void role_table_read(const struct role_table *table, struct role_table *copy);
 /* Writers: begin, fill from scratch, end. One writer. */
 void role_table_begin(struct role_table *table);
 void role_table_fact(struct role_table *table, struct role_fact fact);
 void role_table_gauge(struct role_table *table, struct gauge gauge);
 void role_table_end(struct role_table *table);
+/* begin, all of `from` (filled in private while the answers came in), end: readers wait for a copy, not for the network. */
+void role_table_publish(struct role_table *table, const struct role_table *from);
+/* "leader", "claims_leader" …; "?" when out of range. */
+const char *role_kind_name(unsigned kind);
 
 #endif

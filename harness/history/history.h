@@ -2,17 +2,17 @@
  * Histories: written by many processes while a case runs, sealed behind them, read by checkers.
  *
  *     struct history_writer *w = history_writer_open(folder, "app-0.0.0", by, err);
- *     history_record(w, &event);                      // committed when it returns: survives SIGKILL of us
- *     uint32_t ref = history_text(w, "kill: $old");   // texts by number, for EV_*.ref
+ *     history_record(w, &event);                      // committed when it returns: survives
+ * SIGKILL of us uint32_t ref = history_text(w, "kill: $old");   // texts by number, for EV_*.ref
  *     history_writer_close(w);
  *
  *     struct history_reader *r = history_open(case_folder, BY_TIME, wants, err);
  *     while ((n = history_next(r, batch, BATCH, err)) > 0) …
  *
  * Folder of a case:  history      sealed blocks, one file (drawn in format.h)
- *                    raw/NAME.log what is not yet sealed: fixed-size records behind a commit cursor, mapped;
- *                                 segments of 4 MiB prefaulted ahead with fallocate (a full disk is an error, not SIGBUS)
- * A writer belongs to one thread. Raw logs of dead processes hold all they committed.
+ *                    raw/NAME.log what is not yet sealed: fixed-size records behind a commit
+ * cursor, mapped; segments of 4 MiB prefaulted ahead with fallocate (a full disk is an error, not
+ * SIGBUS) A writer belongs to one thread. Raw logs of dead processes hold all they committed.
  */
 #ifndef ASSAY_HISTORY_HISTORY_H
 #define ASSAY_HISTORY_HISTORY_H
@@ -26,7 +26,8 @@
 
 /* ---- writing */
 struct history_writer;
-struct history_writer *history_writer_open(const char *case_folder, const char *name, uint16_t by, struct err *err);
+struct history_writer *history_writer_open(const char *case_folder, const char *name, uint16_t by,
+                                           struct err *err);
 /* Commits one event (release store of the cursor). At the bound or on a full disk the event is not
  * taken, history_full turns true and EV_FULL is the last record (room for it is kept). */
 void history_record(struct history_writer *w, const struct event *e);
@@ -39,36 +40,44 @@ void history_writer_close(struct history_writer *w); /* NULL allowed */
 struct sealer;
 struct sealer *sealer_open(const char *case_folder, struct err *err);
 /* A named document into the history: "plan", "versions", "effective/kafka-1" … */
-int sealer_document(struct sealer *s, const char *name, const char *text, size_t n, struct err *err);
-/* Seals whole blocks of what was committed so far and punches them out of the raw logs; cheap when nothing is there. */
+int sealer_document(struct sealer *s, const char *name, const char *text, size_t n,
+                    struct err *err);
+/* Seals whole blocks of what was committed so far and punches them out of the raw logs; cheap when
+ * nothing is there. */
 int sealer_step(struct sealer *s, struct err *err);
-/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/. */
+/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/.
+ */
 int sealer_finish(struct sealer *s, struct err *err);
 void sealer_close(struct sealer *s);
 
 /* ---- reading: sealed or not, whole or cut short */
 struct history_reader;
 struct history_info {
-    int format;              /* version of the layout */
-    bool complete;           /* has its end mark: the case ran to its end */
-    uint64_t events, bytes;  /* events and bytes on disk, raw logs included */
-    char damage[200];        /* "" or what was found: "block 17 at byte 4096: checksum" */
-    int64_t clock_error_ns;  /* ε, cross-CPU error measured at start */
+    int format;             /* version of the layout */
+    bool complete;          /* has its end mark: the case ran to its end */
+    uint64_t events, bytes; /* events and bytes on disk, raw logs included */
+    char damage[200];       /* "" or what was found: "block 17 at byte 4096: checksum" */
+    int64_t clock_error_ns; /* ε, cross-CPU error measured at start */
     int64_t utc_anchor_ns, monotonic_anchor_ns;
 };
 /* wants: bits as WANTS(…); BY_TIME merges all writers, PER_WRITER hands out writer after writer. */
-struct history_reader *history_open(const char *case_folder, enum check_order order, uint64_t wants, struct err *err);
-/* Up to max events; 0 at the end, -1 on an I/O error. Damage ends a writer's stream early and is told by history_info. */
+struct history_reader *history_open(const char *case_folder, enum check_order order, uint64_t wants,
+                                    struct err *err);
+/* Up to max events; 0 at the end, -1 on an I/O error. Damage ends a writer's stream early and is
+ * told by history_info. */
 long history_next(struct history_reader *r, struct event *out, size_t max, struct err *err);
 void history_info(const struct history_reader *r, struct history_info *info);
-const char *history_text_of(struct history_reader *r, uint16_t by, uint32_t ref);      /* "" when unknown */
-const char *history_document(struct history_reader *r, const char *name, size_t *n);  /* NULL when absent; borrowed */
+const char *history_text_of(struct history_reader *r, uint16_t by,
+                            uint32_t ref); /* "" when unknown */
+const char *history_document(struct history_reader *r, const char *name,
+                             size_t *n); /* NULL when absent; borrowed */
 size_t history_documents(struct history_reader *r, const char *const **names);
 void history_close(struct history_reader *r);
 
 /* ---- one event as text for people, or as one JSON line that another program can judge by */
 struct buf;
-void event_print(struct history_reader *r, const struct event *e, int64_t zero_ns, char *out, size_t size);
-char *event_json(struct history_reader *r, const struct event *e);  /* caller frees */
+void event_print(struct history_reader *r, const struct event *e, int64_t zero_ns, char *out,
+                 size_t size);
+char *event_json(struct history_reader *r, const struct event *e); /* caller frees */
 
 #endif

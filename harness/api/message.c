@@ -1,0 +1,159 @@
+/*
+ * Payloads: identity in front, filler behind, CRC-32C over all of it (Castagnoli polynomial,
+ * RFC 3720 appendix B.4). See message.h for the layout.
+ */
+#include "api/message.h"
+
+#include <assert.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "payloads are little endian");
+
+#define MAGIC UINT64_C(0x0000000031595341) /* "ASY1", four zero bytes */
+#define CRC_AT 52u
+
+struct payload {
+    uint64_t magic;
+    uint64_t run;
+    uint16_t client, incarnation, worker;
+    uint8_t attempt, flags;
+    uint64_t seq;
+    uint32_t key, version;
+    uint64_t key_seq;
+    uint32_t size, crc;
+};
+_Static_assert(sizeof(struct payload) == PAYLOAD_MIN, "as drawn");
+_Static_assert(offsetof(struct payload, run) == 8, "as drawn");
+_Static_assert(offsetof(struct payload, client) == 16, "as drawn");
+_Static_assert(offsetof(struct payload, attempt) == 22, "as drawn");
+_Static_assert(offsetof(struct payload, seq) == 24, "as drawn");
+_Static_assert(offsetof(struct payload, key) == 32, "as drawn");
+_Static_assert(offsetof(struct payload, key_seq) == 40, "as drawn");
+_Static_assert(offsetof(struct payload, size) == 48, "as drawn");
+_Static_assert(offsetof(struct payload, crc) == CRC_AT, "as drawn");
+
+/* One byte at a time by nibbles: for processors without the instruction, and for tails. */
+static uint32_t crc32c_plain(uint32_t crc, const unsigned char *bytes, size_t n)
+{
+    static const uint32_t table[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                       0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                       0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                       0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+
+    for (size_t i = 0; i < n; i++) {
+        crc ^= bytes[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t
+crc32c_hardware(uint32_t crc, const unsigned char *bytes, size_t n)
+{
+    uint64_t wide = crc;
+
+    for (; n >= 8; n -= 8, bytes += 8) {
+        uint64_t word;
+
+        memcpy(&word, bytes, 8);
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    return crc32c_plain((uint32_t)wide, bytes, n);
+}
+#endif
+
+static uint32_t crc32c(uint32_t crc, const void *bytes, size_t n)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2"))
+        return crc32c_hardware(crc, bytes, n);
+#endif
+    return crc32c_plain(crc, bytes, n);
+}
+
+/* Everything but the checksum's own four bytes. */
+static uint32_t payload_crc(const unsigned char *bytes, size_t size)
+{
+    uint32_t crc = crc32c(UINT32_MAX, bytes, CRC_AT);
+
+    return ~crc32c(crc, bytes + PAYLOAD_MIN, size - PAYLOAD_MIN);
+}
+
+/* Bytes that no other message has, so that a mixed-up tail is seen even by eye: a Weyl sequence. */
+static void fill(unsigned char *bytes, size_t n, const struct payload *head)
+{
+    uint64_t word = head->run ^ head->seq * UINT64_C(0x9e3779b97f4a7c15) ^
+                    ((uint64_t)head->client << 48 | (uint64_t)head->incarnation << 32 |
+                     (uint64_t)head->worker << 16 | head->attempt);
+
+    for (; n >= 8; n -= 8, bytes += 8) {
+        word += UINT64_C(0xd1342543de82ef95);
+        memcpy(bytes, &word, 8);
+    }
+    word += UINT64_C(0xd1342543de82ef95);
+    memcpy(bytes, &word, n);
+}
+
+void payload_write(void *bytes, size_t size, uint64_t run, const struct msg *msg)
+{
+    struct payload head = {
+        .magic = MAGIC,
+        .run = run,
+        .client = msg->id.client,
+        .incarnation = msg->id.incarnation,
+        .worker = msg->id.worker,
+        .attempt = msg->attempt,
+        .flags = msg->flags,
+        .seq = msg->id.seq,
+        .key = msg->key,
+        .version = msg->version,
+        .key_seq = msg->key_seq,
+        .size = (uint32_t)size,
+    };
+
+    assert(size >= PAYLOAD_MIN && size <= UINT32_MAX);
+    assert(msg->id.seq <= MESSAGE_SEQ_MAX);
+    memcpy(bytes, &head, sizeof(head));
+    fill((unsigned char *)bytes + PAYLOAD_MIN, size - PAYLOAD_MIN, &head);
+    head.crc = payload_crc(bytes, size);
+    memcpy((unsigned char *)bytes + CRC_AT, &head.crc, sizeof(head.crc));
+}
+
+/* Damaged or somebody else's: ours is what still shows our magic or our run. */
+static enum payload_check not_whole(const void *bytes, size_t size, uint64_t run)
+{
+    struct payload head = {0};
+    size_t n = size < sizeof(head) ? size : sizeof(head);
+
+    if (n)
+        memcpy(&head, bytes, n);
+    return head.magic == MAGIC || (head.run == run && run) ? PAYLOAD_CORRUPT : PAYLOAD_FOREIGN;
+}
+
+enum payload_check payload_read(const void *bytes, size_t size, uint64_t run, struct msg *msg)
+{
+    struct payload head;
+
+    if (size < PAYLOAD_MIN || size > UINT32_MAX)
+        return not_whole(bytes, size, run);
+    memcpy(&head, bytes, sizeof(head));
+    if (head.magic != MAGIC || head.size != size || head.seq > MESSAGE_SEQ_MAX ||
+        head.crc != payload_crc(bytes, size))
+        return not_whole(bytes, size, run);
+    if (head.run != run)
+        return PAYLOAD_FOREIGN;
+    *msg = (struct msg){
+        .id = {.seq = head.seq,
+               .client = head.client,
+               .incarnation = head.incarnation,
+               .worker = head.worker},
+        .attempt = head.attempt,
+        .flags = head.flags,
+        .key = head.key,
+        .key_seq = head.key_seq,
+        .version = head.version,
+    };
+    return PAYLOAD_OK;
+}
