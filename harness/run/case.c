@@ -1,0 +1,331 @@
+/*
+ * One case: folder, clusters, clients, script, drain, sealed history. What is found on the way is
+ * all in the history; judging happens afterwards and elsewhere.
+ */
+#include "run/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BRING_UP_WITHIN_NS (120 * SECOND_NS)
+#define TICK_NS (10 * MS_NS)
+#define SEAL_EVERY_TICKS 10
+
+/* ---- documents: what the history carries beside its events */
+
+static int write_file(const char *folder, const char *name, const char *text, size_t n,
+                      struct err *err)
+{
+    char path[1024];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "we");
+    if (!file || fwrite(text, 1, n, file) != n || fclose(file) != 0)
+        return err_errno(err, "%s", path);
+    return 0;
+}
+
+static int seal_plan(struct run *run, struct err *err)
+{
+    size_t n = 0;
+    char *text = plan_case_text(run->plan, &n);
+    int result = sealer_document(run->sealer, "plan", text, n, err);
+
+    if (result == 0)
+        result = write_file(run->folder, "plan.yaml", text, n, err);
+    free(text);
+    return result;
+}
+
+struct effective_sink {
+    FILE *out;
+};
+
+static void put_effective(void *context, const char *node, const char *key, const char *value)
+{
+    struct effective_sink *sink = context;
+
+    fprintf(sink->out, "%s\t%s\t%s\n", node, key, value);
+}
+
+/* What the servers say they run with, one line a key; and the versions. */
+static int seal_effective(struct run *run, struct cluster_slot *slot, struct err *err)
+{
+    const struct system_ops *ops = slot->cluster.ops;
+    const char *alias = slot->cluster.spec->alias;
+    char *text = NULL;
+    size_t n = 0;
+    struct effective_sink effective = {open_memstream(&text, &n)};
+    struct kv_sink sink = {&effective, put_effective};
+    char name[128];
+    int result = 0;
+
+    if (!effective.out)
+        return err_errno(err, "memory");
+    if (ops->effective) {
+        pthread_mutex_lock(&slot->control);
+        result = ops->effective(&slot->cluster, &sink,
+                                deadline_within(run->deadline, 20 * SECOND_NS), err);
+        pthread_mutex_unlock(&slot->control);
+    }
+    fclose(effective.out);
+    if (result == 0 && n > 0) {
+        snprintf(name, sizeof(name), "effective-%s.tsv", alias);
+        result = write_file(run->folder, name, text, n, err);
+        snprintf(name, sizeof(name), "effective/%s", alias);
+        if (result == 0)
+            result = sealer_document(run->sealer, name, text, n, err);
+    }
+    free(text);
+    return result < 0 ? err_prefix(err, "cluster %s: reading its configuration back", alias) : 0;
+}
+
+static int seal_versions(struct run *run, struct err *err)
+{
+    char text[2000];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        const struct plan_cluster *cluster = &run->plan->clusters[c];
+        char version[100] = "";
+
+        if (!cluster->system->version)
+            continue;
+        if (cluster->system->version(cluster->config, version, sizeof(version), err) < 0)
+            return err_prefix(err, "cluster %s", cluster->alias);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s: %s\n",
+                                 cluster->system->name, version);
+    }
+    return sealer_document(run->sealer, "versions", text, used, err);
+}
+
+/* ---- clusters: reuse what is healthy, bring up what is missing */
+
+static struct cluster_slot *take_reusable(const struct plan_cluster *spec,
+                                          struct cluster_slot **pool, size_t *n_pool)
+{
+    for (size_t i = 0; i < *n_pool; i++)
+        if (cluster_reusable(pool[i], spec)) {
+            struct cluster_slot *slot = pool[i];
+
+            pool[i] = pool[--*n_pool];
+            return slot;
+        }
+    return NULL;
+}
+
+static void drop_pool(struct cluster_slot **pool, size_t *n_pool)
+{
+    while (*n_pool > 0)
+        cluster_close(pool[--*n_pool]);
+}
+
+static int raise_clusters(struct run *run, const char *cache, struct cluster_slot **pool,
+                          size_t *n_pool, struct err *err)
+{
+    size_t n = run->plan->n_clusters;
+
+    for (size_t c = 0; c < n; c++) {
+        run->slots[c] = take_reusable(&run->plan->clusters[c], pool, n_pool);
+        if (run->slots[c] &&
+            cluster_reuse(run->slots[c], run->plan, &run->plan->clusters[c],
+                          deadline_within(run->deadline, 30 * SECOND_NS), err) < 0) {
+            progress(run, "cluster %s is not used again: %s", run->plan->clusters[c].alias,
+                     err->text);
+            cluster_close(run->slots[c]);
+            run->slots[c] = NULL;
+        }
+    }
+    drop_pool(pool, n_pool); /* its addresses are wanted now */
+    for (size_t c = 0; c < n; c++) {
+        const struct plan_cluster *spec = &run->plan->clusters[c];
+        int64_t began_ns = clock_now_ns();
+        char folder[700];
+
+        if (run->slots[c])
+            continue;
+        snprintf(folder, sizeof(folder), "%s/nodes-%s", run->folder, spec->alias);
+        run->slots[c] = cluster_bring_up(run->sandbox, run->plan, spec, folder, cache, NULL,
+                                         deadline_within(run->deadline, BRING_UP_WITHIN_NS), err);
+        if (!run->slots[c])
+            return -1;
+        if (spec->n_nodes > 0)
+            progress(run, "%s: %u nodes up in %.1f s", spec->alias, spec->n_nodes,
+                     (double)(clock_now_ns() - began_ns) / 1e9);
+    }
+    return 0;
+}
+
+/* ---- the supervisor */
+
+/* A server that dies unasked breaks the case: what it did then is not what the suite asked for. */
+static void look_at_servers(struct run *run)
+{
+    for (uint16_t id = 0; id < run->plan->n_nodes; id++) {
+        struct node *node = run_node(run, id);
+        struct err err;
+
+        if (!node || !node->keeper || atomic_load(&node->phase) != PHASE_UP ||
+            keeper_alive(node->keeper) || atomic_load(&node->phase) != PHASE_UP)
+            continue;
+        atomic_store(&node->phase, PHASE_DEAD);
+        run_slot_of(run, id)->damaged = true;
+        err_set(&err, "node %s died by itself", node->plan->name);
+        node_blame(node, &err);
+        run_break(run, &err);
+    }
+}
+
+struct supervisor {
+    struct run *run;
+    const struct cancel *interrupt;
+    atomic_bool stop;
+};
+
+static void *supervisor_main(void *argument)
+{
+    struct supervisor *supervisor = argument;
+    struct run *run = supervisor->run;
+    struct err err;
+
+    for (unsigned tick = 0; !atomic_load(&supervisor->stop); tick++) {
+        if (atomic_load(&supervisor->interrupt->asked))
+            atomic_store(&run->cancel.asked, true);
+        fleet_tick(run);
+        windows_tick(run);
+        look_at_servers(run);
+        if (tick % SEAL_EVERY_TICKS == 0 && sealer_step(run->sealer, &err) < 0)
+            run_break(run, &err);
+        if (run->chronicle && history_full(run->chronicle) && !run->is_broken) {
+            err_set(&err, "history full");
+            run_break(run, &err);
+        }
+        usleep(TICK_NS / 1000);
+    }
+    return NULL;
+}
+
+/* ---- the case */
+
+static int start_clients(struct run *run, struct err *err)
+{
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (run->instances[i].client->autostart && fleet_start(run, &run->instances[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (run->instances[i].client->autostart &&
+            fleet_wait_ready(run, &run->instances[i], run->deadline, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int play(struct run *run, struct err *err)
+{
+    for (size_t c = 0; c < run->plan->n_clusters; c++)
+        if (seal_effective(run, run->slots[c], err) < 0 ||
+            cluster_watch(run, run->slots[c], err) < 0)
+            return -1;
+    if (fleet_open(run, err) < 0 || start_clients(run, err) < 0)
+        return -1;
+    progress(run, "ready");
+    if (script_run(run, err) < 0 || run->is_broken)
+        return -1;
+    return run_drain(run, err);
+}
+
+static int supervise(struct run *run, const struct cancel *interrupt, struct err *err)
+{
+    struct supervisor supervisor = {.run = run, .interrupt = interrupt};
+    pthread_t thread;
+    int result;
+
+    if (pthread_create(&thread, NULL, supervisor_main, &supervisor) != 0)
+        return err_errno(err, "thread");
+    result = play(run, err);
+    run->closing = true;
+    for (size_t i = 0; i < run->n_tracks; i++)
+        pthread_join(run->tracks[i], NULL);
+    atomic_store(&supervisor.stop, true);
+    pthread_join(thread, NULL);
+    fleet_close(run);
+    return result;
+}
+
+static void give_back(struct run *run, bool healthy, struct cluster_slot **pool, size_t *n_pool)
+{
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        if (!run->slots[c])
+            continue;
+        cluster_unwatch(run->slots[c]);
+        if (healthy && !run->slots[c]->damaged && *n_pool < POOL_MAX)
+            pool[(*n_pool)++] = run->slots[c];
+        else
+            cluster_close(run->slots[c]);
+    }
+}
+
+static int open_case(struct run *run, struct err *err)
+{
+    if (mkdir(run->folder, 0755) < 0 && errno != EEXIST)
+        return err_errno(err, "folder %s", run->folder);
+    run->sealer = sealer_open(run->folder, err);
+    if (!run->sealer || seal_plan(run, err) < 0 || seal_versions(run, err) < 0)
+        return -1;
+    run->chronicle = history_writer_open(run->folder, "coordinator", BY_COORDINATOR, err);
+    return run->chronicle ? 0 : -1;
+}
+
+int case_run(const struct plan_case *plan, struct sandbox *box, const char *folder,
+             const char *cache, struct cluster_slot **pool, size_t *n_pool, FILE *progress_file,
+             const struct cancel *interrupt, struct err *err)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    int result;
+
+    if (!run)
+        abort();
+    run->plan = plan;
+    run->sandbox = box;
+    run->progress = progress_file;
+    run->began_ns = clock_now_ns();
+    run->deadline = deadline_in(plan->deadline_ns, &run->cancel);
+    snprintf(run->folder, sizeof(run->folder), "%s", folder);
+    pthread_mutex_init(&run->lock, NULL);
+    pthread_mutex_init(&run->chronicle_lock, NULL);
+    run->slots = arena_alloc(&run->arena, (plan->n_clusters + 1) * sizeof(struct cluster_slot *));
+
+    result = open_case(run, err);
+    if (result == 0)
+        result = raise_clusters(run, cache, pool, n_pool, err);
+    if (result == 0)
+        result = supervise(run, interrupt, err);
+    if (run->is_broken) {
+        *err = run->broken;
+        result = -1;
+    }
+    give_back(run, result == 0, pool, n_pool);
+    if (run->chronicle) {
+        if (result < 0)
+            chronicle(run, (struct event){.type = EV_BROKEN,
+                                          .ref = chronicle_text(run, "%s", err->text)});
+        history_writer_close(run->chronicle);
+        run->chronicle = NULL;
+    }
+    if (run->sealer) {
+        struct err why;
+
+        if (sealer_finish(run->sealer, result == 0 ? err : &why) < 0)
+            result = -1;
+        sealer_close(run->sealer);
+    }
+    pthread_mutex_destroy(&run->lock);
+    pthread_mutex_destroy(&run->chronicle_lock);
+    arena_release(&run->arena);
+    free(run);
+    return result;
+}

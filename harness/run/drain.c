@@ -1,0 +1,273 @@
+/*
+ * The end of a case: heal everything, bring the dead back (but those the suite leaves down), let
+ * consumers finish, close the clients in order, then let each system prove its horizon and audit
+ * what is left (JUDGING: Drain). The proofs go into the history, so that they can be judged again.
+ */
+#include "run/run.h"
+
+#include "api/broker.h"
+#include "api/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define IDLE_LOOK_NS (50 * MS_NS)
+#define SETTLED_FOR_NS (700 * MS_NS)
+#define QUIT_WITHIN_NS (30 * SECOND_NS)
+
+/* ---- whole again */
+
+static size_t down_on_purpose(struct run *run, uint16_t *nodes, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < run->plan->final_down.n; i++) {
+        struct err err;
+        struct expr *e = expr_parse(run->plan->final_down.items[i], &run->arena, NULL, &err);
+        struct value value;
+
+        if (!e || run_eval(run, e, &value, &err) < 0 || value.kind != VALUE_NODES)
+            continue;
+        for (size_t k = 0; k < value.n && n < max; k++)
+            nodes[n++] = value.nodes[k];
+    }
+    return n;
+}
+
+static bool contains(const uint16_t *nodes, size_t n, uint16_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (nodes[i] == id)
+            return true;
+    return false;
+}
+
+static int make_whole(struct run *run, const uint16_t *down, size_t n_down,
+                      struct deadline deadline, struct err *err)
+{
+    if (window_heal_all(run, err) < 0)
+        return -1;
+    for (uint16_t id = 0; id < run->plan->n_nodes; id++) {
+        struct node *node = run_node(run, id);
+
+        if (atomic_load(&node->phase) == PHASE_DEAD && !contains(down, n_down, id)) {
+            progress(run, "drain: starting %s again", node->plan->name);
+            if (run_start_node(run, node, deadline, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- consumers finish what they were given */
+
+static bool receives(const struct plan_client *client)
+{
+    const char *const *verbs = client->broker ? client->broker->receive_verbs : NULL;
+
+    for (size_t i = 0; verbs && verbs[i]; i++)
+        if (client->verb && strcmp(verbs[i], client->verb) == 0)
+            return true;
+    return false;
+}
+
+static bool any_consumer_alive(const struct run *run)
+{
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (receives(run->instances[i].client) && run->instances[i].child &&
+            !run->instances[i].reported_dead)
+            return true;
+    return false;
+}
+
+static int64_t work_done(const struct run *run)
+{
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct client_board *board = run->instances[i].board;
+
+        sum += atomic_load(&board->delivered) + atomic_load(&board->effects) +
+               atomic_load(&board->settled);
+    }
+    return sum;
+}
+
+/* Nothing moved for a while. No proof: the proof is the system's (D2); this only gives them time.
+ */
+static void let_consumers_finish(struct run *run, struct deadline deadline)
+{
+    int64_t last = -1;
+    int64_t since_ns = clock_now_ns();
+
+    while (any_consumer_alive(run)) {
+        int64_t now = work_done(run);
+
+        if (now != last) {
+            last = now;
+            since_ns = clock_now_ns();
+        } else if (clock_now_ns() - since_ns >= SETTLED_FOR_NS) {
+            return;
+        }
+        if (deadline_sleep(&deadline, IDLE_LOOK_NS) < 0)
+            return;
+    }
+}
+
+/* ---- proofs */
+
+static void record_proof(struct run *run, const struct drain_proof *proof)
+{
+    chronicle(
+        run, (struct event){.type = EV_DRAIN,
+                            .unit = proof->unit,
+                            .epoch = proof->epoch,
+                            .position = proof->position,
+                            .value = proof->counted,
+                            .ref = chronicle_text(run, "%s", proof->why),
+                            .outcome_level = event_result(proof->proven ? OUTCOME_OK : OUTCOME_FAIL,
+                                                          (enum level)proof->level)});
+    if (proof->down)
+        chronicle(run, (struct event){.type = EV_UNIT_DOWN,
+                                      .unit = proof->unit,
+                                      .ref = chronicle_text(run, "%s", proof->why)});
+    if (!proof->proven)
+        progress(run, "drain: %s not proven: %s",
+                 proof->unit < run->plan->n_units ? run->plan->units[proof->unit].name : "stores",
+                 proof->why);
+}
+
+static bool of_cluster(const struct run *run, uint32_t unit, size_t cluster)
+{
+    return run->plan->dests[run->plan->units[unit].dest].cluster == cluster;
+}
+
+static int drain_cluster(struct run *run, size_t c, struct history_writer *audit,
+                         const uint16_t *down, size_t n_down, struct deadline deadline,
+                         struct err *err)
+{
+    struct cluster_slot *slot = run->slots[c];
+    struct drain_proof *proofs =
+        arena_alloc(&run->arena, (run->plan->n_units + 1) * sizeof(*proofs));
+    int result;
+
+    for (uint32_t u = 0; u < run->plan->n_units; u++)
+        proofs[u] = (struct drain_proof){.unit = u, .position = -1, .counted = -1};
+    pthread_mutex_lock(&slot->control);
+    result = slot->cluster.ops->drain(&slot->cluster, audit, proofs, down, n_down, deadline, err);
+    pthread_mutex_unlock(&slot->control);
+    for (uint32_t u = 0; u < run->plan->n_units; u++) {
+        if (!of_cluster(run, u, c))
+            continue;
+        if (result < 0 && !proofs[u].proven && !proofs[u].why[0])
+            snprintf(proofs[u].why, sizeof(proofs[u].why), "%.190s", err->text);
+        if (!proofs[u].proven)
+            slot->damaged = true;
+        record_proof(run, &proofs[u]);
+    }
+    return 0;
+}
+
+/* ---- stores: one audit when our sessions are closed (D3) */
+
+struct audit_context {
+    struct history_writer *writer;
+    uint32_t dest;
+    int64_t rows;
+};
+
+static int audit_row(void *context, const struct journal_row *row)
+{
+    struct audit_context *audit = context;
+    struct event e = {.type = EV_AUDIT_EFFECT,
+                      .at_ns = clock_now_ns(),
+                      .by = BY_AUDIT,
+                      .client = row->message.client,
+                      .incarnation = row->message.incarnation,
+                      .worker = row->message.worker,
+                      .seq = row->message.seq,
+                      .key = row->key,
+                      .position = row->row,
+                      .value = row->version,
+                      .ref = audit->dest};
+
+    history_record(audit->writer, &e);
+    audit->rows++;
+    return 0;
+}
+
+static int audit_store(struct run *run, size_t c, struct history_writer *writer, struct err *err)
+{
+    const struct plan_cluster *spec = &run->plan->clusters[c];
+    const struct store_ops *store = spec->system->store;
+    struct drain_proof proof = {.unit = NO_UNIT, .level = DRAIN_D3, .position = -1, .counted = -1};
+    struct audit_context audit = {.writer = writer};
+    void *self = arena_alloc(&run->arena, store->size);
+    int result = store->open(self, run->plan, spec, run->folder, err);
+
+    if (result == 0) {
+        result = store->audit(self, audit_row, &audit, err);
+        store->close(self);
+    }
+    proof.proven = result == 0;
+    proof.counted = audit.rows;
+    snprintf(proof.why, sizeof(proof.why), "%.190s",
+             result == 0 ? "read to its end after the last session closed" : err->text);
+    record_proof(run, &proof);
+    return 0;
+}
+
+static int prove(struct run *run, bool beside_consumers, struct history_writer *audit,
+                 const uint16_t *down, size_t n_down, struct deadline deadline, struct err *err)
+{
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        const struct system_ops *ops = run->plan->clusters[c].system;
+
+        if (ops->drain && ops->drain_beside_consumers == beside_consumers &&
+            drain_cluster(run, c, audit, down, n_down, deadline, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int prove_and_close(struct run *run, struct history_writer *audit, const uint16_t *down,
+                           size_t n_down, struct deadline deadline, struct err *err)
+{
+    struct err why = {0};
+
+    let_consumers_finish(run, deadline);
+    if (prove(run, true, audit, down, n_down, deadline, err) < 0)
+        return -1;
+    run->closing = true;
+    if (fleet_quit(run, false, deadline_within(deadline, QUIT_WITHIN_NS), &why) < 0)
+        progress(run, "drain: %s", why.text);
+    if (prove(run, false, audit, down, n_down, deadline, err) < 0)
+        return -1;
+    for (size_t c = 0; c < run->plan->n_clusters; c++)
+        if (run->plan->clusters[c].system->store && audit_store(run, c, audit, err) < 0)
+            return -1;
+    return history_full(audit) ? err_set(err, "history full while auditing") : 0;
+}
+
+int run_drain(struct run *run, struct err *err)
+{
+    struct deadline deadline = deadline_in(run->plan->drain_within_ns, &run->cancel);
+    struct history_writer *audit;
+    uint16_t down[VALUE_NODES_MAX];
+    size_t n_down = down_on_purpose(run, down, VALUE_NODES_MAX);
+    struct err why = {0};
+    int result;
+
+    run->doing = "drain";
+    progress(run, "drain: heal, finish, prove, audit");
+    if (make_whole(run, down, n_down, deadline, err) < 0)
+        progress(run, "drain: %s", err->text); /* the proofs will say what could not be proven */
+    if (fleet_quit(run, true, deadline_within(deadline, QUIT_WITHIN_NS), &why) < 0)
+        progress(run, "drain: %s", why.text);
+    audit = history_writer_open(run->folder, "audit", BY_AUDIT, err);
+    if (!audit)
+        return -1;
+    result = prove_and_close(run, audit, down, n_down, deadline, err);
+    history_writer_close(audit);
+    return result;
+}

@@ -1,0 +1,432 @@
+/*
+ * Client processes: spawned, watched, restarted under a new incarnation, asked for bursts. Their
+ * counters live on boards in shared memory that outlast every incarnation; what a dead incarnation
+ * left open is counted as unknown there (JUDGING: open invokes at a client's death).
+ */
+#include "run/run.h"
+
+#include "api/broker.h"
+#include "api/workload.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_WITHIN_NS (30 * SECOND_NS)
+
+/* ---- opening: boards exist before processes do, so that steps can be armed on a client to come */
+
+static int open_board(struct instance *instance, struct err *err)
+{
+    instance->board_fd = memfd_create("board", MFD_CLOEXEC);
+    if (instance->board_fd < 0 || ftruncate(instance->board_fd, sizeof(struct client_board)) < 0)
+        return err_errno(err, "client %s: board", instance->name);
+    instance->board = mmap(NULL, sizeof(struct client_board), PROT_READ | PROT_WRITE, MAP_SHARED,
+                           instance->board_fd, 0);
+    if (instance->board == MAP_FAILED) {
+        instance->board = NULL;
+        return err_errno(err, "client %s: board", instance->name);
+    }
+    instance->board->version = 1;
+    instance->board->size = sizeof(struct client_board);
+    return 0;
+}
+
+static void name_instance(struct instance *instance, const struct plan_client *client, unsigned i)
+{
+    unsigned a, b, c, d;
+
+    instance->client = client;
+    instance->id = (uint16_t)(client->first_id + i);
+    instance->control = -1;
+    instance->board_fd = -1;
+    if (client->instances > 1)
+        snprintf(instance->name, sizeof(instance->name), "%s-%u", client->name, i + 1);
+    else
+        snprintf(instance->name, sizeof(instance->name), "%s", client->name);
+    if (sscanf(client->address, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
+        snprintf(instance->address, sizeof(instance->address), "%u.%u.%u.%u", a & 255, b & 255,
+                 c & 255, (d + i) & 255);
+}
+
+int fleet_open(struct run *run, struct err *err)
+{
+    const struct plan_case *plan = run->plan;
+
+    run->n_instances = plan->n_client_ids;
+    run->instances = arena_alloc(&run->arena, (run->n_instances + 1) * sizeof(*run->instances));
+    for (size_t c = 0; c < plan->n_clients; c++)
+        for (unsigned i = 0; i < plan->clients[c].instances; i++) {
+            struct instance *instance = &run->instances[plan->clients[c].first_id + i];
+
+            name_instance(instance, &plan->clients[c], i);
+            if (open_board(instance, err) < 0)
+                return -1;
+        }
+    return 0;
+}
+
+int fleet_start(struct run *run, struct instance *instance, struct err *err)
+{
+    char id[16], incarnation[16], log[700];
+    const char *argv[] = {"assay", "_client", run->folder, id, incarnation, NULL};
+    struct child_options options = {
+        .address = instance->address, .n_fds = 2, .cpu = -1, .log = log};
+    struct child *child;
+    int sockets[2];
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return err_errno(err, "client %s: socketpair", instance->name);
+    fds[0] = sockets[1];
+    fds[1] = instance->board_fd;
+    options.fds = fds;
+    snprintf(id, sizeof(id), "%u", instance->id);
+    snprintf(incarnation, sizeof(incarnation), "%u", instance->incarnation);
+    snprintf(log, sizeof(log), "%s/client-%s.log", run->folder, instance->name);
+    atomic_store(&instance->board->ready, 0);
+    atomic_store(&instance->board->failed, 0);
+    child = child_spawn(run->sandbox, instance->name, argv, &options, err);
+    close(sockets[1]);
+    if (!child) {
+        close(sockets[0]);
+        return err_prefix(err, "client %s", instance->name);
+    }
+    pthread_mutex_lock(&run->lock);
+    instance->control = sockets[0];
+    instance->child = child;
+    instance->wanted = true;
+    instance->quitting = false;
+    instance->reported_dead = false;
+    instance->restart_at_ns = 0;
+    pthread_mutex_unlock(&run->lock);
+    return 0;
+}
+
+static int refused(struct instance *instance, struct err *err)
+{
+    struct client_answer answer = {0};
+
+    while (recv(instance->control, &answer, sizeof(answer), MSG_DONTWAIT) > 0)
+        if (answer.status != 0)
+            break;
+    return err_set(err, "client %s could not start: %.400s", instance->name,
+                   answer.status ? answer.text : "it gave no reason");
+}
+
+int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline deadline,
+                     struct err *err)
+{
+    deadline = deadline_within(deadline, READY_WITHIN_NS);
+    for (;;) {
+        bool alive;
+
+        if (atomic_load(&instance->board->ready) >= instance->client->workers)
+            return 0;
+        if (atomic_load(&instance->board->failed) > 0)
+            return refused(instance, err);
+        pthread_mutex_lock(&run->lock);
+        alive = instance->child && !instance->reported_dead;
+        pthread_mutex_unlock(&run->lock);
+        /* killed by the script before it was ready: that is the script's business */
+        if (!alive && instance->kills > 0)
+            return 0;
+        if (!alive)
+            return refused(instance, err);
+        if (deadline_sleep(&deadline, 2 * MS_NS) < 0)
+            return err_set(err, "client %s: not ready after %d s (waited for its connection)",
+                           instance->name, (int)(READY_WITHIN_NS / SECOND_NS));
+    }
+}
+
+struct instance *fleet_named(struct run *run, const char *name, size_t *n)
+{
+    const struct plan_client *client = plan_client_named(run->plan, name);
+
+    if (client) {
+        *n = client->instances;
+        return &run->instances[client->first_id];
+    }
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (strcmp(run->instances[i].name, name) == 0) {
+            *n = 1;
+            return &run->instances[i];
+        }
+    return NULL;
+}
+
+struct step_gate *fleet_gate(struct run *run, struct instance *instance, const char *step)
+{
+    const char *const *steps = run->plan->workload->steps;
+
+    for (size_t i = 0; steps && steps[i] && i < STEPS_MAX; i++)
+        if (strcmp(steps[i], step) == 0)
+            return &instance->board->steps[i];
+    return NULL;
+}
+
+/* ---- bursts */
+
+static int64_t share(int64_t count, unsigned i, unsigned n)
+{
+    return count < 0 ? -1 : count / n + (i < count % n ? 1 : 0);
+}
+
+static int ask_burst(struct instance *instance, unsigned burst, int64_t count, double rate,
+                     bool poisson, uint16_t via, struct err *err)
+{
+    struct client_command command = {.verb = CLIENT_BURST,
+                                     .burst = burst,
+                                     .count = count,
+                                     .rate_per_s = rate,
+                                     .poisson = poisson,
+                                     .via = via,
+                                     .start_ns = clock_now_ns()};
+
+    instance->burst_count[burst] = count;
+    instance->burst_rate[burst] = rate;
+    if (instance->control < 0 ||
+        send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
+        return err_set(err, "client %s is not running", instance->name);
+    return 0;
+}
+
+int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err)
+{
+    size_t n = 0;
+    struct instance *instances = fleet_named(run, args->from, &n);
+    uint16_t via = NO_NODE;
+
+    assert(instances && burst < BURSTS_MAX);
+    if (args->via) {
+        struct expr *e = expr_parse(args->via, &run->arena, NULL, err);
+        struct value value;
+
+        if (!e || run_eval(run, e, &value, err) < 0)
+            return -1;
+        if (value.kind != VALUE_NODES || value.n != 1)
+            return err_set(err, "via: %s is not one node right now", args->via);
+        via = value.nodes[0];
+    }
+    chronicle(run, (struct event){
+                       .type = EV_BURST, .ref = burst, .value = args->count, .flags = EV_GAINED});
+    for (unsigned i = 0; i < n; i++)
+        if (ask_burst(&instances[i], burst, share(args->count, i, (unsigned)n),
+                      args->rate / (double)n, args->poisson, via, err) < 0)
+            return -1;
+    return 0;
+}
+
+void fleet_end_burst(struct run *run, unsigned burst)
+{
+    struct client_command command = {.verb = CLIENT_END, .burst = burst};
+
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct instance *instance = &run->instances[i];
+
+        if (instance->burst_count[burst] == 0)
+            continue;
+        instance->burst_count[burst] = 0;
+        if (instance->control >= 0)
+            (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
+    }
+}
+
+struct burst_count fleet_count(const struct run *run, unsigned burst)
+{
+    struct burst_count sum = {0};
+
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct burst_board *b = &run->instances[i].board->bursts[burst];
+
+        sum.sent += atomic_load(&b->sent);
+        sum.ok += atomic_load(&b->ok);
+        sum.fail += atomic_load(&b->fail);
+        sum.unknown += atomic_load(&b->unknown);
+        sum.believed += atomic_load(&b->believed);
+        sum.reads += atomic_load(&b->reads);
+        sum.hits += atomic_load(&b->hits);
+    }
+    return sum;
+}
+
+static bool burst_finished(const struct run *run, unsigned burst)
+{
+    for (size_t i = 0; i < run->n_instances; i++) {
+        const struct instance *instance = &run->instances[i];
+
+        if (instance->burst_count[burst] == 0 ||
+            (!instance->wanted && instance->restart_at_ns == 0))
+            continue;
+        if (atomic_load(&instance->board->bursts[burst].done) < instance->client->workers)
+            return false;
+    }
+    return true;
+}
+
+int fleet_wait_burst(struct run *run, unsigned burst, struct deadline deadline, struct err *err)
+{
+    bool finished;
+
+    do {
+        pthread_mutex_lock(&run->lock);
+        finished = burst_finished(run, burst);
+        pthread_mutex_unlock(&run->lock);
+    } while (!finished && deadline_sleep(&deadline, MS_NS) == 0);
+    if (!finished)
+        return err_set(err, "send %s: not completed in time", run->plan->bursts[burst - 1].name);
+    chronicle(run, (struct event){.type = EV_BURST, .ref = burst, .flags = EV_LOST});
+    return 0;
+}
+
+/* ---- the supervisor's part: deaths and restarts */
+
+/* What the dead incarnation sent and never saw completed is unknown, for ever. */
+static void settle_board(struct instance *instance)
+{
+    for (unsigned b = 0; b < BURSTS_MAX; b++) {
+        struct burst_board *board = &instance->board->bursts[b];
+        int64_t completed = atomic_load(&board->ok) + atomic_load(&board->fail) +
+                            atomic_load(&board->unknown) + atomic_load(&board->believed);
+        int64_t open = atomic_load(&board->sent) - completed;
+
+        if (open > 0)
+            atomic_fetch_add(&board->unknown, open);
+    }
+    atomic_store(&instance->board->outstanding, 0);
+    atomic_store(&instance->board->owned, 0);
+}
+
+static void record_death(struct run *run, struct instance *instance, int status)
+{
+    int code = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+
+    instance->reported_dead = true;
+    instance->wanted = false;
+    if (killed)
+        instance->kills++;
+    settle_board(instance);
+    chronicle(run, (struct event){.type = EV_CLIENT_DEATH,
+                                  .code = (int16_t)code,
+                                  .ref = instance->id,
+                                  .epoch = instance->incarnation});
+    close(instance->control);
+    instance->control = -1;
+    if (!instance->quitting)
+        progress(run, "client %s %s", instance->name, killed ? "is dead (SIGKILL)" : "ended");
+    if (!killed && !instance->quitting) {
+        struct err err;
+
+        err_set(&err, "client %s ended by itself (%s %d); its log: %s/client-%s.log",
+                instance->name, code > 0 ? "signal" : "exit status", abs(code), run->folder,
+                instance->name);
+        instance->quitting = true;
+        pthread_mutex_unlock(&run->lock);
+        run_break(run, &err);
+        pthread_mutex_lock(&run->lock);
+    } else if (instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting) {
+        instance->restart_at_ns = clock_now_ns() + instance->client->restart_after_ns;
+    }
+}
+
+/* The next incarnation; bursts its predecessor had not finished go on with what is left of them. */
+static void restart(struct run *run, struct instance *instance)
+{
+    struct err err = {0};
+
+    instance->restart_at_ns = 0;
+    child_close(instance->child);
+    instance->child = NULL;
+    instance->incarnation++;
+    pthread_mutex_unlock(&run->lock);
+    if (fleet_start(run, instance, &err) < 0)
+        run_break(run, &err);
+    pthread_mutex_lock(&run->lock);
+    for (unsigned b = 1; b < BURSTS_MAX; b++) {
+        int64_t count = instance->burst_count[b];
+        int64_t left = count < 0 ? -1 : count - atomic_load(&instance->board->bursts[b].sent);
+
+        if (count != 0 && left != 0)
+            ask_burst(instance, b, left, instance->burst_rate[b], false, NO_NODE, &err);
+        instance->burst_count[b] = count;
+    }
+}
+
+void fleet_tick(struct run *run)
+{
+    int status;
+
+    pthread_mutex_lock(&run->lock);
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct instance *instance = &run->instances[i];
+
+        if (instance->child && !instance->reported_dead && child_dead(instance->child, &status))
+            record_death(run, instance, status);
+        if (instance->restart_at_ns && !run->closing && clock_now_ns() >= instance->restart_at_ns)
+            restart(run, instance);
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* ---- the end */
+
+static bool is_sender(const struct plan_client *client)
+{
+    const char *const *verbs = client->broker ? client->broker->send_verbs : NULL;
+
+    for (size_t i = 0; verbs && verbs[i]; i++)
+        if (client->verb && strcmp(verbs[i], client->verb) == 0)
+            return true;
+    return false;
+}
+
+int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err)
+{
+    struct client_command command = {.verb = CLIENT_QUIT};
+    bool left;
+
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct instance *instance = &run->instances[i];
+
+        if (is_sender(instance->client) != senders)
+            continue;
+        pthread_mutex_lock(&run->lock);
+        instance->quitting = true;
+        instance->restart_at_ns = 0;
+        if (instance->child && !instance->reported_dead && instance->control >= 0)
+            (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
+        pthread_mutex_unlock(&run->lock);
+    }
+    do {
+        left = false;
+        for (size_t i = 0; i < run->n_instances; i++)
+            left |= is_sender(run->instances[i].client) == senders && run->instances[i].child &&
+                    !run->instances[i].reported_dead;
+    } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
+    return left ? err_set(err, "clients did not end in order in time") : 0;
+}
+
+void fleet_close(struct run *run)
+{
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct instance *instance = &run->instances[i];
+
+        if (instance->child)
+            child_close(instance->child);
+        if (instance->control >= 0)
+            close(instance->control);
+        if (instance->board)
+            munmap(instance->board, sizeof(*instance->board));
+        if (instance->board_fd >= 0)
+            close(instance->board_fd);
+        instance->child = NULL;
+        instance->board = NULL;
+    }
+}

@@ -1,0 +1,200 @@
+/*
+ * One case while it runs: plan → history. Everything here lives in the coordinator process.
+ *
+ * Threads: the script's main track; one supervisor (clients' deaths and restarts, servers' deaths,
+ * timed heals, sealing, progress); one thread per fault that waits for a trigger; short-lived ones
+ * for bring-up. `lock` guards instances, windows, bindings and notes; calls into the sandbox and
+ * the systems are made without it. Each struct cluster has its own lock (slot->control).
+ */
+#ifndef ASSAY_RUN_RUN_H
+#define ASSAY_RUN_RUN_H
+
+#include "api/fault.h"
+#include "api/system.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "history/history.h"
+#include "plan/plan.h"
+#include "run/contract.h"
+#include "sandbox/sandbox.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#define WINDOWS_MAX 512
+#define BINDINGS_MAX 64
+#define NOTES_MAX 64
+#define TRACKS_MAX 256
+
+/* A cluster that outlives its case when nothing was damaged. */
+struct cluster_slot {
+    struct cluster cluster;
+    struct arena arena;
+    char *key; /* what must be equal for a reuse: system and cluster tree */
+    char folder[400];
+    pthread_mutex_t control; /* one control-plane call at a time */
+    struct role_table *roles;
+    int roles_fd;
+    struct child *watcher;
+    int watcher_lifeline;
+    bool damaged; /* a fault touched it, or its drain was not proven */
+};
+
+struct instance { /* one client process, through its incarnations */
+    const struct plan_client *client;
+    uint16_t id, incarnation;
+    char name[64]; /* "app" or "app-1" */
+    char address[16];
+    struct child *child; /* NULL: not running */
+    int control;         /* -1 */
+    int board_fd;
+    struct client_board *board; /* one for all incarnations */
+    bool wanted;                /* should be running: the supervisor restarts it */
+    bool quitting;
+    int64_t restart_at_ns; /* 0: none due */
+    unsigned kills;        /* deaths by SIGKILL that the case asked for */
+    bool reported_dead;
+    int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
+    double burst_rate[BURSTS_MAX];
+};
+
+struct window { /* one injected fault */
+    uint32_t id;
+    char name[64]; /* "" when the suite gave none */
+    const struct fault_ops *ops;
+    const void *args;
+    void *state;
+    struct fault_targets targets;
+    bool open;          /* injected (perhaps by half), not healed */
+    bool injected;      /* inject returned: may be probed */
+    int64_t heal_at_ns; /* `for`; 0: by the script */
+    bool bitten;
+};
+
+struct binding {
+    const char *name;
+    struct value value;
+};
+struct note {
+    const char *name;
+    int64_t value;
+};
+
+struct run {
+    const struct plan_case *plan;
+    struct arena arena;
+    struct sandbox *sandbox;
+    char folder[300];            /* of the case */
+    struct cluster_slot **slots; /* plan->n_clusters */
+    struct instance *instances;  /* plan->n_client_ids, by id */
+    size_t n_instances;
+    struct window windows[WINDOWS_MAX];
+    size_t n_windows;
+    struct binding bindings[BINDINGS_MAX];
+    size_t n_bindings;
+    struct note notes[NOTES_MAX]; /* note: and waited(name) */
+    size_t n_notes;
+    struct history_writer *chronicle;
+    pthread_mutex_t chronicle_lock;
+    struct sealer *sealer;
+    pthread_mutex_t lock;
+    struct cancel cancel;     /* the case ends early: server died, history full, Ctrl-C */
+    struct deadline deadline; /* of the whole case */
+    struct err broken;        /* why, when something broke outside of the script's thread */
+    bool is_broken;
+    bool closing; /* the script is over: deaths are no surprise, nothing restarts */
+    int64_t began_ns;
+    unsigned repetition; /* of the innermost repeat, for draws */
+    unsigned repeating;  /* depth of repeats the script is in */
+    const char *doing;   /* for the progress line */
+    FILE *progress;
+    pthread_t supervisor;
+    bool supervising;
+    pthread_t tracks[TRACKS_MAX];
+    size_t n_tracks;
+};
+
+/* ---- chronicle.c: the coordinator's own events; thread-safe */
+void chronicle(struct run *run, struct event event);
+uint32_t chronicle_text(struct run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void progress(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Something outside the script broke the case: remembered once, everything is cancelled. */
+void run_break(struct run *run, const struct err *err);
+
+/* ---- cluster.c */
+struct cluster_slot *cluster_bring_up(struct sandbox *box, const struct plan_case *plan,
+                                      const struct plan_cluster *spec, const char *folder,
+                                      const char *cache, FILE *progress, struct deadline deadline,
+                                      struct err *err);
+bool cluster_reusable(const struct cluster_slot *slot, const struct plan_cluster *spec);
+int cluster_reuse(struct cluster_slot *slot, const struct plan_case *plan,
+                  const struct plan_cluster *spec, struct deadline deadline, struct err *err);
+int cluster_watch(struct run *run, struct cluster_slot *slot, struct err *err);
+void cluster_unwatch(struct cluster_slot *slot);
+void cluster_close(struct cluster_slot *slot);
+int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
+/* Appends "; last log lines: …" to a sentence about a node. */
+void node_blame(const struct node *node, struct err *err);
+
+/* ---- fleet.c: client processes */
+int fleet_open(struct run *run, struct err *err);
+int fleet_start(struct run *run, struct instance *instance, struct err *err);
+int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline deadline,
+                     struct err *err);
+/* n instances of a client, or NULL. */
+struct instance *fleet_named(struct run *run, const char *name, size_t *n);
+int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err);
+void fleet_end_burst(struct run *run, unsigned burst);
+int fleet_wait_burst(struct run *run, unsigned burst, struct deadline deadline, struct err *err);
+struct burst_count {
+    int64_t sent, ok, fail, unknown, believed, reads, hits;
+};
+struct burst_count fleet_count(const struct run *run, unsigned burst);
+void fleet_tick(struct run *run); /* supervisor: deaths, restarts */
+int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err);
+void fleet_close(struct run *run);
+struct step_gate *fleet_gate(struct run *run, struct instance *instance, const char *step);
+
+/* ---- lookup.c: expressions over the live run */
+int run_eval(struct run *run, const struct expr *e, struct value *out, struct err *err);
+/* As run_eval, with roles observed after `since_ns`; waits for the watchers. */
+int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
+                   struct deadline deadline, struct value *out, struct err *err);
+struct node *run_node(struct run *run, uint16_t id);
+struct cluster_slot *run_slot_of(struct run *run, uint16_t node);
+int run_bind(struct run *run, const char *name, const struct value *value, struct err *err);
+int run_note(struct run *run, const char *name, int64_t value, struct err *err);
+
+/* ---- targets.c */
+int run_targets(struct run *run, const struct expr *e, struct fault_targets *out, struct err *err);
+
+/* ---- windows.c: faults with their stamps */
+int window_open(struct run *run, const struct step *step, struct err *err);
+int window_heal(struct run *run, struct window *window, struct err *err);
+int window_heal_named(struct run *run, const char *name, struct err *err);
+int window_heal_all(struct run *run, struct err *err);
+/* `start` and `resume` are the inverses of kill and pause: heals the windows whose target this is.
+ */
+int window_heal_targets(struct run *run, const char *inverse, const struct fault_targets *targets,
+                        struct err *err);
+void windows_tick(struct run *run); /* supervisor: `for`, and whether they bite */
+int run_start_node(struct run *run, struct node *node, struct deadline deadline, struct err *err);
+
+/* ---- script.c */
+int script_run(struct run *run, struct err *err);
+/* A thread of the case, joined before it ends. */
+int run_track(struct run *run, void *(*main)(void *), void *argument, struct err *err);
+
+/* ---- drain.c: heal all, let consumers finish, close clients, prove, audit */
+int run_drain(struct run *run, struct err *err);
+
+/* ---- case.c: one case from its folder to its sealed history */
+#define POOL_MAX 16
+/* `pool` holds healthy clusters between cases (POOL_MAX places). -1: the case is broken, err says
+ * why; its history is sealed all the same. */
+int case_run(const struct plan_case *plan, struct sandbox *box, const char *folder,
+             const char *cache, struct cluster_slot **pool, size_t *n_pool, FILE *progress,
+             const struct cancel *interrupt, struct err *err);
+
+#endif

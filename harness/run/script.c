@@ -1,0 +1,638 @@
+/*
+ * A script, step by step. A step that cannot be done or a wait that times out does not end the case
+ * in an error: it is recorded, the rest of the script is left out, and the verdict says
+ * inconclusive (JUDGING: Verdicts).
+ */
+#include "run/run.h"
+
+#include "api/system.h"
+#include "base/draw.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define POLL_NS (2 * MS_NS)
+#define QUIESCE_WITHIN_NS (60 * SECOND_NS)
+#define START_WITHIN_NS (90 * SECOND_NS)
+#define HOLD_DEFAULT_NS (60 * SECOND_NS)
+
+static int run_steps(struct run *run, const struct step_list *steps, struct err *err);
+
+int run_track(struct run *run, void *(*main)(void *), void *argument, struct err *err)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&run->lock);
+    if (run->n_tracks == TRACKS_MAX ||
+        pthread_create(&run->tracks[run->n_tracks], NULL, main, argument) != 0)
+        result = err_set(err, "more than %d things at once", TRACKS_MAX);
+    else
+        run->n_tracks++;
+    pthread_mutex_unlock(&run->lock);
+    return result;
+}
+
+/* ---- sending */
+
+static int step_send(struct run *run, const struct step *step, struct err *err)
+{
+    const struct send_args *args = step->args;
+    long burst = plan_burst_named(run->plan, args->name);
+
+    assert(burst > 0);
+    if (fleet_burst(run, args, (unsigned)burst, err) < 0)
+        return -1;
+    return step->kind == STEP_SEND ? fleet_wait_burst(run, (unsigned)burst, run->deadline, err) : 0;
+}
+
+static int step_observe(struct run *run, const struct step *step, struct err *err)
+{
+    const struct observe_args *args = step->args;
+    struct deadline until = deadline_within(run->deadline, args->for_ns);
+    struct send_args burst = {.from = args->client, .count = -1};
+    long number = plan_burst_named(run->plan, args->name);
+
+    assert(number > 0);
+    if (fleet_burst(run, &burst, (unsigned)number, err) < 0)
+        return -1;
+    while (deadline_sleep(&until, SECOND_NS) == 0)
+        ;
+    fleet_end_burst(run, (unsigned)number);
+    return 0;
+}
+
+/* ---- looking */
+
+static int step_quiesce(struct run *run, const struct step *step, struct err *err)
+{
+    const struct quiesce_args *args = step->args;
+
+    for (size_t i = 0; i < args->units.n; i++) {
+        long dest = plan_dest_named(run->plan, args->units.items[i]);
+        struct cluster_slot *slot;
+        int result;
+
+        if (dest < 0)
+            return err_set(err, "quiesce: no topic, queue or list %s", args->units.items[i]);
+        slot = run->slots[run->plan->dests[dest].cluster];
+        pthread_mutex_lock(&slot->control);
+        result = slot->cluster.ops->quiesce(&slot->cluster, (uint32_t)dest,
+                                            deadline_within(run->deadline, QUIESCE_WITHIN_NS), err);
+        pthread_mutex_unlock(&slot->control);
+        if (result < 0)
+            return err_prefix(err, "quiesce %s", args->units.items[i]);
+    }
+    return 0;
+}
+
+static void print_value(const struct run *run, const struct value *value, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (value->kind == VALUE_NUMBER)
+        snprintf(out, size, "%" PRId64, value->number);
+    else if (value->kind == VALUE_WORD)
+        snprintf(out, size, "%s", value->word);
+    else if (value->n == 0)
+        snprintf(out, size, "none");
+    else
+        for (size_t i = 0; i < value->n && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "",
+                                     run->plan->nodes[value->nodes[i]].name);
+}
+
+static int step_bind(struct run *run, const struct step *step, struct err *err)
+{
+    const struct named_exprs *args = step->args;
+    int64_t since_ns = clock_now_ns();
+
+    for (size_t i = 0; i < args->n; i++) {
+        struct deadline deadline = deadline_within(run->deadline, 10 * SECOND_NS);
+        struct value value;
+        char text[300];
+
+        do { /* a role may be vacant for a moment */
+            if (run_eval_fresh(run, args->items[i].expr, since_ns, deadline, &value, err) < 0)
+                return -1;
+        } while (value.kind == VALUE_NODES && value.n == 0 &&
+                 deadline_sleep(&deadline, POLL_NS) == 0);
+        if (value.kind == VALUE_NODES && value.n == 0)
+            return err_set(err, "bind %s: %s is nobody", args->items[i].name,
+                           args->items[i].expr->text);
+        if (run_bind(run, args->items[i].name, &value, err) < 0)
+            return -1;
+        print_value(run, &value, text, sizeof(text));
+        progress(run, "$%s = %s", args->items[i].name, text);
+        chronicle(run,
+                  (struct event){.type = EV_SCRIPT,
+                                 .ref = chronicle_text(run, "$%s = %s", args->items[i].name, text),
+                                 .code = (int16_t)step->mark.line});
+    }
+    return 0;
+}
+
+static int step_note(struct run *run, const struct step *step, struct err *err)
+{
+    const struct named_exprs *args = step->args;
+    int64_t since_ns = clock_now_ns();
+
+    for (size_t i = 0; i < args->n; i++) {
+        struct value value;
+
+        if (run_eval_fresh(run, args->items[i].expr, since_ns,
+                           deadline_within(run->deadline, 10 * SECOND_NS), &value, err) < 0)
+            return -1;
+        if (value.kind != VALUE_NUMBER)
+            return err_set(err, "note %s: %s is not a number", args->items[i].name,
+                           args->items[i].expr->text);
+        if (run_note(run, args->items[i].name, value.number, err) < 0)
+            return -1;
+        progress(run, "%s = %" PRId64, args->items[i].name, value.number);
+        chronicle(run, (struct event){.type = EV_NOTE,
+                                      .value = value.number,
+                                      .ref = chronicle_text(run, "%s", args->items[i].name)});
+    }
+    return 0;
+}
+
+/* Holds as soon as it is seen once: roles by looks that began after the wait did. */
+static int wait_until(struct run *run, const struct wait_args *args, struct deadline deadline,
+                      struct err *err)
+{
+    int64_t since_ns = clock_now_ns();
+    struct value value;
+
+    do {
+        if (run_eval_fresh(run, args->until, since_ns, deadline, &value, err) < 0)
+            return deadline_passed(&deadline) ? 1 : -1;
+        if (value_true(&value))
+            return 0;
+    } while (deadline_sleep(&deadline, POLL_NS) == 0);
+    return 1;
+}
+
+static int wait_settled(struct run *run, const struct wait_args *args, struct deadline deadline,
+                        struct err *err)
+{
+    int64_t since_ns = clock_now_ns();
+    int64_t last = INT64_MIN;
+    struct value value;
+
+    do {
+        if (run_eval_fresh(run, args->settled, since_ns, deadline, &value, err) < 0)
+            return deadline_passed(&deadline) ? 1 : -1;
+        if (value.number != last) {
+            last = value.number;
+            since_ns = clock_now_ns();
+        } else if (clock_now_ns() - since_ns >= args->for_ns) {
+            return 0;
+        }
+    } while (deadline_sleep(&deadline, 10 * MS_NS) == 0);
+    return 1;
+}
+
+static int step_wait(struct run *run, const struct step *step, struct err *err)
+{
+    const struct wait_args *args = step->args;
+    struct deadline deadline = deadline_within(run->deadline, args->within_ns);
+    int64_t began_ns = clock_now_ns();
+    int result =
+        args->until ? wait_until(run, args, deadline, err) : wait_settled(run, args, deadline, err);
+    enum outcome outcome = result == 0         ? OUTCOME_OK
+                           : args->or_continue ? OUTCOME_FAIL
+                                               : OUTCOME_UNKNOWN;
+
+    if (result < 0)
+        return -1;
+    chronicle(run,
+              (struct event){.type = EV_WAITED,
+                             .value = clock_now_ns() - began_ns,
+                             .ref = chronicle_text(run, "%s", args->name ? args->name : step->text),
+                             .outcome_level = event_result(outcome, LEVEL_NONE)});
+    if (args->name && run_note(run, args->name, result == 0, err) < 0)
+        return -1;
+    if (outcome == OUTCOME_UNKNOWN)
+        return err_set(err, "timed out after %.1f s", (double)args->within_ns / 1e9);
+    if (outcome == OUTCOME_FAIL)
+        progress(run, "not so within %.1f s, going on", (double)args->within_ns / 1e9);
+    return 0;
+}
+
+static int step_quiet(struct run *run, const struct step *step, struct err *err)
+{
+    const struct quiet_args *args = step->args;
+    struct deadline until = deadline_within(run->deadline, args->for_ns);
+
+    (void)err;
+    while (deadline_sleep(&until, SECOND_NS) == 0)
+        ;
+    return 0;
+}
+
+/* ---- clients at their steps */
+
+static void arm_gate(struct step_gate *gate, enum gate_action action, int64_t nth,
+                     int64_t within_ns)
+{
+    atomic_store(&gate->released, 0);
+    atomic_store(&gate->hits, 0);
+    atomic_store(&gate->passed, 0);
+    atomic_store(&gate->nth, nth > 0 ? nth : 1);
+    atomic_store(&gate->deadline_ns,
+                 clock_now_ns() + (within_ns > 0 ? within_ns : HOLD_DEFAULT_NS));
+    atomic_store_explicit(&gate->armed, (uint32_t)action, memory_order_release);
+}
+
+static void open_gate(struct step_gate *gate)
+{
+    atomic_store(&gate->armed, GATE_OPEN);
+    atomic_store(&gate->released, 1);
+    syscall(SYS_futex, &gate->released, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* The client instances a trigger names: "worker", "worker-2", "one(teller)". */
+static int trigger_instances(struct run *run, const struct trigger *at, struct fault_targets *out,
+                             struct err *err)
+{
+    struct expr *e = expr_parse(at->client, &run->arena, NULL, err);
+
+    if (!e || run_targets(run, e, out, err) < 0)
+        return -1;
+    for (size_t i = 0; i < out->n; i++)
+        if (out->items[i].node || !fleet_gate(run, &run->instances[out->items[i].id], at->step))
+            return err_set(err, "%s has no step %s", out->items[i].name, at->step);
+    return 0;
+}
+
+struct armed { /* an `arm` with a time limit: did it fire? */
+    struct run *run;
+    const char *text;
+    struct step_gate *gates[FAULT_TARGETS_MAX];
+    size_t n;
+    int64_t within_ns;
+};
+
+static bool fired(const struct armed *armed)
+{
+    for (size_t i = 0; i < armed->n; i++)
+        if (atomic_load(&armed->gates[i]->hits) > 0)
+            return true;
+    return false;
+}
+
+static int await_trigger(struct armed *armed)
+{
+    struct deadline deadline = deadline_within(armed->run->deadline, armed->within_ns);
+    bool in_time;
+
+    while (!(in_time = fired(armed)) && !armed->run->closing &&
+           deadline_sleep(&deadline, MS_NS) == 0)
+        ;
+    in_time = in_time || fired(armed);
+    chronicle(armed->run, (struct event){.type = EV_TRIGGER,
+                                         .ref = chronicle_text(armed->run, "%s", armed->text),
+                                         .outcome_level = event_result(
+                                             in_time ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE)});
+    return in_time ? 0 : -1;
+}
+
+static void *armed_main(void *argument)
+{
+    struct armed *armed = argument;
+
+    if (await_trigger(armed) < 0)
+        for (size_t i = 0; i < armed->n; i++)
+            open_gate(armed->gates[i]);
+    return NULL;
+}
+
+static struct armed *arm(struct run *run, const struct step *step, const struct trigger *at,
+                         enum gate_action action, int64_t within_ns, struct err *err)
+{
+    struct armed *armed = arena_alloc(&run->arena, sizeof(*armed));
+    struct fault_targets targets;
+
+    *armed = (struct armed){
+        .run = run, .text = step->text, .within_ns = within_ns > 0 ? within_ns : HOLD_DEFAULT_NS};
+    if (trigger_instances(run, at, &targets, err) < 0)
+        return NULL;
+    for (size_t i = 0; i < targets.n; i++) {
+        armed->gates[armed->n] = fleet_gate(run, &run->instances[targets.items[i].id], at->step);
+        arm_gate(armed->gates[armed->n++], action, at->nth, within_ns);
+    }
+    return armed;
+}
+
+/* Fires later, beside the script; whether it did is recorded. Repeats are one after the other. */
+static int step_arm(struct run *run, const struct step *step, struct err *err)
+{
+    const struct arm_args *args = step->args;
+    enum gate_action action = strcmp(args->then, "kill") == 0 ? GATE_KILL : GATE_HOLD;
+    struct armed *armed = arm(run, step, &args->at, action, args->within_ns, err);
+
+    if (!armed)
+        return -1;
+    if (run->repeating) /* the next round may only begin when this one has had its trigger */
+        return await_trigger(armed) < 0 ? err_set(err, "the trigger did not fire in time") : 0;
+    return run_track(run, armed_main, armed, err);
+}
+
+static int step_hold(struct run *run, const struct step *step, struct err *err)
+{
+    const struct hold_args *args = step->args;
+
+    return arm(run, step, &args->at, GATE_HOLD, args->within_ns, err) ? 0 : -1;
+}
+
+static int step_release(struct run *run, const struct step *step, struct err *err)
+{
+    const struct target_args *args = step->args;
+    size_t n = 0;
+    struct instance *instances = fleet_named(run, args->client, &n);
+    bool held = false;
+
+    if (!instances)
+        return err_set(err, "release: no client %s", args->client);
+    for (size_t i = 0; i < n; i++)
+        for (size_t s = 0; s < STEPS_MAX; s++) {
+            struct step_gate *gate = &instances[i].board->steps[s];
+
+            if (atomic_load(&gate->armed) != GATE_HOLD)
+                continue;
+            held |= atomic_load(&gate->hits) > 0;
+            open_gate(gate);
+        }
+    chronicle(run, (struct event){.type = EV_TRIGGER,
+                                  .ref = chronicle_text(run, "hold %s", args->client),
+                                  .outcome_level =
+                                      event_result(held ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE)});
+    return 0;
+}
+
+/* ---- starting, healing, faults */
+
+static int start_client(struct run *run, const char *name, struct err *err)
+{
+    size_t n = 0;
+    struct instance *instances = fleet_named(run, name, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        struct instance *instance = &instances[i];
+
+        if (instance->child && !instance->reported_dead)
+            continue;
+        if (instance->child) {
+            child_close(instance->child);
+            instance->child = NULL;
+            instance->incarnation++;
+        }
+        if (fleet_start(run, instance, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (fleet_wait_ready(run, &instances[i], run->deadline, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int start_nodes(struct run *run, const struct fault_targets *targets, struct err *err)
+{
+    struct deadline deadline = deadline_within(run->deadline, START_WITHIN_NS);
+
+    for (size_t i = 0; i < targets->n; i++) {
+        if (!targets->items[i].node)
+            return err_set(err, "start: %s is not a server", targets->items[i].name);
+        if (atomic_load(&targets->items[i].node->phase) == PHASE_DEAD &&
+            run_start_node(run, targets->items[i].node, deadline, err) < 0)
+            return -1;
+        progress(run, "%s is back", targets->items[i].name);
+    }
+    return window_heal_targets(run, "start", targets, err);
+}
+
+static void dead_nodes(struct run *run, struct fault_targets *out)
+{
+    out->n = 0;
+    for (uint16_t id = 0; id < run->plan->n_nodes && out->n < FAULT_TARGETS_MAX; id++) {
+        struct node *node = run_node(run, id);
+
+        if (atomic_load(&node->phase) == PHASE_DEAD)
+            out->items[out->n++] = (struct fault_target){
+                .node = node, .id = id, .name = node->plan->name, .address = node->plan->address};
+    }
+}
+
+static int step_start(struct run *run, const struct step *step, struct err *err)
+{
+    const struct start_args *args = step->args;
+    struct fault_targets targets;
+
+    if (args->client)
+        return start_client(run, args->client, err);
+    if (args->dead_nodes)
+        dead_nodes(run, &targets);
+    else if (run_targets(run, args->target, &targets, err) < 0)
+        return -1;
+    return start_nodes(run, &targets, err);
+}
+
+static int step_heal(struct run *run, const struct step *step, struct err *err)
+{
+    const struct target_args *args = step->args;
+
+    return window_heal_named(run, args->name, err);
+}
+
+static int step_resume(struct run *run, const struct step *step, struct err *err)
+{
+    const struct target_args *args = step->args;
+    struct fault_targets targets;
+
+    if (run_targets(run, args->target, &targets, err) < 0)
+        return -1;
+    return window_heal_targets(run, "resume", &targets, err);
+}
+
+struct triggered {
+    struct run *run;
+    const struct step *step;
+    struct armed *armed;
+};
+
+/* The client is held at its step while the fault takes effect, then goes on into it. */
+static void *triggered_main(void *argument)
+{
+    struct triggered *t = argument;
+    struct err err = {0};
+
+    if (await_trigger(t->armed) == 0 && window_open(t->run, t->step, &err) < 0)
+        run_break(t->run, &err);
+    for (size_t i = 0; i < t->armed->n; i++)
+        open_gate(t->armed->gates[i]);
+    return NULL;
+}
+
+static int step_fault(struct run *run, const struct step *step, struct err *err)
+{
+    struct triggered *t;
+
+    if (!step->common.at.step)
+        return window_open(run, step, err);
+    t = arena_alloc(&run->arena, sizeof(*t));
+    *t = (struct triggered){run, step, NULL};
+    t->armed = arm(run, step, &step->common.at, GATE_HOLD, step->common.within_ns, err);
+    return t->armed ? run_track(run, triggered_main, t, err) : -1;
+}
+
+static int step_command(struct run *run, const struct step *step, struct err *err)
+{
+    const struct param *first = step->command->params;
+    bool has_target =
+        first && first->type == PARAM_EXPR; /* by convention a command's node comes first */
+    const struct expr *target =
+        has_target ? *(struct expr *const *)(const void *)((const char *)step->args + first->offset)
+                   : NULL;
+    struct value value = {.kind = VALUE_NODES};
+    struct cluster_slot *slot = NULL;
+    int result;
+
+    if (target && run_eval_fresh(run, target, clock_now_ns(),
+                                 deadline_within(run->deadline, 10 * SECOND_NS), &value, err) < 0)
+        return -1;
+    if (value.kind == VALUE_NODES && value.n == 1)
+        slot = run_slot_of(run, value.nodes[0]);
+    for (size_t c = 0; !slot && c < run->plan->n_clusters; c++)
+        for (const struct system_command *k = run->slots[c]->cluster.ops->commands; k && k->name;
+             k++)
+            if (k == step->command)
+                slot = run->slots[c];
+    if (!slot)
+        return err_set(err, "%s: no cluster offers it", step->verb);
+    slot->damaged = true;
+    pthread_mutex_lock(&slot->control);
+    result = step->command->run(&slot->cluster, step->args, value.n == 1 ? value.nodes[0] : NO_NODE,
+                                deadline_within(run->deadline, 60 * SECOND_NS), err);
+    pthread_mutex_unlock(&slot->control);
+    return result;
+}
+
+static int step_repeat(struct run *run, const struct step *step, struct err *err)
+{
+    const struct repeat_args *args = step->args;
+
+    run->repeating++;
+    for (int64_t i = 0; i < args->times; i++) {
+        run->repetition = (unsigned)i;
+        if (run_steps(run, &args->body, err) < 0)
+            return err_prefix(err, "round %" PRId64, i + 1);
+    }
+    run->repeating--;
+    return 0;
+}
+
+/* Each event at its time from the start; targets are resolved when it fires. */
+static int step_chaos(struct run *run, const struct step *step, struct err *err)
+{
+    const struct chaos_args *args = step->args;
+    int64_t began_ns = clock_now_ns();
+    struct deadline end = deadline_within(run->deadline, args->duration_ns);
+
+    for (size_t i = 0; i < args->n; i++) {
+        const struct chaos_event *event = &args->events[i];
+        struct deadline due = {.at_ns = began_ns + event->at_ns, .cancel = &run->cancel};
+        struct step one = {
+            .kind = STEP_FAULT,
+            .verb = event->fault->name,
+            .fault = event->fault,
+            .args = event->args,
+            .common = {.for_ns = event->for_ns},
+            .text = arena_printf(&run->arena, "%s: %s", event->fault->name, event->target)};
+
+        while (deadline_sleep(&due, SECOND_NS) == 0)
+            ;
+        if (deadline_passed(&run->deadline))
+            return err_set(err, "the case's deadline passed");
+        run->repetition = (unsigned)event->index;
+        if (window_open(run, &one, err) < 0)
+            return -1;
+    }
+    while (deadline_sleep(&end, SECOND_NS) == 0)
+        ;
+    return 0;
+}
+
+static int step_interleave(struct run *run, const struct step *step, struct err *err)
+{
+    (void)run;
+    return err_set(err, "%s: this workload has no points to interleave", step->verb);
+}
+
+static int (*const handlers[])(struct run *, const struct step *, struct err *) = {
+    [STEP_SEND] = step_send,       [STEP_BACKGROUND] = step_send,
+    [STEP_QUIESCE] = step_quiesce, [STEP_BIND] = step_bind,
+    [STEP_START] = step_start,     [STEP_HEAL] = step_heal,
+    [STEP_RESUME] = step_resume,   [STEP_WAIT] = step_wait,
+    [STEP_HOLD] = step_hold,       [STEP_RELEASE] = step_release,
+    [STEP_ARM] = step_arm,         [STEP_NOTE] = step_note,
+    [STEP_OBSERVE] = step_observe, [STEP_REPEAT] = step_repeat,
+    [STEP_QUIET] = step_quiet,     [STEP_INTERLEAVE] = step_interleave,
+    [STEP_CHAOS] = step_chaos,     [STEP_FAULT] = step_fault,
+    [STEP_COMMAND] = step_command,
+};
+
+static int run_steps(struct run *run, const struct step_list *steps, struct err *err)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct step *step = &steps->items[i];
+
+        if (deadline_passed(&run->deadline))
+            return err_set(err, "stopped before %s", step->text);
+        run->doing = step->text;
+        if (step->kind != STEP_FAULT && step->kind != STEP_NOTE && step->kind != STEP_BIND)
+            progress(run, "%s", step->text);
+        chronicle(run, (struct event){.type = EV_SCRIPT,
+                                      .ref = chronicle_text(run, "%s", step->text),
+                                      .code = (int16_t)step->mark.line});
+        if (handlers[step->kind](run, step, err) < 0)
+            return err_prefix(err, "line %d, %s", step->mark.line, step->text);
+    }
+    return 0;
+}
+
+/* `background … until: script_end` ends here, and every burst is waited for. */
+static int end_bursts(struct run *run, struct err *err)
+{
+    for (unsigned b = 1; b <= run->plan->n_bursts; b++) {
+        struct deadline deadline = deadline_within(run->deadline, 120 * SECOND_NS);
+        bool open = false;
+
+        for (size_t i = 0; i < run->n_instances; i++)
+            open |= run->instances[i].burst_count[b] < 0;
+        if (open)
+            fleet_end_burst(run, b);
+        if (fleet_wait_burst(run, b, deadline, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int script_run(struct run *run, struct err *err)
+{
+    int result = run_steps(run, &run->plan->script, err);
+
+    if (result == 0)
+        result = end_bursts(run, err);
+    if (result < 0 && !run->is_broken) {
+        progress(run, "the script ends here: %s", err->text);
+        chronicle(run, (struct event){.type = EV_WAITED,
+                                      .ref = chronicle_text(run, "script stopped: %s", err->text),
+                                      .outcome_level = event_result(OUTCOME_UNKNOWN, LEVEL_NONE)});
+        result = 0;
+    }
+    return result;
+}

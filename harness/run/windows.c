@@ -1,0 +1,370 @@
+/*
+ * Fault windows: inject, stamp, probe, heal. Every stamp goes into the history with its witness;
+ * whether a window has bitten is asked while it is open and once more at its end (JUDGING: Time).
+ */
+#include "run/run.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INJECT_WITHIN_NS (30 * SECOND_NS)
+#define HEAL_WITHIN_NS (90 * SECOND_NS)
+
+struct context { /* a fault_ctx that knows its window */
+    struct fault_ctx ctx;
+    struct run *run;
+    struct window *window;
+};
+
+static void stamp(struct run *run, const struct window *window, enum fault_stamp which,
+                  int64_t at_ns, const struct witness *w, bool ok)
+{
+    chronicle(run, (struct event){
+                       .type = EV_FAULT,
+                       .at_ns = at_ns,
+                       .epoch = window->id,
+                       .code = (int16_t)which,
+                       .node = window->targets.n == 1 && window->targets.items[0].node
+                                   ? window->targets.items[0].id
+                                   : NO_NODE,
+                       .value = w ? w->count : 0,
+                       .ref = w && w->text[0] ? chronicle_text(run, "%s", w->text) : NO_REF,
+                       .outcome_level = event_result(ok ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE)});
+}
+
+static void node_state(struct run *run, const struct node *node, enum node_state state)
+{
+    chronicle(
+        run, (struct event){.type = EV_NODE_STATE, .node = node->plan->id, .code = (int16_t)state});
+}
+
+/* ---- what run/ lends to faults */
+
+static int lend_resolve(struct fault_ctx *ctx, const struct expr *target, struct fault_targets *out,
+                        struct err *err)
+{
+    struct context *context = ctx->run;
+    struct fault_targets *known = &context->window->targets;
+
+    if (run_targets(context->run, target, out, err) < 0)
+        return -1;
+    for (size_t i = 0; i < out->n; i++) {
+        struct cluster_slot *slot =
+            out->items[i].node ? run_slot_of(context->run, out->items[i].id) : NULL;
+
+        if (slot)
+            slot->damaged = true;
+        if (known->n < FAULT_TARGETS_MAX)
+            known->items[known->n++] = out->items[i];
+    }
+    return 0;
+}
+
+static void lend_everybody(struct fault_ctx *ctx, struct fault_targets *out)
+{
+    struct context *context = ctx->run;
+    struct run *run = context->run;
+
+    out->n = 0;
+    for (uint16_t id = 0; id < run->plan->n_nodes && out->n < FAULT_TARGETS_MAX; id++)
+        out->items[out->n++] = (struct fault_target){.node = run_node(run, id),
+                                                     .id = id,
+                                                     .name = run->plan->nodes[id].name,
+                                                     .address = run->plan->nodes[id].address,
+                                                     .system = run_slot_of(run, id)->cluster.ops};
+    for (size_t i = 0; i < run->n_instances && out->n < FAULT_TARGETS_MAX; i++)
+        out->items[out->n++] = (struct fault_target){.child = run->instances[i].child,
+                                                     .id = run->instances[i].id,
+                                                     .name = run->instances[i].name,
+                                                     .address = run->instances[i].address};
+}
+
+static int64_t outstanding(const struct run *run)
+{
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < run->n_instances; i++)
+        sum += atomic_load(&run->instances[i].board->outstanding);
+    return sum;
+}
+
+static void lend_doomed(struct fault_ctx *ctx, const struct fault_target *target)
+{
+    struct context *context = ctx->run;
+
+    if (!target->node)
+        return;
+    atomic_store(&target->node->phase, PHASE_DEAD);
+    chronicle(context->run, (struct event){.type = EV_HAZARD,
+                                           .code = HAZARD_OUTSTANDING,
+                                           .node = target->id,
+                                           .value = outstanding(context->run)});
+}
+
+static void lend_died(struct fault_ctx *ctx, const struct fault_target *target, int signal)
+{
+    struct context *context = ctx->run;
+
+    (void)signal;
+    if (target->node) {
+        atomic_store(&target->node->phase, PHASE_DEAD);
+        node_state(context->run, target->node, NODE_DEAD);
+    }
+}
+
+static void lend_paused(struct fault_ctx *ctx, const struct fault_target *target, bool paused)
+{
+    struct context *context = ctx->run;
+
+    if (target->node) {
+        atomic_store(&target->node->phase, paused ? PHASE_PAUSED : PHASE_UP);
+        node_state(context->run, target->node, paused ? NODE_PAUSED : NODE_UP);
+    }
+}
+
+int run_start_node(struct run *run, struct node *node, struct deadline deadline, struct err *err)
+{
+    struct cluster_slot *slot = run_slot_of(run, node->plan->id);
+    int result;
+
+    if (atomic_load(&node->phase) == PHASE_UP)
+        return 0;
+    if (cluster_start_node(slot, node, err) < 0)
+        return -1;
+    node_state(run, node, NODE_STARTING);
+    pthread_mutex_lock(&slot->control);
+    result = slot->cluster.ops->rejoined(&slot->cluster, node, deadline, err);
+    pthread_mutex_unlock(&slot->control);
+    if (result < 0) {
+        err_prefix(err, "node %s: started again, but has not rejoined", node->plan->name);
+        node_blame(node, err);
+        return -1;
+    }
+    atomic_store(&node->phase, PHASE_UP);
+    node_state(run, node, NODE_UP);
+    return 0;
+}
+
+static int lend_start(struct fault_ctx *ctx, struct node *node, struct deadline deadline,
+                      struct err *err)
+{
+    struct context *context = ctx->run;
+
+    return run_start_node(context->run, node, deadline, err);
+}
+
+static struct context lend(struct run *run, struct window *window)
+{
+    return (struct context){.ctx = {.sandbox = run->sandbox,
+                                    .plan = run->plan,
+                                    .resolve = lend_resolve,
+                                    .everybody = lend_everybody,
+                                    .doomed = lend_doomed,
+                                    .start = lend_start,
+                                    .died = lend_died,
+                                    .paused = lend_paused},
+                            .run = run,
+                            .window = window};
+}
+
+/* ---- healing */
+
+int window_heal(struct run *run, struct window *window, struct err *err)
+{
+    struct context context = lend(run, window);
+    struct witness w = {0};
+    int result;
+
+    pthread_mutex_lock(&run->lock);
+    if (!window->open) {
+        pthread_mutex_unlock(&run->lock);
+        return 0;
+    }
+    window->open = false;
+    pthread_mutex_unlock(&run->lock);
+    context.ctx.run = &context;
+    if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0) {
+        if (w.effective && !window->bitten) {
+            window->bitten = true;
+            stamp(run, window, STAMP_BITTEN, 0, &w, true);
+        }
+        stamp(run, window, STAMP_PROBED, 0, &w, w.effective);
+    }
+    w = (struct witness){0};
+    stamp(run, window, STAMP_HEAL_DECIDED, 0, NULL, true);
+    result = window->ops->heal
+                 ? window->ops->heal(&context.ctx, window->state, &w,
+                                     deadline_within(run->deadline, HEAL_WITHIN_NS), err)
+                 : 0;
+    stamp(run, window, STAMP_HEAL_ASKED, w.asked_ns, NULL, true);
+    stamp(run, window, STAMP_HEAL_EFFECTIVE, w.effective_ns, &w, result == 0);
+    if (result < 0)
+        return err_prefix(err, "healing %s", window->name[0] ? window->name : window->ops->name);
+    progress(run, "healed: %s%s%s", window->ops->name, window->name[0] ? " " : "", window->name);
+    return 0;
+}
+
+int window_heal_named(struct run *run, const char *name, struct err *err)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < run->n_windows; i++)
+        if (strcmp(run->windows[i].name, name) == 0) {
+            found = true;
+            if (window_heal(run, &run->windows[i], err) < 0)
+                return -1;
+        }
+    return found ? 0 : err_set(err, "heal: no open window is called %s", name);
+}
+
+/* Newest first: a pause inside a cut ends before the cut does. */
+int window_heal_all(struct run *run, struct err *err)
+{
+    for (size_t i = run->n_windows; i-- > 0;)
+        if (strcmp(run->windows[i].ops->inverse ? run->windows[i].ops->inverse : "", "start") !=
+                0 &&
+            window_heal(run, &run->windows[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static bool shares_target(const struct window *window, const struct fault_targets *targets)
+{
+    for (size_t i = 0; i < window->targets.n; i++)
+        for (size_t j = 0; j < targets->n; j++)
+            if (strcmp(window->targets.items[i].address, targets->items[j].address) == 0)
+                return true;
+    return false;
+}
+
+int window_heal_targets(struct run *run, const char *inverse, const struct fault_targets *targets,
+                        struct err *err)
+{
+    for (size_t i = 0; i < run->n_windows; i++) {
+        struct window *window = &run->windows[i];
+
+        if (window->open && window->ops->inverse && strcmp(window->ops->inverse, inverse) == 0 &&
+            shares_target(window, targets) && window_heal(run, window, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- injecting */
+
+static struct window *new_window(struct run *run, const struct step *step, struct err *err)
+{
+    struct window *window = NULL;
+
+    pthread_mutex_lock(&run->lock);
+    if (run->n_windows < WINDOWS_MAX) {
+        window = &run->windows[run->n_windows];
+        *window = (struct window){.id = (uint32_t)run->n_windows + 1,
+                                  .ops = step->fault,
+                                  .args = step->args,
+                                  .state = arena_alloc(&run->arena, step->fault->state_size + 1)};
+        snprintf(window->name, sizeof(window->name), "%s",
+                 step->common.name ? step->common.name : "");
+        run->n_windows++;
+    }
+    pthread_mutex_unlock(&run->lock);
+    if (!window)
+        err_set(err, "more than %d faults in one case", WINDOWS_MAX);
+    return window;
+}
+
+static void describe_targets(const struct fault_targets *targets, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < targets->n && used + 1 < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", targets->items[i].name);
+}
+
+struct timed_heal {
+    struct run *run;
+    struct window *window;
+    int64_t at_ns;
+};
+
+static void *timed_heal_main(void *argument)
+{
+    struct timed_heal *timed = argument;
+    struct deadline until = {.at_ns = timed->at_ns, .cancel = &timed->run->cancel};
+    struct err err = {0};
+
+    while (timed->window->open && deadline_sleep(&until, SECOND_NS) == 0)
+        ;
+    if (window_heal(timed->run, timed->window, &err) < 0)
+        run_break(timed->run, &err);
+    return NULL;
+}
+
+static int heal_later(struct run *run, struct window *window, int64_t for_ns, struct err *err)
+{
+    struct timed_heal *timed = arena_alloc(&run->arena, sizeof(*timed));
+
+    *timed = (struct timed_heal){run, window, clock_now_ns() + for_ns};
+    window->heal_at_ns = timed->at_ns;
+    return run_track(run, timed_heal_main, timed, err);
+}
+
+int window_open(struct run *run, const struct step *step, struct err *err)
+{
+    struct window *window = new_window(run, step, err);
+    struct context context;
+    struct witness w = {0};
+    char targets[300];
+    int64_t decided_ns = clock_now_ns();
+    int result;
+
+    if (!window)
+        return -1;
+    context = lend(run, window);
+    context.ctx.run = &context;
+    window->open = true;
+    result = step->fault->inject(&context.ctx, step->args, window->state, &w,
+                                 deadline_within(run->deadline, INJECT_WITHIN_NS), err);
+    describe_targets(&window->targets, targets, sizeof(targets));
+    chronicle(run, (struct event){.type = EV_FAULT,
+                                  .at_ns = decided_ns,
+                                  .epoch = window->id,
+                                  .code = STAMP_DECIDED,
+                                  .node = NO_NODE,
+                                  .ref = chronicle_text(run, "%s|%s|%s", step->fault->name,
+                                                        window->name, targets),
+                                  .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)});
+    stamp(run, window, STAMP_ASKED, w.asked_ns, NULL, true);
+    stamp(run, window, STAMP_EFFECTIVE, w.effective_ns, &w, result == 0 && w.effective);
+    if (result < 0)
+        return err_prefix(err, "%s", step->text);
+    window->injected = true;
+    progress(run, "%s → %s", step->text, w.text[0] ? w.text : targets);
+    if (step->common.for_ns > 0 && window->ops->heal)
+        return heal_later(run, window, step->common.for_ns, err);
+    if (!window->ops->heal && !window->ops->inverse)
+        window->open = false;
+    return 0;
+}
+
+/* A window has bitten once its witness says so before the heal; asked every tick until it has. */
+void windows_tick(struct run *run)
+{
+    for (size_t i = 0; i < run->n_windows; i++) {
+        struct window *window = &run->windows[i];
+        struct context context = lend(run, window);
+        struct witness w = {0};
+
+        context.ctx.run = &context;
+        if (!window->open || window->bitten || !window->ops->probe || !window->injected)
+            continue;
+        if (window->ops->probe(&context.ctx, window->state, &w) == 0 && w.effective &&
+            window->open) {
+            window->bitten = true;
+            stamp(run, window, STAMP_BITTEN, 0, &w, true);
+        }
+    }
+}
