@@ -13,9 +13,13 @@
  *   refused) · RATE double per second ("5k/s", "flat_out" = 0) · STRING const char * · CHOICE int (index into choices)
  *   EXPR struct expr * (suite/expr.h; a YAML list of scalars becomes one EXPR_LIST) · STRINGS struct strings (a lone scalar counts as one)
  *   VERBATIM struct pairs: the product's own words, kept as strings, `file:` merged in by the suite reader
- *   STRUCT the sub-table's struct, in place; *present (bool at sub_present offset, if ≥ 0) tells that it was given
+ *   STRUCT the sub-table's struct, in place, defaults filled even when absent; the bool at `present` tells that it was given
  *   STRUCTS struct items: a list of sub-structs · MAP struct items: a map name → sub-struct, name stored at offset 0
  *   of each (const char *) · TREE const struct tree * as it stands
+ *
+ * A VERBATIM value may be a list: the key is repeated. `file:` inside a VERBATIM section, or as `{file: NAME}` in place
+ * of a STRING (definitions.json), is merged in before the table is applied. A VERBATIM parameter with the key "*"
+ * takes every key the table does not name.
  */
 #ifndef ASSAY_API_PARAM_H
 #define ASSAY_API_PARAM_H
@@ -78,6 +82,7 @@ struct param {
     size_t sub_size;
     const char *shorthand; /* STRUCT: a bare scalar or list stands for this key: `produce: orders` = `produce: {topic: orders}` */
     bool required;
+    size_t present;        /* STRUCT: offset of a bool in the outer struct, set when the key is there; 0: none */
     bool (*check)(const char *text, const char **expected); /* extra check of a STRING; may be NULL */
 };
 
