@@ -44,6 +44,8 @@ struct send {
     size_t size;
     uint32_t unit;         /* NO_UNIT: the library's partitioner chooses by key */
     uint16_t via;          /* NO_NODE, or the node to talk to (`via:`) */
+    uint32_t burst;        /* for the recorder, as is intended_ns: drivers look at neither */
+    int64_t intended_ns;   /* open loop: when it was due; 0 flat out */
 };
 
 struct completion {
@@ -64,7 +66,8 @@ struct delivery {
     int64_t position;      /* offset; delivery tag; list and stream position where there is one */
     uint32_t epoch;        /* ownership interval: generation; channel number; 0 */
     uint8_t flags;         /* EV_REDELIVERED */
-    uint64_t tag;          /* what settle wants back */
+    uint64_t tag;          /* what settle wants back; valid after release, as are unit and position */
+    const struct msg *msg; /* set by the recorder, drivers leave it NULL; NULL there: corrupt or foreign */
 };
 
 struct ownership {
@@ -78,6 +81,7 @@ struct harvest {           /* arrays of HARVEST_MAX owned by the caller; counts 
     struct completion *completions; size_t n_completions;
     struct delivery *deliveries;    size_t n_deliveries;
     struct ownership *owners;       size_t n_owners;
+    size_t max_deliveries; /* set by the caller: 0 asks for completions and ownership only */
     bool broken;           /* the connection is gone: every open slot completed as unknown, unsettled deliveries are void */
 };
 
@@ -98,6 +102,11 @@ struct broker_ops {
     const char *const *receive_verbs; /* "consume", NULL */
     /* pure: destinations named in args: what it sends to (duties unless meant_for), what it reads, its group. NULL where none */
     int (*names)(const void *args, const char **sends_to, const char **reads, const char **group);
+    /* pure: a delivery is settled by being handed over (no_ack, BRPOP): nobody calls settle. NULL: never */
+    bool (*hands_over)(const void *args);
+    /* pure: where naming a destination makes it (a Redis key): its enum unit_kind, one unit, so that the suite
+     * need not declare it; NULL or -1: it must be declared */
+    int (*implicit_kind)(const void *args);
     size_t size;                  /* of a handle */
     int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);

@@ -9,7 +9,19 @@
 #include "api/param.h"
 #include "base/err.h"
 
-struct worker; /* run/client.h: capabilities, steps, bursts, the recorder */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker; /* api/worker.h: capabilities, steps, bursts */
+
+/* What the engine must set up before run() is called. */
+struct worker_needs {
+    uint32_t outstanding;      /* sends without a completion at most, > 0 */
+    uint32_t payload_bytes;    /* of every message, ≥ PAYLOAD_MIN */
+    const char *store;         /* alias of the cluster effects go to; NULL: none */
+    double rate_per_s;         /* sends from the start as burst 0, over all instances; 0: only bursts */
+    bool poisson;
+};
 
 struct workload_ops {
     const char *name;                   /* "queue" */
@@ -20,6 +32,8 @@ struct workload_ops {
     size_t client_args_size;
     const char *const *roles;           /* client keys that name a role of this workload: "reader", NULL */
     const char *const *steps;           /* named points, in order, NULL-terminated */
+    /* pure */
+    void (*needs)(const void *args, const void *role_args, struct worker_needs *needs);
     int (*run)(struct worker *worker, struct err *err);
 };
 

@@ -16,6 +16,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#define CLIENT_CONTROL_FD 3
+#define CLIENT_BOARD_FD 4
+#define STORE_FOLDER "store" /* in the case folder: data of embedded stores, `folder` of store_ops.open */
+
 #define BURSTS_MAX 64
 #define STEPS_MAX 24
 
@@ -23,7 +27,8 @@
 struct burst_board {      /* summed over the workers */
     _Atomic int64_t sent, ok, fail, unknown, believed;
     _Atomic int64_t reads, hits;   /* caches */
-    _Atomic int32_t done;          /* workers whose part of the burst is finished and completed */
+    _Atomic int32_t done;          /* workers whose part of the burst is finished and completed; the
+                                      coordinator sets 0 before every CLIENT_BURST */
 };
 
 enum gate_action { GATE_OPEN, GATE_HOLD, GATE_KILL };
@@ -54,12 +59,12 @@ enum client_verb {
     CLIENT_END,         /* end burst `burst`: nothing new is sent, completions still counted */
     CLIENT_QUIT,        /* stop, flush, close in order, exit 0 */
     CLIENT_STOP_READING,/* consumers: no more deliveries are taken */
-    CLIENT_REACHED,     /* answer: consumers: passes on a question of the drain, see CLIENT.md */
+    CLIENT_REACHED,     /* reserved for a question of the drain: answered with status -1 */
 };
 struct client_command {
     uint32_t verb, burst;
-    int64_t count;
-    double rate_per_s;       /* 0 flat out */
+    int64_t count;           /* this instance's part; split over its workers by the client */
+    double rate_per_s;       /* this instance's part; 0 flat out */
     uint32_t poisson;
     uint16_t via, unused;    /* node to talk to, 0xffff none */
     int64_t start_ns;        /* open-loop schedule begins here */

@@ -1,0 +1,86 @@
+/*
+ * What a workload works with: one worker thread of a client process. A workload is plain sequential
+ * code; it sends what bursts ask for, takes deliveries, applies effects, settles, and passes named
+ * steps on its way. Recording, step gates and the liar are behind these calls.
+ *
+ *     while (!worker_stopping(w)) {
+ *         while (worker_next_send(w, &order, &until_ns))
+ *             worker_send(w, &order, &(struct message_body){.key = k, .key_seq = n}, NO_UNIT);
+ *         n = worker_poll(w, until_ns, &deliveries);
+ *         for (i = 0; i < n; i++) {
+ *             worker_step(w, STEP_BEFORE_PROCESS, deliveries[i].msg);
+ *             …worker_effect…, worker_settle(w, &deliveries[i]);
+ *         }
+ *     }
+ *
+ * All calls belong to the worker's own thread. Nothing is allocated per operation.
+ */
+#ifndef ASSAY_API_WORKER_H
+#define ASSAY_API_WORKER_H
+
+#include "api/broker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct plan_case;
+struct plan_client;
+struct worker;
+
+/* ---- who it is; borrowed, valid while run() runs */
+const struct plan_case *worker_case(const struct worker *w);
+const struct plan_client *worker_client(const struct worker *w);
+struct msg_id worker_identity(const struct worker *w); /* seq: the next message's number */
+bool worker_sends(const struct worker *w);
+bool worker_receives(const struct worker *w);
+/* Destination its messages go to, and what it reads (the group where it has one); -1: none the plan
+ * knows. */
+long worker_target(const struct worker *w);
+long worker_source(const struct worker *w);
+
+/* ---- when to end: asked to quit, or the log is full (then the case is broken) */
+bool worker_stopping(const struct worker *w);
+/* Consumers: false once no more deliveries may be taken. */
+bool worker_reading(const struct worker *w);
+
+/* ---- sending */
+struct work_order {
+    uint32_t burst;
+    uint16_t via;
+    int64_t intended_ns; /* open loop: when it is due; 0 flat out */
+};
+struct message_body {
+    uint32_t key;
+    uint64_t key_seq;
+    uint32_t version;
+};
+/* Takes the next message that is due and has room; false: none now, look again at *until_ns. */
+bool worker_next_send(struct worker *w, struct work_order *order, int64_t *until_ns);
+/* Sends it as a new message (attempt 0). unit NO_UNIT: the library chooses. Later attempts and
+ * their bounds follow from worker_resend_policy. */
+void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
+                 uint32_t unit);
+enum resend { RESEND_NONE, RESEND_ON_UNKNOWN, RESEND_UNTIL_OK };
+/* What the application does with an attempt that ended unknown (or not ok): `attempts` in all at
+ * most. */
+void worker_resend_policy(struct worker *w, enum resend policy, unsigned attempts);
+
+/* ---- receiving: completions are counted, deliveries are handed over and borrowed until the next
+ * call */
+size_t worker_poll(struct worker *w, int64_t until_ns, const struct delivery **deliveries);
+struct settle_how {
+    bool cumulative, reject, requeue;
+};
+/* Asks for settlement; its answer is recorded when it comes. No-op where handing over settles. */
+void worker_settle(struct worker *w, const struct delivery *d, struct settle_how how);
+
+/* ---- effects: one journal row in a transaction of its own. OUTCOME_FAIL: certainly not applied.
+ */
+bool worker_has_store(const struct worker *w);
+enum outcome worker_effect(struct worker *w, const struct delivery *d);
+
+/* ---- steps, by their number in workload_ops.steps; msg may be NULL */
+void worker_step(struct worker *w, unsigned step, const struct msg *msg);
+
+#endif

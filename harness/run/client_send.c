@@ -1,0 +1,274 @@
+/*
+ * Sending: which message of which burst is due, in which slot it travels, what its end means.
+ *
+ * Open loop: the k-th message of worker w of n is due at start + (k·n + w) / rate, whatever became
+ * of the ones before it; what a full slot table delays is told as lateness of the send, so that no
+ * latency is left out (coordinated omission). Poisson arrivals draw their gaps from a named stream.
+ */
+#include "run/client_worker.h"
+
+#include "base/clock.h"
+#include "base/draw.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IDLE_NS (100 * MS_NS)
+
+/* ---- bursts */
+
+static int64_t part_of(int64_t count, unsigned number, unsigned n)
+{
+    if (count < 0)
+        return INT64_MAX;
+    return count / n + (number < count % n ? 1 : 0);
+}
+
+static int64_t poisson_gap_ns(const struct worker *w, const struct burst_part *part,
+                              double rate_per_s)
+{
+    char stream[96];
+    struct draw draw;
+
+    snprintf(stream, sizeof(stream), "client.%u.%u.%u.burst.%u.%u", w->client->id,
+             w->client->incarnation, w->number, part->number, part->serial);
+    draw = draw_stream(w->client->plan->seed, stream);
+    return (int64_t)(-log(1.0 - draw_unit(&draw, (uint64_t)part->index)) / rate_per_s * 1e9);
+}
+
+/* When the message with the part's index is due. */
+static void schedule(const struct worker *w, struct burst_part *part)
+{
+    const struct burst_request *r = &w->client->bursts[part->number];
+    double n = w->client->n_workers;
+
+    if (r->rate_per_s <= 0)
+        part->next_ns = 0;
+    else if (!r->poisson)
+        part->next_ns =
+            r->start_ns + (int64_t)(((double)part->index * n + w->number) / r->rate_per_s * 1e9);
+    else
+        part->next_ns = (part->index == 0 ? r->start_ns : part->next_ns) +
+                        poisson_gap_ns(w, part, r->rate_per_s / n);
+}
+
+static void begin_part(struct worker *w, unsigned number)
+{
+    const struct burst_request *r = &w->client->bursts[number];
+    struct burst_part *part = &w->parts[number];
+
+    assert(!part->active);
+    *part = (struct burst_part){.number = number,
+                                .serial = r->serial,
+                                .active = true,
+                                .left = part_of(r->count, w->number, w->client->n_workers)};
+    schedule(w, part);
+    w->active[w->n_active++] = (uint8_t)number;
+}
+
+void worker_take_requests(struct worker *w)
+{
+    unsigned generation = atomic_load_explicit(&w->client->generation, memory_order_acquire);
+
+    if (generation == w->generation)
+        return;
+    w->generation = generation;
+    for (unsigned i = 0; i < BURSTS_MAX; i++) {
+        struct burst_request *r = &w->client->bursts[i];
+        struct burst_part *part = &w->parts[i];
+
+        if (r->serial != part->serial && !part->active)
+            begin_part(w, i);
+        if (part->active && atomic_load_explicit(&r->ended, memory_order_relaxed))
+            part->left = 0;
+    }
+}
+
+/* A part is done when nothing is left to send and the last attempt of every message has completed.
+ */
+void worker_finish_parts(struct worker *w)
+{
+    for (unsigned i = 0; i < w->n_active;) {
+        struct burst_part *part = &w->parts[w->active[i]];
+
+        if (part->left > 0 || part->unfinished > 0) {
+            i++;
+            continue;
+        }
+        worker_board(w);
+        part->active = false;
+        w->active[i] = w->active[--w->n_active];
+        atomic_fetch_sub(&w->client->bursts[part->number].running, 1);
+        atomic_fetch_add(&w->client->board->bursts[part->number].done, 1);
+    }
+}
+
+/* ---- which message next */
+
+bool worker_can_send(const struct worker *w)
+{
+    return w->n_free > 0 && !w->broken && w->n_retry == 0;
+}
+
+bool worker_next_send(struct worker *w, struct work_order *order, int64_t *until_ns)
+{
+    int64_t now_ns = worker_clock_recent(&w->clock);
+
+    *until_ns = now_ns + IDLE_NS;
+    worker_take_requests(w);
+    if (!worker_can_send(w))
+        return false;
+    for (unsigned i = 0; i < w->n_active; i++) {
+        struct burst_part *part = &w->parts[w->active[(w->turn + i) % w->n_active]];
+
+        if (part->left == 0)
+            continue;
+        if (part->next_ns > now_ns) {
+            *until_ns = part->next_ns < *until_ns ? part->next_ns : *until_ns;
+            continue;
+        }
+        *order = (struct work_order){.burst = part->number,
+                                     .via = w->client->bursts[part->number].via,
+                                     .intended_ns = part->next_ns};
+        w->turn += i + 1;
+        return true;
+    }
+    return false;
+}
+
+/* ---- sending */
+
+static void completed_slot(struct worker *w, uint32_t number, enum outcome outcome);
+
+/* Offers the message in a slot to the library; BUSY keeps it in the retry list. */
+static void offer(struct worker *w, uint32_t number)
+{
+    struct send_slot *slot = &w->slots[number];
+    struct send send = {.msg = &slot->msg,
+                        .payload = w->payload,
+                        .size = w->client->needs.payload_bytes,
+                        .unit = slot->unit,
+                        .via = slot->via,
+                        .burst = slot->burst,
+                        .intended_ns = slot->intended_ns};
+    struct completion c = {.slot = number, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+
+    payload_write(w->payload, send.size, w->client->plan->run, &slot->msg);
+    switch (w->broker.ops->send(w->broker.self, &send, number, &c)) {
+    case SUBMIT_DONE:
+        completed_slot(w, number, c.outcome);
+        break;
+    case SUBMIT_BUSY:
+        w->retry[w->n_retry++] = number;
+        break;
+    case SUBMIT_QUEUED:
+        break;
+    }
+}
+
+void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
+                 uint32_t unit)
+{
+    struct burst_part *part = &w->parts[order->burst];
+    uint32_t number;
+    struct send_slot *slot;
+
+    assert(w->n_free > 0 && part->left > 0);
+    number = w->free_slots[--w->n_free];
+    slot = &w->slots[number];
+    slot->msg = (struct msg){.id = worker_identity(w),
+                             .key = body->key,
+                             .key_seq = body->key_seq,
+                             .version = body->version};
+    slot->intended_ns = order->intended_ns;
+    slot->burst = order->burst;
+    slot->unit = unit;
+    slot->via = order->via;
+    slot->best = OUTCOME_NONE;
+    w->next_seq++;
+    if (part->left != INT64_MAX)
+        part->left--;
+    part->unfinished++;
+    part->index++;
+    if (part->next_ns != 0)
+        schedule(w, part);
+    w->tally.sent[order->burst]++;
+    w->tally.outstanding++;
+    w->tally.touched |= UINT64_C(1) << order->burst;
+    offer(w, number);
+}
+
+void worker_offer_again(struct worker *w)
+{
+    uint32_t n = w->n_retry;
+
+    if (w->broken)
+        return;
+    w->n_retry = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t before = w->n_retry;
+
+        offer(w, w->retry[i]);
+        if (w->n_retry == before)
+            continue;
+        /* still busy: the rest keeps its order behind it */
+        memmove(w->retry + w->n_retry, w->retry + i + 1, (n - i - 1) * sizeof(*w->retry));
+        w->n_retry += n - i - 1;
+        return;
+    }
+}
+
+/* ---- completions */
+
+static uint8_t better(uint8_t best, enum outcome outcome)
+{
+    if (best == OUTCOME_OK || outcome == OUTCOME_OK)
+        return OUTCOME_OK;
+    if (best == OUTCOME_UNKNOWN || outcome == OUTCOME_UNKNOWN)
+        return OUTCOME_UNKNOWN;
+    return (uint8_t)outcome;
+}
+
+static bool sends_again(const struct worker *w, const struct send_slot *slot, enum outcome outcome)
+{
+    if (w->resend == RESEND_NONE || slot->msg.attempt + 1u >= w->attempts_max || worker_stopping(w))
+        return false;
+    return outcome == OUTCOME_UNKNOWN || (w->resend == RESEND_UNTIL_OK && outcome == OUTCOME_FAIL);
+}
+
+static void completed_slot(struct worker *w, uint32_t number, enum outcome outcome)
+{
+    struct send_slot *slot = &w->slots[number];
+
+    slot->best = better(slot->best, outcome);
+    if (sends_again(w, slot, outcome)) {
+        slot->msg.attempt++;
+        slot->intended_ns = 0;
+        w->retry[w->n_retry++] = number;
+        return;
+    }
+    w->parts[slot->burst].unfinished--;
+    w->tally.ended[slot->burst][slot->best]++;
+    w->tally.outstanding--;
+    w->tally.touched |= UINT64_C(1) << slot->burst;
+    w->free_slots[w->n_free++] = number;
+}
+
+void worker_completed(struct worker *w, const struct completion *c)
+{
+    if (c->slot < w->client->needs.outstanding) {
+        completed_slot(w, c->slot, c->outcome);
+        return;
+    }
+    if (c->outcome == OUTCOME_OK)
+        w->tally.settled++;
+    w->free_settles[w->n_free_settles++] = c->slot;
+}
+
+void worker_resend_policy(struct worker *w, enum resend policy, unsigned attempts)
+{
+    w->resend = policy;
+    w->attempts_max = attempts > 255 ? 255 : attempts;
+}

@@ -1,0 +1,380 @@
+/*
+ * Known lies for the tests of the checkers (liar.h). Which send or delivery is lied about follows
+ * from draws by its number; each is written to lies.jsonl before its effect can be seen, one
+ * write(2) a line. A lie is told about first attempts of ordinary messages only: markers and
+ * re-sends stay true, so that told and found can be compared one by one.
+ *
+ * A swap needs a second message for the same unit: the first is held back (and says QUEUED) until
+ * the next send to that unit has gone, or until the next poll, when it goes alone and no lie was
+ * told.
+ */
+#include "run/liar.h"
+
+#include "base/draw.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const lie_names[LIES] = {"lose", "double", "swap", "corrupt", "skip", "twice"};
+#define PAYLOAD_KEPT_MAX 65536
+
+struct held {
+    bool there;
+    struct msg msg;
+    struct send send;
+    uint32_t slot;
+    unsigned char payload[PAYLOAD_KEPT_MAX];
+};
+
+struct liar {
+    struct broker inner;
+    struct liar_options with;
+    struct draw draws[LIES];
+    uint64_t run, n_deliveries;
+    int fd;
+    uint32_t slots;                       /* of the layers above; doubles use the one beyond */
+    struct completion faked[HARVEST_MAX]; /* of lost sends, handed out by the next poll */
+    size_t n_faked;
+    struct held held;
+    bool double_open; /* the extra slot is in use */
+    unsigned char payload[PAYLOAD_KEPT_MAX];
+    struct delivery *deliveries; /* of this harvest, as handed up */
+};
+
+/* ---- asked for, or not */
+
+static int read_one(const char *item, size_t n, struct liar_options *options, struct err *err)
+{
+    const char *colon = memchr(item, ':', n);
+
+    for (int i = 0; colon && i < LIES; i++) {
+        size_t length = (size_t)(colon - item);
+
+        if (strlen(lie_names[i]) == length && strncmp(lie_names[i], item, length) == 0) {
+            options->one_in[i] = strtoull(colon + 1, NULL, 10);
+            return options->one_in[i] > 0
+                       ? 0
+                       : err_set(err, "ASSAY_LIAR: %s: one in how many?", lie_names[i]);
+        }
+    }
+    return err_set(err, "ASSAY_LIAR: cannot read \"%.*s\"", (int)n, item);
+}
+
+int liar_asked(const char *text, struct liar_options *options, struct err *err)
+{
+    if (!text || !*text)
+        return 0;
+    while (*text) {
+        size_t n = strcspn(text, ",");
+
+        if (read_one(text, n, options, err) < 0)
+            return -1;
+        text += n + (text[n] == ',');
+    }
+    return 1;
+}
+
+/* ---- telling */
+
+static bool tempted(const struct liar *l, enum lie lie, uint64_t index)
+{
+    return l->with.one_in[lie] > 0 && draw_below(&l->draws[lie], index, l->with.one_in[lie]) == 0;
+}
+
+static void confess(const struct liar *l, enum lie lie, const struct msg *msg,
+                    const struct msg *other)
+{
+    char line[256];
+    int n = snprintf(line, sizeof(line),
+                     "{\"lie\":\"%s\",\"client\":%u,\"incarnation\":%u,\"worker\":%u,\"seq\":%llu",
+                     lie_names[lie], msg->id.client, msg->id.incarnation, msg->id.worker,
+                     (unsigned long long)msg->id.seq);
+
+    if (other)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"with\":%llu",
+                      (unsigned long long)other->id.seq);
+    n += snprintf(line + n, sizeof(line) - (size_t)n, "}\n");
+    if (write(l->fd, line, (size_t)n) != n)
+        abort(); /* a lie nobody knows of would be blamed on the system */
+}
+
+/* ---- sends */
+
+static enum submit lose(struct liar *l, const struct send *send, uint32_t slot,
+                        struct completion *c)
+{
+    (void)c;
+    if (l->n_faked == HARVEST_MAX)
+        return SUBMIT_BUSY;
+    confess(l, LIE_LOSE, send->msg, NULL);
+    l->faked[l->n_faked++] = (struct completion){.slot = slot,
+                                                 .outcome = OUTCOME_OK,
+                                                 .level = LEVEL_QUORUM,
+                                                 .node = NO_NODE,
+                                                 .unit = send->unit,
+                                                 .position = -1};
+    return SUBMIT_QUEUED;
+}
+
+static enum submit send_twice(struct liar *l, const struct send *send, uint32_t slot,
+                              struct completion *c)
+{
+    struct completion extra = {.slot = l->slots};
+    enum submit answer = l->inner.ops->send(l->inner.self, send, slot, c);
+    enum submit again;
+
+    if (answer == SUBMIT_BUSY)
+        return answer;
+    again = l->inner.ops->send(l->inner.self, send, l->slots, &extra);
+    if (again == SUBMIT_BUSY)
+        return answer; /* no room: then it was no lie */
+    l->double_open = again == SUBMIT_QUEUED;
+    confess(l, LIE_DOUBLE, send->msg, NULL);
+    return answer;
+}
+
+static enum submit send_corrupt(struct liar *l, const struct send *send, uint32_t slot,
+                                struct completion *c)
+{
+    struct send changed = *send;
+    enum submit answer;
+
+    memcpy(l->payload, send->payload, send->size);
+    l->payload[send->size - 1] ^= 1;
+    changed.payload = l->payload;
+    answer = l->inner.ops->send(l->inner.self, &changed, slot, c);
+    if (answer != SUBMIT_BUSY)
+        confess(l, LIE_CORRUPT, send->msg, NULL);
+    return answer;
+}
+
+static enum submit hold_back(struct liar *l, const struct send *send, uint32_t slot)
+{
+    struct held *h = &l->held;
+
+    h->there = true;
+    h->msg = *send->msg;
+    h->send = *send;
+    h->send.msg = &h->msg;
+    h->send.payload = h->payload;
+    h->slot = slot;
+    memcpy(h->payload, send->payload, send->size);
+    return SUBMIT_QUEUED;
+}
+
+/* Sends what was held back; its completion, when there at once, goes out with the next poll. */
+static bool let_go(struct liar *l)
+{
+    struct completion c = {.slot = l->held.slot, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+    enum submit answer;
+
+    if (l->n_faked == HARVEST_MAX)
+        return false;
+    answer = l->inner.ops->send(l->inner.self, &l->held.send, l->held.slot, &c);
+    if (answer == SUBMIT_BUSY)
+        return false;
+    l->held.there = false;
+    c.slot = l->held.slot;
+    if (answer == SUBMIT_DONE)
+        l->faked[l->n_faked++] = c;
+    return true;
+}
+
+/* A send while another is held back: to the same unit it goes first, elsewhere order is free
+ * anyway. */
+static enum submit overtake(struct liar *l, const struct send *send, uint32_t slot,
+                            struct completion *c)
+{
+    enum submit answer = l->inner.ops->send(l->inner.self, send, slot, c);
+    bool same = send->unit == l->held.send.unit;
+
+    if (answer == SUBMIT_BUSY || !same)
+        return answer;
+    confess(l, LIE_SWAP, &l->held.msg, send->msg);
+    (void)let_go(l); /* BUSY: the next poll tries again */
+    return answer;
+}
+
+static enum submit liar_send(void *self, const struct send *send, uint32_t slot,
+                             struct completion *c)
+{
+    struct liar *l = self;
+    uint64_t index = send->msg->id.seq;
+
+    if (l->held.there)
+        return overtake(l, send, slot, c);
+    if (send->msg->attempt > 0 || send->msg->flags || send->size > PAYLOAD_KEPT_MAX)
+        return l->inner.ops->send(l->inner.self, send, slot, c);
+    if (tempted(l, LIE_LOSE, index))
+        return lose(l, send, slot, c);
+    if (tempted(l, LIE_CORRUPT, index))
+        return send_corrupt(l, send, slot, c);
+    if (tempted(l, LIE_DOUBLE, index) && !l->double_open)
+        return send_twice(l, send, slot, c);
+    if (tempted(l, LIE_SWAP, index))
+        return hold_back(l, send, slot);
+    return l->inner.ops->send(l->inner.self, send, slot, c);
+}
+
+/* ---- deliveries and completions */
+
+/* Completions of the extra copies are nobody's business above. */
+static void drop_extra(struct liar *l, struct harvest *h)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < h->n_completions; i++)
+        if (h->completions[i].slot == l->slots)
+            l->double_open = false;
+        else
+            h->completions[kept++] = h->completions[i];
+    h->n_completions = kept;
+}
+
+static void add_faked(struct liar *l, struct harvest *h)
+{
+    size_t n = HARVEST_MAX - h->n_completions;
+
+    if (n > l->n_faked)
+        n = l->n_faked;
+    memcpy(h->completions + h->n_completions, l->faked, n * sizeof(*l->faked));
+    h->n_completions += n;
+    memmove(l->faked, l->faked + n, (l->n_faked - n) * sizeof(*l->faked));
+    l->n_faked -= n;
+}
+
+/* Forgets a delivery, or hands it up twice. A skipped one is never settled by itself. */
+static void change_deliveries(struct liar *l, struct harvest *h)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->n_deliveries; i++) {
+        const struct delivery *d = &h->deliveries[i];
+        uint64_t index = l->n_deliveries++;
+        struct msg msg;
+        bool mine = payload_read(d->payload, d->size, l->run, &msg) == PAYLOAD_OK && msg.flags == 0;
+
+        if (mine && tempted(l, LIE_SKIP, index)) {
+            confess(l, LIE_SKIP, &msg, NULL);
+            continue;
+        }
+        l->deliveries[n++] = *d;
+        if (mine && n < HARVEST_MAX && h->n_deliveries < HARVEST_MAX &&
+            tempted(l, LIE_TWICE, index)) {
+            confess(l, LIE_TWICE, &msg, NULL);
+            l->deliveries[n++] = *d;
+        }
+        if (n == HARVEST_MAX)
+            break;
+    }
+    memcpy(h->deliveries, l->deliveries, n * sizeof(*l->deliveries));
+    h->n_deliveries = n;
+}
+
+static int liar_poll(void *self, struct harvest *harvest, int64_t until_ns)
+{
+    struct liar *l = self;
+    int result;
+
+    if (l->held.there)
+        (void)let_go(l);
+    result = l->inner.ops->poll(l->inner.self, harvest, l->n_faked > 0 ? 0 : until_ns);
+    if (result < 0)
+        return result;
+    drop_extra(l, harvest);
+    add_faked(l, harvest);
+    if (l->with.one_in[LIE_SKIP] || l->with.one_in[LIE_TWICE])
+        change_deliveries(l, harvest);
+    return result;
+}
+
+/* ---- the rest is true */
+
+static int liar_open(void *self, const struct client_spec *spec, int wake_fd, struct err *err)
+{
+    (void)self;
+    (void)spec;
+    (void)wake_fd;
+    return err_set(err, "a liar is made by liar_wrap");
+}
+
+static enum submit liar_settle(void *self, const struct settle *settle, uint32_t slot,
+                               struct completion *c)
+{
+    struct liar *l = self;
+
+    return l->inner.ops->settle(l->inner.self, settle, slot, c);
+}
+
+static void liar_release(void *self, struct harvest *harvest)
+{
+    struct liar *l = self;
+
+    l->inner.ops->release(l->inner.self, harvest);
+}
+
+static int liar_reconnect(void *self, struct err *err)
+{
+    struct liar *l = self;
+
+    return l->inner.ops->reconnect(l->inner.self, err);
+}
+
+static size_t liar_outstanding(void *self)
+{
+    struct liar *l = self;
+
+    return l->inner.ops->outstanding(l->inner.self) + l->n_faked + l->held.there;
+}
+
+static void liar_close(void *self, enum close_how how)
+{
+    struct liar *l = self;
+
+    l->inner.ops->close(l->inner.self, how);
+    free(l->inner.self);
+    close(l->fd);
+    free(l->deliveries);
+}
+
+static const struct broker_ops liar_ops = {
+    .name = "liar",
+    .size = sizeof(struct liar),
+    .open = liar_open,
+    .send = liar_send,
+    .settle = liar_settle,
+    .poll = liar_poll,
+    .release = liar_release,
+    .reconnect = liar_reconnect,
+    .outstanding = liar_outstanding,
+    .close = liar_close,
+};
+
+struct broker liar_wrap(struct broker inner, const struct liar_options *options,
+                        const struct client_spec *spec, uint32_t slots)
+{
+    struct liar *l = calloc(1, sizeof(*l));
+    char text[1024];
+
+    if (!l)
+        abort();
+    l->inner = inner;
+    l->with = *options;
+    l->run = spec->run;
+    l->slots = slots;
+    l->deliveries = calloc(HARVEST_MAX, sizeof(*l->deliveries));
+    snprintf(text, sizeof(text), "%s/lies.jsonl", options->folder);
+    l->fd = open(text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (!l->deliveries || l->fd < 0)
+        abort();
+    for (int i = 0; i < LIES; i++) {
+        snprintf(text, sizeof(text), "liar.%s.%u.%u.%u", lie_names[i], spec->client_id,
+                 spec->incarnation, spec->worker);
+        l->draws[i] = draw_stream(options->seed, text);
+    }
+    return (struct broker){.ops = &liar_ops, .self = l};
+}

@@ -1,0 +1,333 @@
+/*
+ * The recorder: writes down what goes through a broker handle, write-ahead. It decides nothing and
+ * changes nothing; the one thing it adds is delivery.msg, since it has to read payloads anyway.
+ *
+ * A send that was answered BUSY has been invoked but has not left; offering it again under the same
+ * slot records no second invoke. What never completes (close, death) is unknown: at close the
+ * recorder says so, after a death the missing completion says it (JUDGING: write-ahead rule).
+ */
+#include "run/record.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum slot_kind { SLOT_FREE, SLOT_OFFERED, SLOT_SENDING, SLOT_SETTLING, SLOT_OTHER };
+
+struct record_slot {
+    struct msg_id id;
+    int64_t position;
+    uint32_t ref; /* send: burst; settle: destination */
+    uint32_t unit, epoch;
+    uint8_t kind, attempt, flags;
+};
+
+struct recorder {
+    struct broker inner;
+    struct recorder_options with;
+    struct record_slot *slots;
+    struct msg *messages; /* of the harvest in hand */
+};
+
+/* ---- the clock of a worker */
+
+int64_t worker_clock_read(struct worker_clock *clock)
+{
+    clock->uses = 0;
+    return clock->now_ns = clock_now_ns();
+}
+
+int64_t worker_clock_recent(struct worker_clock *clock)
+{
+    if (++clock->uses > CLOCK_USES_MAX || clock->now_ns == 0)
+        return worker_clock_read(clock);
+    return clock->now_ns;
+}
+
+/* ---- sending */
+
+static void record_invoke(struct recorder *r, const struct send *send)
+{
+    struct event e = {.type = EV_SEND_INVOKE,
+                      .at_ns = worker_clock_recent(r->with.clock),
+                      .seq = send->msg->id.seq,
+                      .client = send->msg->id.client,
+                      .incarnation = send->msg->id.incarnation,
+                      .worker = send->msg->id.worker,
+                      .attempt = send->msg->attempt,
+                      .key = send->msg->key,
+                      .unit = send->unit,
+                      .ref = send->burst,
+                      .flags = send->msg->flags & MSG_MARKER ? EV_MARKER : 0};
+
+    if (send->intended_ns != 0 && e.at_ns > send->intended_ns)
+        e.value = e.at_ns - send->intended_ns;
+    history_record(r->with.log, &e);
+}
+
+static void record_completion(struct recorder *r, const struct completion *c, int64_t now_ns)
+{
+    struct record_slot *slot = &r->slots[c->slot];
+    struct event e = {.type = slot->kind == SLOT_SETTLING ? EV_SETTLE_COMPLETE : EV_SEND_COMPLETE,
+                      .at_ns = now_ns,
+                      .seq = slot->id.seq,
+                      .client = slot->id.client,
+                      .incarnation = slot->id.incarnation,
+                      .worker = slot->id.worker,
+                      .ref = slot->ref,
+                      .code = c->code};
+
+    if (slot->kind == SLOT_SETTLING) {
+        e.position = slot->position;
+        e.unit = slot->unit;
+        e.epoch = slot->epoch;
+        e.flags = slot->flags;
+        e.outcome_level = event_result(c->outcome, LEVEL_NONE);
+    } else {
+        e.attempt = slot->attempt;
+        e.position = c->position;
+        e.unit = c->unit == NO_UNIT ? slot->unit : c->unit;
+        e.epoch = c->epoch;
+        e.node = c->node;
+        e.outcome_level = event_result(c->outcome, c->level);
+    }
+    if (slot->kind != SLOT_OTHER)
+        history_record(r->with.log, &e);
+    slot->kind = SLOT_FREE;
+}
+
+static enum submit recorder_send(void *self, const struct send *send, uint32_t number,
+                                 struct completion *c)
+{
+    struct recorder *r = self;
+    struct record_slot *slot = &r->slots[number];
+    enum submit answer;
+
+    assert(number < r->with.slots && (slot->kind == SLOT_FREE || slot->kind == SLOT_OFFERED));
+    if (slot->kind == SLOT_FREE) {
+        slot->id = send->msg->id;
+        slot->attempt = send->msg->attempt;
+        slot->ref = send->burst;
+        slot->unit = send->unit;
+        slot->kind = SLOT_OFFERED;
+        record_invoke(r, send);
+    }
+    answer = r->inner.ops->send(r->inner.self, send, number, c);
+    if (answer == SUBMIT_QUEUED) {
+        slot->kind = SLOT_SENDING;
+    } else if (answer == SUBMIT_DONE) {
+        c->slot = number;
+        record_completion(r, c, worker_clock_read(r->with.clock));
+    }
+    return answer;
+}
+
+/* ---- settling */
+
+static void record_settle_invoke(struct recorder *r, const struct record_slot *slot)
+{
+    struct event e = {.type = EV_SETTLE_INVOKE,
+                      .at_ns = worker_clock_recent(r->with.clock),
+                      .seq = slot->id.seq,
+                      .client = slot->id.client,
+                      .incarnation = slot->id.incarnation,
+                      .worker = slot->id.worker,
+                      .position = slot->position,
+                      .unit = slot->unit,
+                      .epoch = slot->epoch,
+                      .ref = slot->ref,
+                      .flags = slot->flags};
+
+    history_record(r->with.log, &e);
+}
+
+static enum submit recorder_settle(void *self, const struct settle *settle, uint32_t number,
+                                   struct completion *c)
+{
+    struct recorder *r = self;
+    struct record_slot *slot = &r->slots[number];
+    enum submit answer;
+
+    assert(number < r->with.slots && (slot->kind == SLOT_FREE || slot->kind == SLOT_OFFERED));
+    if (slot->kind == SLOT_FREE) {
+        *slot = (struct record_slot){.kind = SLOT_OFFERED,
+                                     .position = settle->upto->position,
+                                     .unit = settle->upto->unit,
+                                     .epoch = settle->upto->epoch,
+                                     .ref = r->with.source};
+        if (settle->msg)
+            slot->id = settle->msg->id;
+        slot->flags =
+            (uint8_t)((settle->cumulative ? EV_CUMULATIVE : 0) | (settle->reject ? EV_REJECT : 0) |
+                      (settle->requeue ? EV_REQUEUE : 0));
+        record_settle_invoke(r, slot);
+    }
+    answer = r->inner.ops->settle(r->inner.self, settle, number, c);
+    if (answer == SUBMIT_BUSY)
+        return answer;
+    slot->kind = SLOT_SETTLING;
+    if (answer == SUBMIT_DONE) {
+        c->slot = number;
+        record_completion(r, c, worker_clock_read(r->with.clock));
+    }
+    return answer;
+}
+
+static enum submit recorder_txn(void *self, enum txn_verb verb, uint32_t number,
+                                struct completion *c)
+{
+    struct recorder *r = self;
+    enum submit answer = r->inner.ops->txn(r->inner.self, verb, number, c);
+
+    if (answer == SUBMIT_QUEUED)
+        r->slots[number].kind = SLOT_OTHER;
+    return answer;
+}
+
+/* ---- receiving */
+
+static void record_delivery(struct recorder *r, struct delivery *d, struct msg *msg, int64_t now_ns)
+{
+    enum payload_check check = payload_read(d->payload, d->size, r->with.run, msg);
+    struct event e = {.type = EV_DELIVER,
+                      .at_ns = now_ns,
+                      .position = d->position,
+                      .unit = d->unit,
+                      .epoch = d->epoch,
+                      .flags = d->flags};
+
+    d->msg = NULL;
+    if (check != PAYLOAD_OK) {
+        e.type = EV_CORRUPT;
+        e.flags = 0;
+        e.code = check == PAYLOAD_CORRUPT ? 1 : 2;
+    } else {
+        d->msg = msg;
+        e.seq = msg->id.seq;
+        e.client = msg->id.client;
+        e.incarnation = msg->id.incarnation;
+        e.worker = msg->id.worker;
+        e.attempt = msg->attempt;
+        e.key = msg->key;
+        e.value = (int64_t)msg->key_seq;
+        e.ref = r->with.source;
+        if (msg->flags & MSG_MARKER)
+            e.flags |= EV_MARKER;
+    }
+    history_record(r->with.log, &e);
+}
+
+static void record_ownership(struct recorder *r, const struct ownership *o, int64_t now_ns)
+{
+    struct event e = {.type = EV_OWN,
+                      .at_ns = now_ns,
+                      .position = o->position,
+                      .unit = o->unit,
+                      .epoch = o->epoch,
+                      .ref = r->with.source,
+                      .flags = o->flags};
+
+    history_record(r->with.log, &e);
+}
+
+static int recorder_poll(void *self, struct harvest *harvest, int64_t until_ns)
+{
+    struct recorder *r = self;
+    int result = r->inner.ops->poll(r->inner.self, harvest, until_ns);
+    int64_t now_ns = worker_clock_read(r->with.clock);
+
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < harvest->n_owners; i++)
+        record_ownership(r, &harvest->owners[i], now_ns);
+    for (size_t i = 0; i < harvest->n_completions; i++)
+        record_completion(r, &harvest->completions[i], now_ns);
+    assert(harvest->n_deliveries <= HARVEST_MAX);
+    for (size_t i = 0; i < harvest->n_deliveries; i++)
+        record_delivery(r, &harvest->deliveries[i], &r->messages[i], now_ns);
+    return result;
+}
+
+static void recorder_release(void *self, struct harvest *harvest)
+{
+    struct recorder *r = self;
+
+    r->inner.ops->release(r->inner.self, harvest);
+}
+
+/* ---- life */
+
+static int recorder_open(void *self, const struct client_spec *spec, int wake_fd, struct err *err)
+{
+    (void)self;
+    (void)spec;
+    (void)wake_fd;
+    return err_set(err, "a recorder is made by recorder_wrap");
+}
+
+static int recorder_reconnect(void *self, struct err *err)
+{
+    struct recorder *r = self;
+
+    return r->inner.ops->reconnect(r->inner.self, err);
+}
+
+static size_t recorder_outstanding(void *self)
+{
+    struct recorder *r = self;
+
+    return r->inner.ops->outstanding(r->inner.self);
+}
+
+static void recorder_close(void *self, enum close_how how)
+{
+    struct recorder *r = self;
+    int64_t now_ns;
+
+    r->inner.ops->close(r->inner.self, how);
+    free(r->inner.self);
+    now_ns = worker_clock_read(r->with.clock);
+    for (uint32_t i = 0; i < r->with.slots; i++)
+        if (r->slots[i].kind != SLOT_FREE) {
+            struct completion c = {.slot = i,
+                                   .outcome = OUTCOME_UNKNOWN,
+                                   .node = NO_NODE,
+                                   .unit = NO_UNIT,
+                                   .position = -1};
+
+            record_completion(r, &c, now_ns);
+        }
+    free(r->slots);
+    free(r->messages);
+}
+
+static const struct broker_ops recorder_ops = {
+    .name = "recorder",
+    .size = sizeof(struct recorder),
+    .open = recorder_open,
+    .send = recorder_send,
+    .settle = recorder_settle,
+    .txn = recorder_txn,
+    .poll = recorder_poll,
+    .release = recorder_release,
+    .reconnect = recorder_reconnect,
+    .outstanding = recorder_outstanding,
+    .close = recorder_close,
+};
+
+struct broker recorder_wrap(struct broker inner, const struct recorder_options *options)
+{
+    struct recorder *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        abort();
+    r->inner = inner;
+    r->with = *options;
+    r->slots = calloc(options->slots, sizeof(*r->slots));
+    r->messages = calloc(HARVEST_MAX, sizeof(*r->messages));
+    if (!r->slots || !r->messages)
+        abort();
+    return (struct broker){.ops = &recorder_ops, .self = r};
+}
