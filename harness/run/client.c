@@ -6,6 +6,7 @@
  */
 #include "run/client.h"
 
+#include "run/client_file.h"
 #include "run/client_worker.h"
 #include "run/liar.h"
 
@@ -26,50 +27,14 @@
 
 /* ---- opening */
 
-static char *read_file(const char *path, size_t *n, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
-    size_t size = 0;
-
-    if (!file) {
-        err_errno(err, "open %s", path);
-        return NULL;
-    }
-    for (*n = 0;;) {
-        size_t got;
-
-        if (size - *n < 65536)
-            text = realloc(text, size += 131072);
-        if (!text)
-            abort();
-        got = fread(text + *n, 1, size - *n - 1, file);
-        *n += got;
-        if (got == 0)
-            break;
-    }
-    text[*n] = '\0';
-    fclose(file);
-    return text;
-}
-
 static int read_plan(struct client *client, struct err *err)
 {
-    char path[1024];
-    size_t n;
-    char *text;
-
-    snprintf(path, sizeof(path), "%s/plan.yaml", client->folder);
-    text = read_file(path, &n, err);
-    if (!text)
-        return -1;
-    client->plan = plan_case_read(text, n, &client->arena, err);
-    free(text);
+    client->plan = client_plan_read(client->folder, &client->arena, err);
     if (!client->plan)
-        return err_prefix(err, "%s", path);
+        return -1;
     client->spec = plan_client_of_id(client->plan, client->id);
     if (!client->spec || !client->spec->broker)
-        return err_set(err, "%s has no client %u with a broker", path, client->id);
+        return err_set(err, "the plan has no client %u with a broker", client->id);
     return 0;
 }
 

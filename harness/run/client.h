@@ -1,24 +1,19 @@
 /*
- * Inside a client process: what a workload works with. A worker is one thread with a broker handle,
- * a recorder and, where the case has one, a store. Everything it does is recorded by the
- * decorators; a workload only sends, receives, applies and settles, passing named steps on its way.
+ * The hidden verbs: our own binary again, as a client or a watcher. argv is main's, whole.
  *
- *     while (!worker_stopping(w)) {
- *         if (worker_next_send(w, &order))             // a burst wants a message now
- *             worker_send(w, &order);
- *         n = worker_poll(w, &deliveries, until_ns);
- *         …
- *         worker_step(w, STEP_BEFORE_PROCESS, &msg);
- *     }
+ *     client.c          process: control socket, life        client_worker.c   one worker thread
+ *     client_send.c     bursts, slots, attempts              client_receive.c  completions, deliveries, settles
+ *     gate.c            step gates                           record_effect.c   effects, recorded
+ *     record.c, liar.c  decorators of the broker handle      watcher.c         roles, round after round
+ *
+ * What a workload sees of a worker is api/worker.h; what stands behind it is client_worker.h.
  */
 #ifndef ASSAY_RUN_CLIENT_H
 #define ASSAY_RUN_CLIENT_H
 
-struct worker;
-
-/* main of `assay _client …`. Returns the exit status. */
+/* main of `assay _client CASE_FOLDER INSTANCE_ID INCARNATION`. Returns the exit status. */
 int client_main(int argc, char **argv);
-/* main of `assay _watch CASE_FOLDER CLUSTER`: fd 3 lifeline, fd 4 role table. */
+/* main of `assay _watch CASE_FOLDER CLUSTER_INDEX [NODES_FOLDER]`: fd 3 lifeline, fd 4 role table. */
 int watcher_main(int argc, char **argv);
 
 #endif
