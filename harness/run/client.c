@@ -287,13 +287,13 @@ int client_main(int argc, char **argv)
     struct err err = {0};
     int result;
 
-    if (argc != 5) {
+    if (argc != 4) {
         fprintf(stderr, "usage: assay _client CASE_FOLDER INSTANCE_ID INCARNATION\n");
         return 2;
     }
-    client.folder = argv[2];
-    client.id = (uint16_t)strtoul(argv[3], NULL, 10);
-    client.incarnation = (uint16_t)strtoul(argv[4], NULL, 10);
+    client.folder = argv[1];
+    client.id = (uint16_t)strtoul(argv[2], NULL, 10);
+    client.incarnation = (uint16_t)strtoul(argv[3], NULL, 10);
     client.control = CLIENT_CONTROL_FD;
     result = client_run(&client, &err);
     if (result < 0)

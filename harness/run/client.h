@@ -1,5 +1,5 @@
 /*
- * The hidden verbs: our own binary again, as a client or a watcher. argv is main's, whole.
+ * The hidden verbs: our own binary again, as a client or a watcher. argv[0] is the verb.
  *
  *     client.c          process: control socket, life        client_worker.c   one worker thread
  *     client_send.c     bursts, slots, attempts              client_receive.c  completions, deliveries, settles

@@ -191,6 +191,7 @@ static int ask_burst(struct instance *instance, unsigned burst, int64_t count, d
 
     instance->burst_count[burst] = count;
     instance->burst_rate[burst] = rate;
+    atomic_store(&instance->board->bursts[burst].done, 0);
     if (instance->control < 0 ||
         send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
         return err_set(err, "client %s is not running", instance->name);

@@ -166,11 +166,11 @@ int watcher_main(int argc, char **argv)
     struct err err = {0};
     pthread_t lifeline;
 
-    if (argc < 4) {
+    if (argc < 3) {
         fprintf(stderr, "usage: assay _watch CASE_FOLDER CLUSTER_INDEX [NODES_FOLDER]\n");
         return 2;
     }
-    if (watcher_open(&w, argv[2], (unsigned)strtoul(argv[3], NULL, 10), argc > 4 ? argv[4] : NULL,
+    if (watcher_open(&w, argv[1], (unsigned)strtoul(argv[2], NULL, 10), argc > 3 ? argv[3] : NULL,
                      &err) < 0) {
         fprintf(stderr, "watcher: %s\n", err.text);
         return 3;
