@@ -32,6 +32,7 @@ struct file_spec {
     const char *path;      /* relative to the node's folder, or absolute inside its mount namespace */
     const char *text;
     unsigned mode;
+    size_t size;               /* of text where it is not a C string (Kafka's bootstrap.checkpoint); 0: strlen(text) */
 };
 struct node_spec {
     const char *const *argv;   /* argv[0] absolute */
@@ -154,6 +155,8 @@ struct system_ops {
     int (*effective)(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline, struct err *err);
     /* version string of binary or jar: known before start */
     int (*version)(const void *config, char *out, size_t size, struct err *err);
+    /* default binaries are there (assay doctor): 0, or -1 and err says what to install; NULL: nothing is needed */
+    int (*installed)(struct err *err);
     void (*release)(struct cluster *cluster);
     /* true: drain is asked while consumers still run (Kafka: committed > marker, D2); false: all clients have left by then */
     bool drain_beside_consumers;

@@ -150,7 +150,9 @@ struct plan {
 
 struct plan_options {
     const char *const *suites; size_t n_suites;
-    const char *case_glob;          /* NULL: all; matched against "name", "name/twin", "name/twin/n=1" */
+    /* --case, any number, any may match; none: all. Matched against "name", "name/twin", "name/twin/n=1";
+     * a glob that matches a name takes its twins too */
+    const char *const *case_globs; size_t n_case_globs;
     uint64_t seed;                  /* default 1 */
     unsigned repeats;               /* ≥ 1 */
     const struct pair *set; size_t n_set; /* --set INPUT=VALUE */
