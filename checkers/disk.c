@@ -1,0 +1,58 @@
+/* A recorded history as the source of a check. */
+#include "checkers/check.h"
+
+#include "history/history.h"
+
+#include <stdlib.h>
+
+#define BATCH 4096
+
+struct disk {
+    const char *folder;
+    struct history_reader *texts; /* the caller's */
+    struct history_reader *reader;
+    struct event *batch;
+};
+
+static int disk_rewind(void *self, enum check_order order, uint64_t wants, struct err *err)
+{
+    struct disk *disk = self;
+
+    if (disk->reader)
+        history_close(disk->reader);
+    disk->reader = history_open(disk->folder, order, wants, err);
+    return disk->reader ? 0 : -1;
+}
+
+static long disk_next(void *self, const struct event **events, struct err *err)
+{
+    struct disk *disk = self;
+
+    *events = disk->batch;
+    return history_next(disk->reader, disk->batch, BATCH, err);
+}
+
+static const char *disk_text(void *self, uint16_t by, uint32_t ref)
+{
+    struct disk *disk = self;
+
+    return history_text_of(disk->texts, by, ref);
+}
+
+int check_history(const char *case_folder, struct history_reader *reader,
+                  const struct plan_case *plan, const struct check_observer *observer,
+                  struct check_result *out, struct err *err)
+{
+    struct disk disk = {
+        .folder = case_folder, .texts = reader, .batch = malloc(BATCH * sizeof(struct event))};
+    struct event_source source = {&disk, disk_rewind, disk_next, disk_text};
+    int result;
+
+    if (!disk.batch)
+        abort();
+    result = check_source(&source, plan, observer, out, err);
+    if (disk.reader)
+        history_close(disk.reader);
+    free(disk.batch);
+    return result;
+}

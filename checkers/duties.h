@@ -1,0 +1,26 @@
+/*
+ * Where each client's messages must arrive (JUDGING: duty = message at one destination), per client
+ * number, for checkers that meet a session and want its destinations. A group stands for what it
+ * reads.
+ */
+#ifndef ASSAY_CHECKERS_DUTIES_H
+#define ASSAY_CHECKERS_DUTIES_H
+
+#include "api/message.h"
+#include "plan/plan.h"
+
+/* Destination of a unit, UINT32_MAX for none; and a group's destination made that of its log. */
+uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_t unit);
+uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest);
+/* The destination's unit a message went to: `said`, or the only one it has, or NO_UNIT. */
+uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said);
+/* Queues and lists forget what was settled; logs and streams keep it. */
+bool duties_forgets(const struct plan_case *plan, uint32_t dest);
+/* "kafka-1", or "?" */
+const char *duties_node_name(const struct plan_case *plan, uint16_t node);
+const char *duties_unit_name(const struct plan_case *plan, uint32_t unit);
+/* The client's name and the rest of the message, as everywhere: "app.0.0/17" (instance,
+ * incarnation, worker left out when 0: "app/17"). */
+void message_name(const struct plan_case *plan, const struct msg_id *m, char *out, size_t size);
+
+#endif

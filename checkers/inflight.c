@@ -1,0 +1,137 @@
+/* Rings of unsettled deliveries. */
+#include "checkers/inflight.h"
+
+#include <stdlib.h>
+
+static struct interval *make_interval(struct inflight *f, const struct event *e)
+{
+    struct interval *i = calloc(1, sizeof(*i));
+
+    if ((f->n & (f->n - 1)) == 0)
+        f->intervals = realloc(f->intervals, (f->n ? f->n * 2 : 1) * sizeof(struct interval *));
+    if (!i || !f->intervals)
+        abort();
+    *i = (struct interval){.by = e->by,
+                           .unit = e->unit,
+                           .epoch = e->epoch,
+                           .group = e->ref,
+                           .began_ns = e->at_ns,
+                           .start = -1,
+                           .last = -1};
+    f->intervals[f->n++] = i;
+    return i;
+}
+
+struct interval *inflight_of(struct inflight *f, const struct event *e)
+{
+    struct interval *i = f->recent;
+    uint64_t *number;
+
+    if (i && i->by == e->by && i->unit == e->unit && i->epoch == e->epoch)
+        return i;
+    number = table_put(&f->index, (uint64_t)e->by << 32 | e->unit, e->epoch);
+    if (!*number) {
+        make_interval(f, e);
+        *number = f->n;
+    }
+    return f->recent = f->intervals[*number - 1];
+}
+
+static void drop(struct inflight *f, struct interval *i)
+{
+    f->held -= i->n;
+    free(i->items);
+    i->items = NULL;
+    i->first = i->n = i->size = 0;
+}
+
+void inflight_event(struct inflight *f, const struct event *e)
+{
+    if (e->type == EV_OWN) {
+        struct interval *i = inflight_of(f, e);
+
+        if (e->flags & EV_GAINED) {
+            drop(f, i);
+            i->began_ns = e->at_ns;
+            i->announced = true;
+            i->reset = e->flags & EV_RESET;
+            i->start = e->position;
+            i->last = -1;
+            i->group = e->ref;
+        }
+    } else if (e->type == EV_CLIENT_DEATH) {
+        for (size_t n = 0; n < f->n; n++)
+            if (f->intervals[n]->by == e->ref)
+                drop(f, f->intervals[n]);
+    }
+}
+
+static struct inflight_item *at(const struct interval *i, size_t n)
+{
+    return &i->items[(i->first + n) & (i->size - 1)];
+}
+
+void inflight_add(struct inflight *f, struct interval *i, int64_t position, uint64_t key)
+{
+    if (f->held >= INFLIGHT_MAX) {
+        f->full = true;
+        return;
+    }
+    if (i->n == i->size) {
+        size_t size = i->size ? i->size * 2 : 16;
+        struct inflight_item *items = malloc(size * sizeof(*items));
+
+        if (!items)
+            abort();
+        for (size_t n = 0; n < i->n; n++)
+            items[n] = *at(i, n);
+        free(i->items);
+        i->items = items;
+        i->first = 0;
+        i->size = size;
+    }
+    i->n++;
+    f->held++;
+    *at(i, i->n - 1) = (struct inflight_item){position, key};
+}
+
+static void take(struct inflight *f, struct interval *i, size_t n,
+                 void (*each)(void *, uint64_t, int64_t), void *context)
+{
+    struct inflight_item item = *at(i, n);
+
+    for (; n > 0; n--) /* mostly 0: settled in the order of delivery */
+        *at(i, n) = *at(i, n - 1);
+    i->first = (i->first + 1) & (i->size - 1);
+    i->n--;
+    f->held--;
+    if (each)
+        each(context, item.key, item.position);
+}
+
+void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
+                     void (*each)(void *, uint64_t, int64_t), void *context)
+{
+    for (size_t n = 0; n < i->n;) {
+        int64_t held = at(i, n)->position;
+
+        if (held == position || (cumulative && held < position)) {
+            take(f, i, n, each, context);
+            if (!cumulative)
+                return;
+        } else {
+            n++;
+        }
+    }
+}
+
+void inflight_release(struct inflight *f)
+{
+    for (size_t n = 0; n < f->n; n++) {
+        free(f->intervals[n]->items);
+        free(f->intervals[n]);
+    }
+    free(f->intervals);
+    table_release(&f->index);
+    *f = (struct inflight){0};
+}

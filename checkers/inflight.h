@@ -1,0 +1,53 @@
+/*
+ * What consumers hold: messages delivered and not yet settled, per ownership interval (by, unit,
+ * epoch). It turns a cumulative settle ("all up to position 40") into messages, and knows when each
+ * interval began.
+ *
+ *     struct interval *i = inflight_of(&f, event);             // made when new
+ *     inflight_add(&f, i, event->position, key);
+ *     inflight_settle(&f, i, position, cumulative, each, context);
+ */
+#ifndef ASSAY_CHECKERS_INFLIGHT_H
+#define ASSAY_CHECKERS_INFLIGHT_H
+
+#include "api/event.h"
+#include "checkers/table.h"
+
+/* A consumer that holds more than this without settling makes the checker inconclusive. */
+#define INFLIGHT_MAX (UINT64_C(1) << 22)
+
+struct inflight_item {
+    int64_t position;
+    uint64_t key; /* message_key */
+};
+struct interval {
+    uint16_t by;
+    uint32_t unit, epoch, group;
+    int64_t began_ns; /* EV_OWN, or the first delivery where none was recorded */
+    bool announced;   /* by an EV_OWN */
+    bool reset;       /* start is not the committed position */
+    int64_t start;    /* -1 unknown */
+    int64_t last;     /* greatest position delivered, -1 none */
+    struct inflight_item *items;
+    size_t first, n, size; /* ring */
+};
+struct inflight {
+    struct interval **intervals;
+    size_t n;
+    struct table index;
+    struct interval *recent;
+    uint64_t held;
+    bool full;
+};
+
+struct interval *inflight_of(struct inflight *f, const struct event *e);
+/* EV_OWN: begins (or begins again) or ends an interval; EV_CLIENT_DEATH: its client holds nothing
+ * any more. */
+void inflight_event(struct inflight *f, const struct event *e);
+void inflight_add(struct inflight *f, struct interval *i, int64_t position, uint64_t key);
+/* Takes out what this settle covers, and calls `each` (may be NULL) for it. */
+void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
+                     void (*each)(void *context, uint64_t key, int64_t position), void *context);
+void inflight_release(struct inflight *f);
+
+#endif

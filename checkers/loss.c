@@ -1,0 +1,574 @@
+/*
+ * loss: 0 | {messages: N, time: T}        findings: lost, lost_intent, rpo
+ *
+ * lost (over duties). log: {m ok} minus {m in the final audit of the log}; a delivery does *not*
+ * clear it. queue: {m ok} minus (settled ∪ remaining ∪ dead-lettered); where the protocol settles
+ * by handing over (no_ack, BRPOP) the hand-over clears `lost`, and `missing_effect` judges the
+ * rest. Needs D1. lost_intent: the same for messages nobody was asked about (`believed`). rpo:
+ * |lost| acknowledged in a window (or last before it), and its span.
+ *
+ * Counter-example: a fast consumer read the record from the old leader before it was truncated:
+ * "delivered, so safe". It is not in the final log: lost.
+ * And: a settle that was asked and never answered may have happened; its message is not lost.
+ * And: a copy seen at another destination clears nothing.
+ *
+ * Memory: 2 bits a duty, finished chunks folded (cells.h). Where, when and by whom something lost
+ * was acknowledged is not kept: a second pass over the sends looks it up, and only if there is
+ * something to look up. Leaves out: declared retention, expiry causes.
+ */
+#include "checkers/loss.h"
+
+#include "api/broker.h"
+#include "api/checker.h"
+#include "checkers/cells.h"
+#include "checkers/duties.h"
+#include "checkers/hazards.h"
+#include "checkers/inflight.h"
+#include "checkers/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum duty_state { NOTHING, ACKED, CLEARED, BELIEVED };
+enum judged_state { NOT_JUDGED, LOST, UNDECIDED };
+
+struct loss_args {
+    int64_t messages, time_ns;
+};
+
+struct loss_duty {
+    struct cells state;  /* enum duty_state */
+    struct cells judged; /* enum judged_state, second pass */
+};
+
+struct loss_stream {
+    struct stream head;
+    uint64_t invoked; /* sequence numbers below were attempted */
+    const uint32_t *dests;
+    size_t n_duties;
+    struct loss_duty *duties;
+};
+
+/* Lost messages by the window that holds their acknowledgement, or the next one after it. */
+struct window_loss {
+    uint32_t window;
+    uint64_t count;
+    int64_t first_ns, last_ns;
+    struct finding_sample sample;
+};
+
+struct loss {
+    const struct plan_case *plan;
+    struct loss_args args;
+    struct streams streams;
+    struct inflight inflight;
+    struct hazards hazards;
+    const struct drain_proof *proofs;
+    uint32_t **dests_of; /* per client number: its duties with groups resolved */
+    size_t *n_dests_of;
+    bool *hands_over; /* per client number */
+    bool *handed;     /* per destination: such a client read from it */
+    bool *used;       /* per destination: somebody's duty */
+    bool second;
+    uint64_t undecided, open;
+    uint32_t open_unit;
+    struct window_loss *windows;
+    size_t n_windows;
+    struct findings found; /* samples wait here for finish */
+};
+
+/* ---- opening */
+
+static void duties_of_clients(struct loss *s)
+{
+    const struct plan_case *plan = s->plan;
+
+    for (size_t i = 0; i < plan->n_clients; i++) {
+        const struct plan_client *c = &plan->clients[i];
+
+        for (unsigned k = 0; k < c->instances; k++) {
+            unsigned id = c->first_id + k;
+
+            s->dests_of[id] = calloc(c->n_duties + 1, sizeof(uint32_t));
+            if (!s->dests_of[id])
+                abort();
+            s->n_dests_of[id] = c->n_duties;
+            for (size_t d = 0; d < c->n_duties; d++) {
+                s->dests_of[id][d] = duties_log_of(plan, c->duties[d]);
+                s->used[s->dests_of[id][d]] = true;
+            }
+            s->hands_over[id] =
+                c->broker && c->broker->hands_over && c->broker->hands_over(c->broker_args);
+        }
+    }
+}
+
+static int loss_open(void *self, const struct plan_case *plan, const void *args,
+                     const struct results *earlier, struct err *err)
+{
+    struct loss *s = self;
+
+    (void)earlier;
+    (void)err;
+    *s = (struct loss){
+        .plan = plan, .streams = {.size = sizeof(struct loss_stream)}, .open_unit = NO_UNIT};
+    if (args)
+        s->args = *(const struct loss_args *)args;
+    s->dests_of = calloc(plan->n_client_ids + 1u, sizeof(*s->dests_of));
+    s->n_dests_of = calloc(plan->n_client_ids + 1u, sizeof(*s->n_dests_of));
+    s->hands_over = calloc(plan->n_client_ids + 1u, sizeof(bool));
+    s->handed = calloc(plan->n_dests + 1, sizeof(bool));
+    s->used = calloc(plan->n_dests + 1, sizeof(bool));
+    if (!s->dests_of || !s->n_dests_of || !s->hands_over || !s->handed || !s->used)
+        abort();
+    duties_of_clients(s);
+    hazards_open(&s->hazards, plan);
+    s->found.current = "loss";
+    return 0;
+}
+
+static struct loss_stream *stream_of(struct loss *s, const struct event *e)
+{
+    struct loss_stream *stream = streams_of(&s->streams, e);
+
+    if (!stream->duties) { /* new */
+        size_t n = e->client < s->plan->n_client_ids ? s->n_dests_of[e->client] : 0;
+
+        stream->dests = n ? s->dests_of[e->client] : NULL;
+        stream->n_duties = n;
+        stream->duties = calloc(n + 1, sizeof(*stream->duties));
+        if (!stream->duties)
+            abort();
+    }
+    return stream;
+}
+
+/* ---- first pass */
+
+static void completed(struct loss *s, const struct event *e)
+{
+    enum outcome outcome = event_outcome(e);
+    struct loss_stream *stream;
+
+    if (outcome == OUTCOME_FAIL)
+        hazards_refused(&s->hazards, e);
+    if (outcome != OUTCOME_OK && outcome != OUTCOME_BELIEVED)
+        return;
+    stream = stream_of(s, e);
+    for (size_t d = 0; d < stream->n_duties; d++) {
+        struct cells *state = &stream->duties[d].state;
+        unsigned old = cells_get(state, e->seq);
+
+        if (old == NOTHING || (old == BELIEVED && outcome == OUTCOME_OK))
+            cells_set(state, e->seq, outcome == OUTCOME_OK ? ACKED : BELIEVED);
+        if (old == NOTHING && outcome == OUTCOME_OK)
+            hazards_present(&s->hazards, duties_unit(s->plan, stream->dests[d], e->unit), 1);
+    }
+}
+
+static void clear(struct loss *s, struct loss_stream *stream, uint32_t dest, uint64_t seq,
+                  uint32_t settled_unit)
+{
+    for (size_t d = 0; d < stream->n_duties; d++)
+        if (stream->dests[d] == dest) {
+            if (settled_unit != NO_UNIT && cells_get(&stream->duties[d].state, seq) == ACKED)
+                hazards_present(&s->hazards, settled_unit, -1);
+            cells_set(&stream->duties[d].state, seq, CLEARED);
+        }
+}
+
+static void audited(struct loss *s, const struct event *e)
+{
+    struct loss_stream *stream;
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+
+    if (e->flags & EV_MARKER || dest == UINT32_MAX)
+        return;
+    stream = stream_of(s, e);
+    clear(s, stream, dest, e->seq, NO_UNIT);
+    if (e->flags & EV_REJECT)
+        for (size_t d = 0; d < stream->n_duties; d++)
+            if (duties_forgets(s->plan, stream->dests[d]))
+                clear(s, stream, stream->dests[d], e->seq, NO_UNIT);
+}
+
+struct clear_context {
+    struct loss *s;
+    uint32_t dest, unit;
+};
+
+static void clear_key(void *context, uint64_t key, int64_t position)
+{
+    struct clear_context *c = context;
+    struct loss_stream *stream = streams_at(&c->s->streams, (uint32_t)(key >> 48));
+
+    (void)position;
+    clear(c->s, stream, c->dest, key & MESSAGE_SEQ_MAX, c->unit);
+}
+
+static void delivered(struct loss *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    struct loss_stream *stream;
+
+    if (dest == UINT32_MAX || !duties_forgets(s->plan, dest) || e->flags & EV_MARKER)
+        return;
+    stream = stream_of(s, e);
+    if (e->by < s->plan->n_client_ids && s->hands_over[e->by])
+        clear(s, stream, dest, e->seq, e->unit);
+    else
+        inflight_add(&s->inflight, inflight_of(&s->inflight, e), e->position,
+                     message_key(stream->head.number, e->seq));
+}
+
+static void settled(struct loss *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    struct clear_context context = {s, dest, e->unit};
+    bool requeued = e->flags & EV_REQUEUE;
+
+    if (dest == UINT32_MAX || !duties_forgets(s->plan, dest))
+        return;
+    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
+                    e->flags & EV_CUMULATIVE, requeued ? NULL : clear_key, &context);
+    if (!requeued && !(e->flags & EV_CUMULATIVE))
+        clear(s, stream_of(s, e), dest, e->seq, e->unit);
+}
+
+/* A client whose broker settles by handing over may have been handed all there was, seen or not. */
+static void started(struct loss *s, const struct event *e)
+{
+    const struct plan_client *c = plan_client_of_id(s->plan, e->by);
+    const char *sends_to = NULL, *reads = NULL, *group = NULL;
+    long dest;
+
+    if (e->by >= s->plan->n_client_ids || !s->hands_over[e->by] || !c->broker->names ||
+        c->broker->names(c->broker_args, &sends_to, &reads, &group) < 0 || !reads)
+        return;
+    dest = plan_dest_named(s->plan, reads);
+    if (dest >= 0)
+        s->handed[dest] = true;
+}
+
+static void first_pass(struct loss *s, const struct event *e)
+{
+    switch (e->type) {
+    case EV_SEND_INVOKE: {
+        struct loss_stream *stream = stream_of(s, e);
+
+        if (e->seq >= stream->invoked && !(e->flags & EV_MARKER))
+            stream->invoked = e->seq + 1;
+        break;
+    }
+    case EV_SEND_COMPLETE:
+        completed(s, e);
+        break;
+    case EV_AUDIT_LOG:
+        audited(s, e);
+        break;
+    case EV_DELIVER:
+        delivered(s, e);
+        break;
+    case EV_SETTLE_INVOKE:
+        settled(s, e);
+        break;
+    case EV_CLIENT_START:
+        started(s, e);
+        break;
+    default:
+        inflight_event(&s->inflight, e);
+        hazards_event(&s->hazards, e);
+        break;
+    }
+}
+
+/* ---- second pass: when, where and by whom was it acknowledged */
+
+static struct window_loss *window_loss_of(struct loss *s, int64_t at_ns)
+{
+    const struct windows *w = &s->hazards.windows;
+    const struct fault_window *in = windows_around(w, at_ns);
+
+    for (size_t i = 0; !in && i < w->n; i++)
+        if (w->items[i].effective && w->items[i].effective_ns > at_ns)
+            in = &w->items[i];
+    for (size_t i = 0; i < s->n_windows; i++)
+        if (s->windows[i].window == (in ? in->id : 0))
+            return &s->windows[i];
+    s->windows = realloc(s->windows, (s->n_windows + 1) * sizeof(*s->windows));
+    if (!s->windows)
+        abort();
+    s->windows[s->n_windows] = (struct window_loss){.window = in ? in->id : 0, .first_ns = at_ns};
+    return &s->windows[s->n_windows++];
+}
+
+static void describe(const struct loss *s, const struct event *e, uint32_t dest, uint32_t unit,
+                     struct finding_sample *sample)
+{
+    const struct plan_case *plan = s->plan;
+    const struct fault_window *w = windows_around(&s->hazards.windows, e->at_ns);
+    char where[80] = "";
+
+    if (e->position >= 0 && !duties_forgets(plan, dest))
+        snprintf(where, sizeof(where), " at position %lld", (long long)e->position);
+    *sample = (struct finding_sample){.message = {e->seq, e->client, e->incarnation, e->worker},
+                                      .unit = unit,
+                                      .at_ns = e->at_ns,
+                                      .window = w ? w->id : 0,
+                                      .node = e->node};
+    snprintf(
+        sample->text, sizeof(sample->text), "%s by %s%s%s, %s %s",
+        event_outcome(e) == OUTCOME_OK ? "acknowledged" : "believed sent, no answer asked for,",
+        duties_node_name(plan, e->node), where, w ? " while the fault was on" : "",
+        duties_forgets(plan, dest) ? "neither settled nor left in" : "absent from the final log of",
+        unit != NO_UNIT ? duties_unit_name(plan, unit) : plan->dests[dest].name);
+}
+
+static void lose(struct loss *s, const struct event *e, uint32_t dest, uint32_t unit)
+{
+    struct finding_sample sample;
+    struct window_loss *w;
+
+    describe(s, e, dest, unit, &sample);
+    if (event_outcome(e) == OUTCOME_BELIEVED) {
+        findings_add(&s->found, "lost_intent", 1, &sample);
+        return;
+    }
+    w = window_loss_of(s, e->at_ns);
+    if (!w->count)
+        w->sample = sample;
+    w->count++;
+    if (e->at_ns < w->first_ns)
+        w->first_ns = e->at_ns;
+    if (e->at_ns > w->last_ns)
+        w->last_ns = e->at_ns;
+    if ((s->args.messages == 0 && s->args.time_ns == 0) || w->window == 0)
+        findings_add(&s->found, "lost", 1, &sample);
+}
+
+/* A message with no unit of its own is judged by the worst of its destination's units. */
+static enum judged_state judge_unit(struct loss *s, uint32_t dest, uint32_t unit, bool *open)
+{
+    const struct plan_dest *d = &s->plan->dests[dest];
+    uint32_t first = unit != NO_UNIT ? unit : d->first_unit;
+    uint32_t n = unit != NO_UNIT ? 1 : d->n_units;
+
+    *open = false;
+    for (uint32_t u = first; u < first + n; u++) {
+        if (s->proofs[u].down)
+            return UNDECIDED;
+        if (!s->proofs[u].proven || s->proofs[u].level < DRAIN_D1) {
+            *open = true;
+            return UNDECIDED;
+        }
+    }
+    return LOST;
+}
+
+static void judge(struct loss *s, const struct event *e)
+{
+    enum outcome outcome = event_outcome(e);
+    unsigned suspect = outcome == OUTCOME_OK ? ACKED : BELIEVED;
+    struct loss_stream *stream;
+
+    if (outcome != OUTCOME_OK && outcome != OUTCOME_BELIEVED)
+        return;
+    stream = stream_of(s, e);
+    for (size_t d = 0; d < stream->n_duties; d++) {
+        uint32_t dest = stream->dests[d], unit;
+        enum judged_state state;
+        bool open;
+
+        if (cells_get(&stream->duties[d].state, e->seq) != suspect || s->handed[dest] ||
+            cells_get(&stream->duties[d].judged, e->seq) != NOT_JUDGED)
+            continue;
+        unit = duties_unit(s->plan, dest, e->unit);
+        state = judge_unit(s, dest, unit, &open);
+        cells_set(&stream->duties[d].judged, e->seq, state);
+        if (state == LOST)
+            lose(s, e, dest, unit);
+        else if (open)
+            s->open++;
+        else
+            s->undecided++;
+    }
+}
+
+static void attempted(struct loss *s, const struct event *e)
+{
+    struct loss_stream *stream;
+
+    if (e->attempt > 0 || e->flags & EV_MARKER)
+        return;
+    stream = stream_of(s, e);
+    for (size_t d = 0; d < stream->n_duties; d++)
+        if (cells_get(&stream->duties[d].state, e->seq) != CLEARED &&
+            !s->handed[stream->dests[d]]) {
+            hazards_absent(&s->hazards, stream->dests[d], e->at_ns);
+            break; /* one message, one hazard */
+        }
+}
+
+static bool loss_again(void *self, const struct drain_proof *proofs)
+{
+    struct loss *s = self;
+
+    if (s->second)
+        return false;
+    s->second = true;
+    s->proofs = proofs;
+    for (uint32_t i = 0; i < s->streams.n; i++) {
+        const struct loss_stream *stream = streams_at(&s->streams, i);
+
+        for (size_t d = 0; d < stream->n_duties; d++)
+            if (cells_next(&stream->duties[d].state, 0, stream->invoked, ~(1u << CLEARED)) <
+                stream->invoked)
+                return true;
+    }
+    return false;
+}
+
+static void loss_events(void *self, const struct event *events, size_t n)
+{
+    struct loss *s = self;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct event *e = &events[i];
+
+        if (!s->second)
+            first_pass(s, e);
+        else if (e->type == EV_SEND_COMPLETE)
+            judge(s, e);
+        else if (e->type == EV_SEND_INVOKE)
+            attempted(s, e);
+    }
+}
+
+/* ---- the end */
+
+static void report_rpo(const struct loss *s, struct findings *out)
+{
+    for (size_t i = 0; i < s->n_windows; i++) {
+        struct window_loss *w = &s->windows[i];
+        int64_t span_ns = w->last_ns - w->first_ns;
+        bool many = s->args.messages > 0 && w->count > (uint64_t)s->args.messages;
+        bool long_ago = s->args.time_ns > 0 && span_ns > s->args.time_ns;
+        char rest[180];
+
+        if (w->window == 0 || (!many && !long_ago))
+            continue;
+        snprintf(rest, sizeof(rest), "%.170s", w->sample.text);
+        snprintf(w->sample.text, sizeof(w->sample.text), "%llu lost over %.3f s; first: %.170s",
+                 (unsigned long long)w->count, (double)span_ns / 1e9, rest);
+        w->sample.window = w->window;
+        findings_add(out, "rpo", w->count, &w->sample);
+    }
+}
+
+static void say_unproven(const struct loss *s, struct findings *out)
+{
+    for (uint32_t u = 0; u < s->plan->n_units; u++) {
+        const struct drain_proof *p = &s->proofs[u];
+
+        if (!s->used[s->plan->units[u].dest] || (p->proven && p->level >= DRAIN_D1))
+            continue;
+        if (p->down)
+            findings_inconclusive(
+                out, "nobody served %s at the end: %llu acknowledged messages are undecided",
+                s->plan->units[u].name, (unsigned long long)s->undecided);
+        else
+            findings_inconclusive(out, "%s was not proven complete (D1)%s%.120s",
+                                  s->plan->units[u].name, p->why[0] ? ": " : "", p->why);
+    }
+    if (s->inflight.full)
+        findings_inconclusive(out, "a consumer held more than %llu unsettled messages",
+                              (unsigned long long)INFLIGHT_MAX);
+}
+
+static void loss_finish(void *self, const struct drain_proof *proofs, struct findings *out)
+{
+    struct loss *s = self;
+
+    s->proofs = proofs;
+    findings_move(out, &s->found);
+    if (s->args.messages || s->args.time_ns)
+        report_rpo(s, out);
+    say_unproven(s, out);
+    out->undecided += s->undecided + s->open;
+    out->exercised = hazards_total(&s->hazards);
+}
+
+bool loss_has_lost(const void *loss, const struct msg_id *m)
+{
+    struct loss *s =
+        (struct loss *)(uintptr_t)loss; /* streams_find only moves its memory of the last look-up */
+    const struct loss_stream *stream;
+
+    if (!s)
+        return false;
+    stream = (const struct loss_stream *)streams_find(&s->streams, m->client, m->incarnation,
+                                                      m->worker, false);
+    for (size_t d = 0; stream && d < stream->n_duties; d++)
+        if (cells_get(&stream->duties[d].judged, m->seq) == LOST)
+            return true;
+    return false;
+}
+
+static void loss_close(void *self)
+{
+    struct loss *s = self;
+
+    for (uint32_t i = 0; i < s->streams.n; i++) {
+        struct loss_stream *stream = streams_at(&s->streams, i);
+
+        for (size_t d = 0; d < stream->n_duties; d++) {
+            cells_release(&stream->duties[d].state);
+            cells_release(&stream->duties[d].judged);
+        }
+        free(stream->duties);
+    }
+    streams_release(&s->streams);
+    inflight_release(&s->inflight);
+    hazards_release(&s->hazards);
+    for (size_t i = 0; s->dests_of && i < s->plan->n_client_ids; i++)
+        free(s->dests_of[i]);
+    free(s->dests_of);
+    free(s->n_dests_of);
+    free(s->hands_over);
+    free(s->handed);
+    free(s->used);
+    free(s->windows);
+    findings_release(&s->found);
+    memset(s, 0, sizeof(*s));
+}
+
+static const struct param params[] = {
+    {"messages", PARAM_INT, offsetof(struct loss_args, messages), .fallback = "0",
+     .unit = "messages", .max = INT64_MAX,
+     .help = "acknowledged messages that may be lost per fault"},
+    {"time", PARAM_DURATION, offsetof(struct loss_args, time_ns),
+     .help = "span of acknowledgements that may be lost per fault (recovery point)"},
+    {0}};
+
+const struct checker_ops loss_checker = {
+    .name = "loss",
+    .property = "loss",
+    .kinds = (const char *const[]){"lost", "lost_intent", "rpo", NULL},
+    .about =
+        "What was acknowledged is still there: in the final log, or settled, or left in the queue",
+    .params = params,
+    .shorthand = "messages",
+    .args_size = sizeof(struct loss_args),
+    .size = sizeof(struct loss),
+    .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(DELIVER) | WANTS(SETTLE_INVOKE) |
+             WANTS(AUDIT_LOG) | WANTS(CLIENT_START) | WANTS(CLIENT_DEATH) | WANTS(OWN) |
+             HAZARD_EVENTS,
+    .needs = DRAIN_D1,
+    .order = BY_TIME,
+    .open = loss_open,
+    .events = loss_events,
+    .again = loss_again,
+    .finish = loss_finish,
+    .close = loss_close,
+};
