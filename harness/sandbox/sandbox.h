@@ -4,12 +4,13 @@
  * unprivileged ones are allowed, plain namespaces with CAP_SYS_ADMIN elsewhere.
  *
  *     // launcher, single-threaded:
- *     status = sandbox_run(coordinate, argument, &options, err);      // returns when all of it is gone
+ *     status = sandbox_run(coordinate, argument, &options, err);      // returns when all of it is
+ * gone
  *
  *     // coordinate(), a process of its own inside, net namespace = the switch:
  *     struct sandbox *box = sandbox_here();
- *     struct keeper *k = keeper_open(box, "kafka-1", "10.77.1.1", &(struct keeper_options){…}, err);
- *     keeper_start(k, &spec, err); …  keeper_kill(k, SIGKILL); keeper_wait_dead(k, deadline);
+ *     struct keeper *k = keeper_open(box, "kafka-1", "10.77.1.1", &(struct keeper_options){…},
+ * err); keeper_start(k, &spec, err); …  keeper_kill(k, SIGKILL); keeper_wait_dead(k, deadline);
  *     struct child *c = child_spawn(box, "app", "10.77.100.1", argv, fds, n, err);
  *
  * Whatever of ours dies, when: nothing stays on the host outside the run folder (parent-death
@@ -26,12 +27,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SWITCH_ADDRESS "10.77.0.1" /* the bridge's own: coordinator and watchers; no cut can name it */
+#define SWITCH_ADDRESS                                                                             \
+    "10.77.0.1" /* the bridge's own: coordinator and watchers; no cut can name it */
 
 struct sandbox; /* one per coordinator process; thread-safe */
 
 struct sandbox_options {
-    bool tcp_quick_retry;   /* tcp_rto_max_ms=1000, tcp_retries2=255 in every netns before sockets open; default false */
+    bool tcp_quick_retry;   /* tcp_rto_max_ms=1000, tcp_retries2=255 in every netns before sockets
+                               open; default false */
     const char *run_folder; /* the only place on the host that is written to */
 };
 
@@ -39,8 +42,8 @@ struct sandbox_options {
  * (0…255), -1 when the sandbox could not be made (err says which setting to change) or the
  * coordinator died by a signal (*died = signal). SIGINT and SIGTERM of the launcher are passed on
  * to the coordinator; a second SIGINT kills at once. */
-int sandbox_run(int (*coordinate)(void *argument), void *argument, const struct sandbox_options *options,
-                int *died, struct err *err);
+int sandbox_run(int (*coordinate)(void *argument), void *argument,
+                const struct sandbox_options *options, int *died, struct err *err);
 /* Inside the coordinator. */
 struct sandbox *sandbox_here(void);
 
@@ -48,50 +51,67 @@ struct sandbox *sandbox_here(void);
 struct keeper;
 struct keeper_options {
     const char *hostname;
-    const char *folder;        /* data folder: a size-limited tmpfs is mounted there in the keeper's mount namespace */
-    int64_t folder_bytes;      /* default 1 GiB */
-    const char *root;          /* NULL, or a root folder (unpacked distribution) to run in; `folder` and /proc, /dev are mounted inside */
-    const char *hosts;         /* text of the node's /etc/hosts, or NULL */
-    int cpu;                   /* -1 none */
+    const char *folder; /* data folder: a size-limited tmpfs is mounted there in the keeper's mount
+                           namespace */
+    int64_t folder_bytes; /* default 1 GiB */
+    const char *root;     /* NULL, or a root folder (unpacked distribution) to run in; `folder` and
+                             /proc, /dev are mounted inside */
+    const char *hosts;    /* text of the node's /etc/hosts, or NULL */
+    const char *shared; /* NULL, or a host folder the node writes to as it is (a cache): /tmp is an
+                           overlay inside */
+    int cpu;            /* -1 none */
 };
 /* Spawns it through init, joins its eth0 (veth) to the switch at `address`/16. */
 struct keeper *keeper_open(struct sandbox *box, const char *name, const char *address,
                            const struct keeper_options *options, struct err *err);
 struct keeper_command {
     const char *const *argv, *const *env;
-    const char *log;           /* stdout and stderr appended here (opened outside: it survives the tmpfs); size-capped at 64 MiB */
-    uid_t uid;                 /* 0: as we are; else inside a nested user namespace (servers that refuse root) */
+    const char *log; /* stdout and stderr appended here (opened outside: it survives the tmpfs);
+                        size-capped at 64 MiB */
+    uid_t uid; /* 0: as we are; else inside a nested user namespace (servers that refuse root) */
 };
-/* Starts the server (one at a time). Returns its pid as seen by the coordinator, -1 on error (binary missing …). */
+/* Starts the server (one at a time). Returns its pid as seen by the coordinator, -1 on error
+ * (binary missing …). */
 pid_t keeper_start(struct keeper *keeper, const struct keeper_command *command, struct err *err);
 /* kill(-1, signal) inside: no fork escapes. SIGSTOP/SIGCONT/SIGKILL/SIGTERM … */
 int keeper_signal(struct keeper *keeper, int signal, struct err *err);
 /* SIGTERM only to the server itself, not to its helpers. */
 int keeper_terminate(struct keeper *keeper, struct err *err);
-/* 0 when the server's pidfd is readable and nothing but the keeper lives inside; -1 at the deadline. */
+/* 0 when the server's pidfd is readable and nothing but the keeper lives inside; -1 at the
+ * deadline. */
 int keeper_wait_dead(struct keeper *keeper, struct deadline deadline, struct err *err);
-int keeper_wait_stopped(struct keeper *keeper, struct deadline deadline, struct err *err);  /* every process seen T */
+int keeper_wait_stopped(struct keeper *keeper, struct deadline deadline,
+                        struct err *err); /* every process seen T */
 bool keeper_alive(struct keeper *keeper);
-int keeper_pidfd(struct keeper *keeper);    /* of the server, borrowed; -1: not started */
-/* Its sockets are destroyed (SOCK_DESTROY), so that the kernel sends nothing more for the dead: crash. */
+int keeper_pidfd(struct keeper *keeper); /* of the server, borrowed; -1: not started */
+/* Its sockets are destroyed (SOCK_DESTROY), so that the kernel sends nothing more for the dead:
+ * crash. */
 int keeper_destroy_sockets(struct keeper *keeper, struct err *err);
-/* Runs a short command inside (erl_call, redis-cli) and returns its output (caller frees) and exit status. */
-int keeper_exec(struct keeper *keeper, const char *const *argv, const char *const *env, const char *input,
-                char **output, int *status, struct deadline deadline, struct err *err);
-int keeper_write_file(struct keeper *keeper, const char *path, const char *text, size_t n, unsigned mode, struct err *err);
-int keeper_read_file(struct keeper *keeper, const char *path, char **text, size_t *n, struct err *err); /* caller frees */
-int keeper_remove_tree(struct keeper *keeper, const char *path, struct err *err);   /* wipe: contents, not the folder */
-void keeper_close(struct keeper *keeper);   /* kills all inside, gone when it returns */
+/* Runs a short command inside (erl_call, redis-cli) and returns its output, stderr included (caller
+ * frees), and its wait status. env NULL: ours. Killed at the deadline. Any number at once. */
+int keeper_exec(struct keeper *keeper, const char *const *argv, const char *const *env,
+                const char *input, char **output, int *status, struct deadline deadline,
+                struct err *err);
+int keeper_write_file(struct keeper *keeper, const char *path, const char *text, size_t n,
+                      unsigned mode, struct err *err);
+int keeper_read_file(struct keeper *keeper, const char *path, char **text, size_t *n,
+                     struct err *err); /* caller frees */
+int keeper_remove_tree(struct keeper *keeper, const char *path,
+                       struct err *err);  /* wipe: contents, not the folder */
+void keeper_close(struct keeper *keeper); /* kills all inside, gone when it returns */
 const char *keeper_name(const struct keeper *keeper);
 
 /* ---- clients and watchers: our own binary again, a hidden verb */
 struct child;
 struct child_options {
-    const char *address;       /* own net namespace at this address; NULL: stays in the switch's (watchers) */
-    const int *fds; size_t n_fds; /* become fds 3, 4, … in the child */
-    int cpu;                   /* -1 none */
-    const char *log;           /* stdout and stderr */
+    const char
+        *address; /* own net namespace at this address; NULL: stays in the switch's (watchers) */
+    const int *fds;
+    size_t n_fds;    /* become fds 3, 4, … in the child */
+    int cpu;         /* -1 none */
+    const char *log; /* stdout and stderr; NULL: the launcher's */
 };
+/* argv[0] without a slash is our own binary (/proc/self/exe): {"assay", "_client", …}. */
 struct child *child_spawn(struct sandbox *box, const char *name, const char *const *argv,
                           const struct child_options *options, struct err *err);
 pid_t child_pid(const struct child *child);
@@ -99,21 +119,32 @@ int child_pidfd(const struct child *child);
 /* Returns true once it is dead; *status as waitpid(2)'s, as init reaped it. */
 bool child_dead(struct child *child, int *status);
 int child_signal(struct child *child, int signal, struct err *err);
-void child_close(struct child *child);      /* SIGKILL if alive; its link goes */
+int child_wait_stopped(struct child *child, struct deadline deadline, struct err *err); /* seen T */
+void child_close(struct child *child); /* SIGKILL if alive; its link goes */
 
 /* ---- the switch: directed cuts, one nft transaction each, in process */
-struct cut_pair { char from[16], to[16]; };   /* addresses; traffic from → to is dropped */
+struct cut_pair {
+    char from[16], to[16];
+}; /* addresses; traffic from → to is dropped */
 struct cut;
-/* port 0: everything but ARP; else TCP with this source or destination port. Effective when it returns. */
-struct cut *switch_cut(struct sandbox *box, const struct cut_pair *pairs, size_t n, const uint16_t *ports, size_t n_ports, struct err *err);
+/* port 0: everything but ARP; else TCP with this source or destination port. Effective when it
+ * returns. */
+struct cut *switch_cut(struct sandbox *box, const struct cut_pair *pairs, size_t n,
+                       const uint16_t *ports, size_t n_ports, struct err *err);
 /* Packets dropped by this cut so far. */
 int switch_cut_count(struct sandbox *box, const struct cut *cut, int64_t *packets, struct err *err);
-int switch_heal(struct sandbox *box, struct cut *cut, struct err *err);   /* idempotent; frees the cut on success */
+int switch_heal(struct sandbox *box, struct cut *cut,
+                struct err *err); /* idempotent; frees the cut on success */
 /* tbf on the link towards `address`'s node and from it; 0 removes. */
 int switch_rate(struct sandbox *box, const char *address, int64_t bits_per_s, struct err *err);
 
 /* ---- what this machine can do (assay doctor) */
-struct capability { const char *name; bool yes; char how[200]; char fix[300]; };
+struct capability {
+    const char *name;
+    bool yes;
+    char how[200];
+    char fix[300];
+};
 size_t sandbox_probe(struct capability *out, size_t max);
 
 #endif

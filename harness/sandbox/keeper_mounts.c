@@ -1,0 +1,151 @@
+/*
+ * The keeper's mounts, made once by the node's pid 1 in its own mount namespace:
+ *
+ *     /proc        of the node's pid namespace
+ *     /dev/shm     its own: shared memory of killed servers dies with it
+ *     /tmp         an overlay: what servers unpack there (JNI libraries) stays off the host
+ *     /etc/hosts   a text of ours
+ *     folder       a tmpfs of limited size: a node's full disk is not the history's
+ *     /            with a root folder: that folder under an overlay, so nothing in it changes
+ *
+ * A scratch tmpfs, mounted for a moment where /proc will be, holds overlay uppers and the hosts
+ * file; what refers to it keeps it. Source: mount(2), pivot_root(2), overlayfs.rst.
+ */
+#include "sandbox/keeper_mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SCRATCH "/proc"
+#define NEW_ROOT SCRATCH "/root"
+
+static int make_parents(const char *path)
+{
+    char part[PATH_MAX];
+    if ((size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return -1;
+        *slash = '/';
+    }
+    return mkdir(part, 0755) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static int overlay(const char *lower, const char *name, const char *target)
+{
+    char upper[64], work[64], options[PATH_MAX + 200];
+    snprintf(upper, sizeof(upper), SCRATCH "/%s.upper", name);
+    snprintf(work, sizeof(work), SCRATCH "/%s.work", name);
+    struct stat like;
+    if (mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0)
+        return -1;
+    if (stat(lower, &like) == 0 && chmod(upper, like.st_mode & 07777) < 0)
+        return -1;
+    /* userxattr: the trusted ones are closed to user namespaces; either way nothing outlives us */
+    snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s,userxattr", lower, upper,
+             work);
+    return mount("overlay", target, "overlay", 0, options);
+}
+
+static int write_hosts(const char *text, const char *target)
+{
+    int fd = open(SCRATCH "/hosts", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    size_t size = strlen(text);
+    bool written = write(fd, text, size) == (ssize_t)size;
+    close(fd);
+    return written ? mount(SCRATCH "/hosts", target, NULL, MS_BIND, NULL) : -1;
+}
+
+/* The host's own /tmp stays readable below the overlay; without overlayfs it stays as it is. What
+ * is shared by name (a cache under /tmp) is kept writable. */
+static void cover_tmp(const char *shared)
+{
+    bool inside = shared && strncmp(shared, "/tmp/", 5) == 0;
+    int kept =
+        inside ? (int)syscall(SYS_open_tree, AT_FDCWD, shared, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+               : -1;
+    if ((!inside || kept >= 0) && overlay("/tmp", "tmp", "/tmp") == 0 && inside)
+        syscall(SYS_move_mount, kept, "", AT_FDCWD, shared, MOVE_MOUNT_F_EMPTY_PATH);
+    if (kept >= 0)
+        close(kept);
+}
+
+static int bind_under_root(const char *path, unsigned long flags)
+{
+    char target[PATH_MAX];
+    snprintf(target, sizeof(target), NEW_ROOT "%s", path);
+    return make_parents(target) < 0 ? -1 : mount(path, target, NULL, MS_BIND | flags, NULL);
+}
+
+/* Lays the root folder under an overlay and hangs in what a server needs of the host. */
+static int lay_root(const char *root, const char *shared)
+{
+    if (mkdir(NEW_ROOT, 0755) < 0 || overlay(root, "root", NEW_ROOT) < 0)
+        return -1;
+    if (bind_under_root("/dev", MS_REC) < 0 || make_parents(NEW_ROOT "/proc") < 0)
+        return -1;
+    bind_under_root("/sys", MS_REC); /* only runtimes that size themselves by cgroup miss it */
+    return shared ? bind_under_root(shared, 0) : 0;
+}
+
+static int enter_root(void)
+{
+    if (chdir(NEW_ROOT) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        return -1;
+    return umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ? -1 : 0;
+}
+
+static int mount_folder(const char *folder, int64_t bytes)
+{
+    char options[64];
+    snprintf(options, sizeof(options), "size=%lld,mode=0755", (long long)bytes);
+    return make_parents(folder) < 0
+               ? -1
+               : mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, options);
+}
+
+int keeper_mounts(const struct mount_plan *plan, const char **what)
+{
+    *what = "make mounts private";
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    *what = "mount a scratch tmpfs";
+    if (mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=0755") < 0)
+        return -1;
+    *what = "lay the root folder under an overlay (needs Linux 5.11 and the module \"overlay\")";
+    if (plan->root && lay_root(plan->root, plan->shared) < 0)
+        return -1;
+    *what = "bind /etc/hosts";
+    if (plan->hosts &&
+        write_hosts(plan->hosts, plan->root ? NEW_ROOT "/etc/hosts" : "/etc/hosts") < 0)
+        return -1;
+    *what = "enter the root folder";
+    if (plan->root && enter_root() < 0)
+        return -1;
+    if (!plan->root) {
+        cover_tmp(plan->shared);
+        *what = "take the scratch tmpfs away";
+        if (umount2(SCRATCH, MNT_DETACH) < 0)
+            return -1;
+    }
+    *what = "mount /proc";
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return -1;
+    mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+    *what = "mount the data folder";
+    return plan->folder && mount_folder(plan->folder, plan->folder_bytes) < 0 ? -1 : 0;
+}
