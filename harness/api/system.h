@@ -160,6 +160,9 @@ struct system_ops {
     void (*release)(struct cluster *cluster);
     /* true: drain is asked while consumers still run (Kafka: committed > marker, D2); false: all clients have left by then */
     bool drain_beside_consumers;
+    /* role words it can answer ("leader", "isr", "controller" …), NULL-terminated: others are refused at load;
+     * NULL: not told, all are taken */
+    const char *const *roles;
 };
 
 #endif

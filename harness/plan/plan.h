@@ -139,6 +139,7 @@ struct plan_case {
     struct strings final_down;     /* final: {down: [$old]} */
     int64_t deadline_ns;           /* of the whole case, default 10 min */
     const struct tree *tree;       /* the expanded case, as plan_case_text prints it */
+    const char *title;             /* see plan_case_title */
 };
 
 struct plan {

@@ -24,6 +24,8 @@ struct trigger {
     const char *client; /* "worker", "one(teller)" */
     const char *step;   /* "after_effect" */
     int64_t nth;        /* drawn already when the suite says {random: [a, b]} */
+    const int64_t *nths; /* inside `repeat`: one per repetition, nth is the first; NULL: always nth */
+    size_t n_nths;
 };
 
 struct send_args {      /* send, background */

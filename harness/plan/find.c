@@ -1,0 +1,60 @@
+/* Look-ups by name in a plan. */
+#include "plan/plan.h"
+
+#include <string.h>
+
+const struct plan_client *plan_client_named(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_clients; i++)
+        if (strcmp(c->clients[i].name, name) == 0)
+            return &c->clients[i];
+    return NULL;
+}
+
+const struct plan_client *plan_client_of_id(const struct plan_case *c, uint16_t id)
+{
+    for (size_t i = 0; i < c->n_clients; i++)
+        if (id >= c->clients[i].first_id && id < c->clients[i].first_id + c->clients[i].instances)
+            return &c->clients[i];
+    return NULL;
+}
+
+long plan_dest_named(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_dests; i++)
+        if (strcmp(c->dests[i].name, name) == 0)
+            return (long)i;
+    return -1;
+}
+
+long plan_unit_named(const struct plan_case *c, const char *name)
+{
+    long dest;
+
+    for (size_t i = 0; i < c->n_units; i++)
+        if (strcmp(c->units[i].name, name) == 0)
+            return (long)i;
+    dest = plan_dest_named(c, name);
+    return dest >= 0 && c->dests[dest].n_units == 1 ? (long)c->dests[dest].first_unit : -1;
+}
+
+long plan_node_named(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_nodes; i++)
+        if (strcmp(c->nodes[i].name, name) == 0)
+            return (long)i;
+    return -1;
+}
+
+long plan_burst_named(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_bursts; i++)
+        if (strcmp(c->bursts[i].name, name) == 0)
+            return (long)i + 1;
+    return -1;
+}
+
+const char *plan_case_title(const struct plan_case *c)
+{
+    return c->title;
+}

@@ -1,0 +1,127 @@
+/*
+ * Suites and a seed → a plan: every case that is asked for, times its repeats.
+ */
+#include "plan/build.h"
+
+#include "suite/nearest.h"
+#include "suite/tree.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PLAN_CASES_MAX 20000
+
+/* Nothing of the plan but its title is needed to choose: cases that are not run are not typed
+ * twice. */
+static const char *title_of(const struct suite_case *sc, struct arena *arena)
+{
+    const char *title = sc->name;
+
+    if (*sc->twin)
+        title = arena_printf(arena, "%s/%s", title, sc->twin);
+    for (size_t i = 0; i < sc->matrix.n; i++)
+        title = arena_printf(arena, "%s/%s=%s", title, sc->matrix.items[i].key,
+                             sc->matrix.items[i].value);
+    return title;
+}
+
+static bool is_wanted(const struct plan_options *o, const struct suite_case *sc,
+                      struct arena *arena)
+{
+    const char *with_twin = arena_printf(arena, "%s/%s", sc->name, sc->twin);
+    const char *title = title_of(sc, arena);
+    bool wanted = o->n_case_globs == 0;
+
+    for (size_t i = 0; i < o->n_case_globs && !wanted; i++)
+        wanted = fnmatch(o->case_globs[i], sc->name, 0) == 0 ||
+                 fnmatch(o->case_globs[i], with_twin, 0) == 0 ||
+                 fnmatch(o->case_globs[i], title, 0) == 0;
+    return wanted;
+}
+
+static int add_case(struct plan *plan, struct plan_case *c, struct err *err)
+{
+    if (plan->n == PLAN_CASES_MAX)
+        return err_input(err, "more than %d cases to run", PLAN_CASES_MAX);
+    plan->cases[plan->n++] = c;
+    return 0;
+}
+
+/* Every case is built, wanted or not: a suite with a mistake in it is refused as a whole. */
+static int load_case(struct plan *plan, const struct plan_options *o, const struct suite *suite,
+                     const struct suite_case *sc, FILE *warn, struct err *err)
+{
+    bool wanted = is_wanted(o, sc, &plan->arena);
+    unsigned repeats = wanted && o->repeats > 1 ? o->repeats : 1;
+
+    for (unsigned repeat = 0; repeat < repeats; repeat++) {
+        const struct tree *tree = expand_case(suite, sc, o->seed, repeat, &plan->arena, err);
+        struct plan_case *c =
+            tree ? build_case(tree, &plan->arena, repeat == 0 ? warn : NULL, err) : NULL;
+
+        if (!c || (wanted && add_case(plan, c, err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int load_suite(struct plan *plan, const struct plan_options *o, const char *path,
+                      bool *set_used, FILE *warn, struct err *err)
+{
+    const struct suite *suite = suite_load(path, o->set, o->n_set, &plan->arena, err);
+
+    if (!suite)
+        return -1;
+    for (size_t i = 0; i < o->n_set; i++)
+        set_used[i] = set_used[i] || suite->set_used[i];
+    for (size_t i = 0; i < suite->n; i++)
+        if (load_case(plan, o, suite, &suite->cases[i], warn, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int check_set(const struct plan_options *o, const bool *set_used, struct err *err)
+{
+    for (size_t i = 0; i < o->n_set; i++)
+        if (!set_used[i])
+            return err_input(err, "--set %s=…: no suite has an input of that name", o->set[i].key);
+    return 0;
+}
+
+struct plan *plan_load(const struct plan_options *o, FILE *warn, struct err *err)
+{
+    struct plan *plan = calloc(1, sizeof(*plan));
+    bool *set_used;
+
+    if (!plan)
+        abort();
+    plan->seed = o->seed;
+    plan->cases = arena_alloc(&plan->arena, PLAN_CASES_MAX * sizeof(*plan->cases));
+    set_used = arena_alloc(&plan->arena, o->n_set + 1);
+    for (size_t i = 0; i < o->n_suites; i++)
+        if (load_suite(plan, o, o->suites[i], set_used, warn, err) < 0)
+            goto fail;
+    if (check_set(o, set_used, err) < 0)
+        goto fail;
+    if (plan->n == 0) {
+        if (o->n_case_globs)
+            err_input(err, "no case matches \"%s\"%s", o->case_globs[0],
+                      o->n_case_globs > 1 ? " or the other globs" : "");
+        else
+            err_input(err, "no cases: name a suite");
+        goto fail;
+    }
+    return plan;
+fail:
+    plan_free(plan);
+    return NULL;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan)
+        return;
+    arena_release(&plan->arena);
+    free(plan);
+}

@@ -1,0 +1,521 @@
+/*
+ * Scripts: a list of one-key maps → steps with typed arguments. Verbs of the language, then faults,
+ * then the commands of the case's systems; what no step may be (sleep, shell) gets its own
+ * sentence.
+ */
+#include "plan/build.h"
+
+#include "api/fault.h"
+#include "api/registry.h"
+#include "api/system.h"
+#include "api/workload.h"
+#include "plan/tables.h"
+#include "suite/nearest.h"
+#include "suite/params.h"
+#include "suite/tree.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SCRIPT_STEPS_MAX 1000
+
+static int build_steps(struct build *b, const struct tree *list, struct step_list *out, int depth);
+
+/* ---- triggers */
+
+static int read_nths(struct build *b, const struct tree *nth, struct trigger *out)
+{
+    static const struct param one = {"nth", PARAM_INT, 0, .min = 1, .max = INT64_C(1) << 40};
+    size_t n = nth->kind == TREE_LIST ? nth->n : 1;
+    int64_t *all;
+
+    if (nth->kind == TREE_MAP)
+        return mark_err(b->err, &nth->mark, "nth: expected a number or {random: [a, b]}");
+    if (n == 0)
+        return mark_err(b->err, &nth->mark, "nth: an empty list");
+    all = arena_alloc(b->arena, n * sizeof(*all));
+    for (size_t i = 0; i < n; i++)
+        if (param_scalar(&one, nth->kind == TREE_LIST ? nth->items[i] : nth, &all[i], b->arena,
+                         b->err) < 0)
+            return -1;
+    out->nth = all[0];
+    out->nths = nth->kind == TREE_LIST ? all : NULL;
+    out->n_nths = nth->kind == TREE_LIST ? n : 0;
+    return 0;
+}
+
+static int check_step_name(struct build *b, const struct tree_mark *mark, const char *name)
+{
+    const struct workload_ops *workload = b->c->workload;
+    struct nearest near = nearest_to(name);
+
+    for (const char *const *step = workload->steps; step && *step; step++) {
+        if (strcmp(*step, name) == 0)
+            return 0;
+        nearest_offer(&near, *step);
+    }
+    return mark_err(b->err, mark, "workload %s has no step \"%s\"%s", workload->name, name,
+                    nearest_hint(&near));
+}
+
+static int read_trigger(struct build *b, const struct tree *at, bool needs_client,
+                        struct trigger *out)
+{
+    struct at_raw raw = {0};
+
+    out->nth = 1;
+    if (at->kind != TREE_MAP)
+        return mark_err(b->err, &at->mark, "at: expected {client: …, step: …, nth: …}");
+    if (param_fill(at_params, at, &raw, b->arena, b->err) < 0)
+        return -1;
+    if (!raw.client && needs_client)
+        return mark_err(b->err, &at->mark, "at: \"client\" is missing");
+    if (raw.client && !client_of_word(b->c, raw.client))
+        return unknown_client(b, &tree_get(at, "client")->mark, raw.client);
+    if (check_step_name(b, &tree_get(at, "step")->mark, raw.step) < 0)
+        return -1;
+    out->client = raw.client;
+    out->step = raw.step;
+    return raw.nth ? read_nths(b, raw.nth, out) : 0;
+}
+
+/* ---- bursts */
+
+static int add_burst(struct build *b, const struct step *step, const char *client,
+                     const char **name)
+{
+    const struct plan_client *c = client_of_word(b->c, client);
+    struct plan_case *plan = b->c;
+
+    if (!c)
+        return unknown_client(b, &step->mark, client);
+    if (!*name)
+        *name = arena_printf(b->arena, "%s-%d", step->verb, step->index + 1);
+    if (plan_burst_named(plan, *name) > 0)
+        return mark_err(b->err, &step->mark, "a second \"%s\": names of sends are used once",
+                        *name);
+    if (plan->n_bursts == BURST_NUMBERS_MAX)
+        return mark_err(b->err, &step->mark, "more than %d sends in a script", BURST_NUMBERS_MAX);
+    plan->bursts[plan->n_bursts++] = (struct plan_burst){*name, (unsigned)(c - plan->clients)};
+    return 0;
+}
+
+/* ---- what each verb needs beyond its table */
+
+static int finish_send(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct send_args *send = args;
+    const struct tree *via = tree_get(value, "via");
+
+    if (!tree_get(value, "count")) {
+        send->count = -1;
+        if (!send->until)
+            return mark_err(b->err, &value->mark, "%s: \"count\" or until: script_end is needed",
+                            step->verb);
+    }
+    if (via) {
+        struct expr *e = expr_parse(send->via, b->arena, &via->mark, b->err);
+
+        if (!e || check_words(b, e) < 0)
+            return -1;
+    }
+    return add_burst(b, step, send->from, &send->name);
+}
+
+static int finish_observe(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct observe_args *observe = args;
+
+    (void)value;
+    return add_burst(b, step, observe->client, &observe->name);
+}
+
+static int finish_quiesce(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    const struct quiesce_args *quiesce = args;
+
+    (void)step;
+    for (size_t i = 0; i < quiesce->units.n; i++) {
+        struct nearest near = nearest_to(quiesce->units.items[i]);
+
+        if (plan_dest_named(b->c, quiesce->units.items[i]) >= 0)
+            continue;
+        for (size_t d = 0; d < b->c->n_dests; d++)
+            nearest_offer(&near, b->c->dests[d].name);
+        return mark_err(b->err, &value->mark, "quiesce: no topic, queue or list \"%s\"%s",
+                        quiesce->units.items[i], nearest_hint(&near));
+    }
+    return 0;
+}
+
+/* bind: and note: */
+static int finish_names(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct names_raw *raw = args;
+    struct strings *known = step->kind == STEP_BIND ? &b->bound : &b->notes;
+
+    if (value->n == 0)
+        return mark_err(b->err, &value->mark, "%s: expected {name: expression}", step->verb);
+    raw->args.items = arena_alloc(b->arena, value->n * sizeof(*raw->args.items));
+    for (size_t i = 0; i < value->n; i++) {
+        const struct param p = {.key = value->keys[i], .type = PARAM_EXPR};
+        struct named_expr *named = &raw->args.items[i];
+
+        named->name = value->keys[i];
+        if (param_scalar(&p, value->items[i], &named->expr, b->arena, b->err) < 0 ||
+            check_words(b, named->expr) < 0)
+            return -1;
+        raw->args.n++;
+    }
+    for (size_t i = 0; i < value->n; i++)
+        add_string(b->arena, known, value->keys[i]);
+    return 0;
+}
+
+static int finish_start(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct start_raw *raw = args;
+    const struct plan_client *client = client_of_word(b->c, raw->what);
+
+    (void)step;
+    if (strcmp(raw->what, "dead nodes") == 0) {
+        raw->args.dead_nodes = true;
+        return 0;
+    }
+    if (client) {
+        raw->args.client = raw->what;
+        return 0;
+    }
+    raw->args.target = expr_parse(raw->what, b->arena, &value->mark, b->err);
+    return raw->args.target ? check_target(b, raw->args.target) : -1;
+}
+
+static int finish_resume(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct target_raw *raw = args;
+
+    (void)step;
+    if (client_of_word(b->c, raw->what))
+        raw->args.client = raw->what;
+    raw->args.target = expr_parse(raw->what, b->arena, &value->mark, b->err);
+    return raw->args.target ? check_target(b, raw->args.target) : -1;
+}
+
+static int finish_release(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct target_raw *raw = args;
+
+    (void)step;
+    raw->args.client = raw->what;
+    return client_of_word(b->c, raw->what) ? 0 : unknown_client(b, &value->mark, raw->what);
+}
+
+static int finish_heal(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct target_raw *raw = args;
+
+    (void)b;
+    (void)value;
+    (void)step;
+    raw->args.name = raw->what;
+    return 0; /* that there is such a fault: rules.c */
+}
+
+static int finish_wait(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct wait_raw *raw = args;
+    const struct expr *e = raw->args.until ? raw->args.until : raw->args.settled;
+
+    (void)step;
+    raw->args.or_continue = raw->otherwise == 1;
+    if (!raw->args.until == !raw->args.settled)
+        return mark_err(b->err, &value->mark, "wait: one of \"until\" and \"settled\" is needed");
+    if (raw->args.settled && raw->args.for_ns == 0)
+        return mark_err(b->err, &value->mark, "wait: \"settled\" needs \"for\": how long it stays");
+    if (raw->args.until && raw->args.for_ns != 0)
+        return mark_err(b->err, &value->mark, "wait: \"for\" belongs to \"settled\"");
+    if (raw->args.name)
+        add_string(b->arena, &b->notes, raw->args.name);
+    return check_words(b, e);
+}
+
+static int finish_hold(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct hold_raw *raw = args;
+
+    (void)value;
+    (void)step;
+    return read_trigger(b, raw->at, true, &raw->args.at);
+}
+
+static int finish_arm(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct arm_raw *raw = args;
+
+    (void)value;
+    (void)step;
+    raw->args.then = raw->then == 0 ? "kill" : "hold";
+    return read_trigger(b, raw->at, true, &raw->args.at);
+}
+
+static int finish_interleave(struct build *b, const struct tree *value, struct step *step,
+                             void *args)
+{
+    const struct interleave_args *interleave = args;
+
+    (void)step;
+    for (size_t i = 0; i < interleave->points.n; i++) {
+        const char *point = interleave->points.items[i];
+        const char *dot = strchr(point, '.');
+        const char *client;
+
+        if (!dot)
+            return mark_err(b->err, &value->mark, "interleave: \"%s\" is not client.step", point);
+        client = arena_strndup(b->arena, point, (size_t)(dot - point));
+        if (!client_of_word(b->c, client))
+            return unknown_client(b, &value->mark, client);
+        if (check_step_name(b, &value->mark, dot + 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_chaos_event(struct build *b, const struct tree *tree, struct chaos_event *out)
+{
+    struct chaos_event_raw raw = {0};
+    const struct fault_ops *fault;
+    struct expr *target;
+    void *args;
+
+    if (param_fill(chaos_event_params, tree, &raw, b->arena, b->err) < 0)
+        return -1;
+    fault = fault_named(raw.fault);
+    if (!fault || !fault->draw)
+        return mark_err(b->err, &tree->mark, "chaos cannot draw \"%s\"", raw.fault);
+    if (strcmp(raw.target, "any node") != 0) {
+        target = expr_parse(raw.target, b->arena, &tree->mark, b->err);
+        if (!target || check_target(b, target) < 0)
+            return -1;
+    }
+    args = arena_alloc(b->arena, fault->args_size + 1);
+    if (fault->draw(b->arena, raw.target, args) < 0)
+        return mark_err(b->err, &tree->mark, "chaos: %s cannot hit \"%s\"", raw.fault, raw.target);
+    *out = (struct chaos_event){.at_ns = raw.at_ns,
+                                .for_ns = raw.for_ns,
+                                .fault = fault,
+                                .args = args,
+                                .target = raw.target,
+                                .index = (uint64_t)raw.index};
+    return 0;
+}
+
+static int finish_chaos(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    struct chaos_raw *raw = args;
+    size_t n = raw->events ? raw->events->n : 0;
+
+    (void)step;
+    raw->args.at_most = 1;
+    sscanf(raw->at_most ? raw->at_most : "1", "%" SCNd64, &raw->args.at_most);
+    if (!raw->events || raw->events->kind != TREE_LIST)
+        return mark_err(b->err, &value->mark, "chaos: events: expected a list");
+    raw->args.events = arena_alloc(b->arena, (n + 1) * sizeof(*raw->args.events));
+    for (size_t i = 0; i < n; i++)
+        if (read_chaos_event(b, raw->events->items[i], &raw->args.events[i]) < 0)
+            return -1;
+    raw->args.n = n;
+    return 0;
+}
+
+typedef int finisher(struct build *b, const struct tree *value, struct step *step, void *args);
+
+static finisher *const finishers[] = {
+    [STEP_SEND] = finish_send,       [STEP_BACKGROUND] = finish_send,
+    [STEP_QUIESCE] = finish_quiesce, [STEP_BIND] = finish_names,
+    [STEP_START] = finish_start,     [STEP_HEAL] = finish_heal,
+    [STEP_RESUME] = finish_resume,   [STEP_WAIT] = finish_wait,
+    [STEP_HOLD] = finish_hold,       [STEP_RELEASE] = finish_release,
+    [STEP_ARM] = finish_arm,         [STEP_NOTE] = finish_names,
+    [STEP_OBSERVE] = finish_observe, [STEP_INTERLEAVE] = finish_interleave,
+    [STEP_CHAOS] = finish_chaos,
+};
+
+/* ---- one step */
+
+static int build_verb(struct build *b, const struct verb *verb, const struct tree *value,
+                      struct step *step, int depth)
+{
+    void *args = arena_alloc(b->arena, verb->size);
+    struct repeat_raw *repeat = args;
+
+    step->kind = verb->kind;
+    step->args = args;
+    if (!verb->shorthand && value->kind != TREE_MAP)
+        return mark_err(b->err, &value->mark, "%s takes a map: assay help %s", verb->name,
+                        verb->name);
+    if (param_fill_short(verb->params, verb->shorthand, value, args, b->arena, b->err) < 0)
+        return -1;
+    if (verb->kind == STEP_REPEAT)
+        return build_steps(b, repeat->body, &repeat->args.body, depth + 1);
+    return verb->kind < sizeof(finishers) / sizeof(*finishers) && finishers[verb->kind]
+               ? finishers[verb->kind](b, value, step, args)
+               : 0;
+}
+
+/* Expressions inside a fault's or command's arguments name targets. */
+static int check_targets(struct build *b, const struct param *params, const void *args)
+{
+    for (const struct param *p = params; p && p->type != PARAM_END; p++) {
+        const struct expr *e;
+
+        if (p->type != PARAM_EXPR)
+            continue;
+        e = *(struct expr *const *)((const char *)args + p->offset);
+        if (e && check_target(b, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* `kill: $old`: a bare value stands for the first parameter. */
+static int fill_common(struct build *b, const struct param *params, const struct tree *value,
+                       struct step *step, void *args)
+{
+    struct common_raw *common = arena_alloc(b->arena, sizeof(*common));
+    const struct param_into into[] = {{params, args}, {common_params, common}};
+    const char *first = params && params->type != PARAM_END ? params->key : NULL;
+
+    if (value->kind != TREE_MAP && !first && !tree_is_empty(value))
+        return mark_err(b->err, &value->mark, "%s takes no value", step->verb);
+    value = param_as_map(value, first, b->arena);
+    if (param_fill_all(into, 2, value, b->arena, b->err) < 0)
+        return -1;
+    if (check_targets(b, params, args) < 0)
+        return -1;
+    if (common->at && read_trigger(b, common->at, false, &common->args.at) < 0)
+        return -1;
+    step->common = common->args;
+    step->args = args;
+    return 0;
+}
+
+static int build_fault(struct build *b, const struct fault_ops *fault, const struct tree *value,
+                       struct step *step)
+{
+    void *args = arena_alloc(b->arena, fault->args_size + 1);
+
+    step->kind = STEP_FAULT;
+    step->fault = fault;
+    if (fill_common(b, fault->params, value, step, args) < 0)
+        return -1;
+    if (fault->validate && fault->validate(args, b->c, b->err) < 0)
+        return place_err(b->err, &step->mark);
+    return 0;
+}
+
+static const struct system_command *command_named(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_clusters; i++)
+        for (const struct system_command *command = c->clusters[i].system->commands;
+             command && command->name; command++)
+            if (strcmp(command->name, name) == 0)
+                return command;
+    return NULL;
+}
+
+static int build_command(struct build *b, const struct system_command *command,
+                         const struct tree *value, struct step *step)
+{
+    step->kind = STEP_COMMAND;
+    step->command = command;
+    return fill_common(b, command->params, value, step, arena_alloc(b->arena, command->size + 1));
+}
+
+static int unknown_verb(struct build *b, const struct tree_mark *mark, const char *verb)
+{
+    static const char *const sleeps[] = {"sleep", "pause_for", "delay", "usleep", NULL};
+    static const char *const shells[] = {"shell", "sh",      "bash", "exec",
+                                         "run",   "command", "cmd",  NULL};
+    struct nearest near = nearest_to(verb);
+
+    for (const char *const *word = sleeps; *word; word++)
+        if (strcmp(*word, verb) == 0)
+            return mark_err(
+                b->err, mark,
+                "a bare %s proves nothing: wait for a state (wait: {until: …, within: …}), "
+                "or say why time must pass (quiet: {for: …, why: …})",
+                verb);
+    for (const char *const *word = shells; *word; word++)
+        if (strcmp(*word, verb) == 0)
+            return mark_err(
+                b->err, mark,
+                "%s: scripts run no shell: what is done to a system must be seen and undone "
+                "(faults and commands: assay help faults)",
+                verb);
+    if (strcmp(verb, "partition") == 0)
+        return mark_err(
+            b->err, mark,
+            "partition is called `cut` here, because a partition is also part of a topic");
+    for (const struct verb *v = verb_table; v->name; v++)
+        nearest_offer(&near, v->name);
+    for (size_t i = 0; all_faults[i]; i++)
+        nearest_offer(&near, all_faults[i]->name);
+    for (size_t i = 0; i < b->c->n_clusters; i++)
+        for (const struct system_command *command = b->c->clusters[i].system->commands;
+             command && command->name; command++)
+            nearest_offer(&near, command->name);
+    return mark_err(b->err, mark, "unknown step \"%s\"%s", verb, nearest_hint(&near));
+}
+
+static int build_step(struct build *b, const struct tree *item, struct step *step, int depth)
+{
+    const struct system_command *command;
+    const struct fault_ops *fault;
+    const struct verb *verb;
+    char line[400];
+
+    if (item->kind != TREE_MAP || item->n != 1)
+        return mark_err(b->err, &item->mark, "a step is one verb with its value: - kill: $old");
+    tree_line(item, line, sizeof(line));
+    step->verb = item->keys[0];
+    step->mark = item->marks[0];
+    step->text = arena_strdup(b->arena, line);
+    step->index = b->steps++;
+    if (b->steps > SCRIPT_STEPS_MAX)
+        return mark_err(b->err, &step->mark, "more than %d steps", SCRIPT_STEPS_MAX);
+    verb = verb_named(step->verb);
+    fault = verb ? NULL : fault_named(step->verb);
+    command = verb || fault ? NULL : command_named(b->c, step->verb);
+    if (verb)
+        return build_verb(b, verb, item->items[0], step, depth);
+    if (fault)
+        return build_fault(b, fault, item->items[0], step);
+    if (command)
+        return build_command(b, command, item->items[0], step);
+    return unknown_verb(b, &step->mark, step->verb);
+}
+
+static int build_steps(struct build *b, const struct tree *list, struct step_list *out, int depth)
+{
+    if (list->kind != TREE_LIST)
+        return mark_err(b->err, &list->mark, "a script is a list of steps");
+    if (depth > SCRIPT_DEPTH_MAX)
+        return mark_err(b->err, &list->mark, "repeats nested deeper than %d", SCRIPT_DEPTH_MAX);
+    out->items = arena_alloc(b->arena, (list->n + 1) * sizeof(*out->items));
+    for (size_t i = 0; i < list->n; i++) {
+        out->n = i + 1;
+        if (build_step(b, list->items[i], &out->items[i], depth) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int build_script(struct build *b)
+{
+    const struct tree *script = tree_get(b->tree, "script");
+
+    b->c->bursts = arena_alloc(b->arena, BURST_NUMBERS_MAX * sizeof(*b->c->bursts));
+    if (!script)
+        return mark_err(b->err, &b->tree->mark, "the case has no script: add script: or chaos:");
+    return build_steps(b, script, &b->c->script, 1);
+}

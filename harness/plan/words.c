@@ -1,0 +1,284 @@
+/*
+ * What expressions may say. The words are answered by run/ while a case runs and by report/ when it
+ * is judged; here a slip of the pen is caught before anything starts.
+ */
+#include "plan/build.h"
+
+#include "api/system.h"
+#include "suite/nearest.h"
+#include "suite/tree.h"
+
+#include <string.h>
+
+const struct word_help word_table[] = {
+    /* roles: sets of nodes */
+    {"leader", "partition or queue",
+     "its leader, by the controller quorum or the queue's own cluster"},
+    {"followers", "partition or queue", "its replicas but the leader"},
+    {"claims_leader", "partition or queue", "every node that acts as its leader, by its own word"},
+    {"isr", "partition", "in-sync replicas"},
+    {"online", "queue", "members that are online, mirrors that are synchronised"},
+    {"primary", "", "the primary, by the sentinel majority"},
+    {"claims_primary", "", "every node that says it is a primary"},
+    {"replicas", "", "nodes that say they are replicas"},
+    {"controller", "", "the active controller; the sentinel leader"},
+    {"registered", "", "brokers registered and unfenced, nodes running in the cluster"},
+    {"coordinator", "group", "the group's coordinator"},
+    {"others", "node or role", "every other server of its cluster"},
+    {"role", "node", "primary, replica or none, by the node's own word"},
+    {"one", "client, node or role", "one of them, drawn by the seed"},
+    {"each", "client, node or role", "all of them"},
+    {"none", "", "nobody"},
+    /* gauges */
+    {"ready", "queue", "messages nobody holds"},
+    {"unacked", "queue", "messages handed out and not settled"},
+    {"end_offset", "partition", "high watermark"},
+    {"committed", "group", "committed position"},
+    {"owned", "group", "partitions that have an owner in the group"},
+    {"lag", "group or queue", "messages behind the end"},
+    /* counters */
+    {"sent", "send or client", "messages sent"},
+    {"acked", "send or client", "messages whose completion was ok"},
+    {"ok", "send or client", "the same"},
+    {"fail", "send or client", "messages definitely refused"},
+    {"unknown", "send, client or client.step",
+     "messages nobody knows about: timed out, reset, killed"},
+    {"believed", "send or client", "messages sent without asking for a completion"},
+    {"completed", "send or client", "ok, fail or unknown"},
+    {"outstanding", "client", "messages without a completion right now"},
+    {"kills", "client", "deaths by SIGKILL that the case asked for"},
+    {"dead", "client or node", "1 when it is dead"},
+    {"held", "client", "workers held at a step right now"},
+    {"delivered", "client or group", "messages handed to it"},
+    {"redeliveries", "client or group", "messages handed to it again"},
+    {"effects", "client or group", "effects it committed"},
+    {"settled", "client or group", "messages it settled"},
+    {"remaining", "queue", "messages left at the end"},
+    {"reads", "client", "reads answered"},
+    {"hits", "client", "reads answered by the cache"},
+    {"waited", "wait's name", "1 when the wait held, 0 when its `else` was taken"},
+    {"interleaved", "", "interleavings that went exactly as written"},
+    {"outstanding_at_kill", "",
+     "confirms outstanding when a node was killed, the least over the kills"},
+    {"lost", "", "messages found lost"},
+    {0},
+};
+
+static const struct word_help *word_named(const char *name)
+{
+    for (const struct word_help *w = word_table; w->name; w++)
+        if (strcmp(w->name, name) == 0)
+            return w;
+    return NULL;
+}
+
+static bool is_answer(const char *name)
+{
+    static const char *const answers[] = {"primary", "replica", NULL}; /* of role(x) */
+
+    for (const char *const *a = answers; *a; a++)
+        if (strcmp(*a, name) == 0)
+            return true;
+    return false;
+}
+
+static int unbound(struct build *b, const struct expr *e)
+{
+    struct nearest near = nearest_to(e->name);
+
+    for (size_t i = 0; i < b->bound.n; i++)
+        nearest_offer(&near, b->bound.items[i]);
+    return mark_err(b->err, &e->mark, "$%s is not bound before this line%s", e->name,
+                    nearest_hint(&near));
+}
+
+static int unknown_word(struct build *b, const struct expr *e, bool target)
+{
+    struct nearest near = nearest_to(e->name);
+
+    for (const struct word_help *w = word_table; w->name; w++)
+        nearest_offer(&near, w->name);
+    for (size_t i = 0; e->kind == EXPR_WORD && i < b->notes.n; i++)
+        nearest_offer(&near, b->notes.items[i]);
+    for (size_t i = 0; target && i < b->c->n_clients; i++)
+        nearest_offer(&near, b->c->clients[i].name);
+    for (size_t i = 0; target && i < b->c->n_nodes; i++)
+        nearest_offer(&near, b->c->nodes[i].name);
+    return mark_err(b->err, &e->mark, "unknown %s \"%s\" in \"%s\"%s",
+                    target                 ? "target"
+                    : e->kind == EXPR_CALL ? "counter or role"
+                                           : "word",
+                    e->name, e->text, nearest_hint(&near));
+}
+
+static bool is_named_in_case(const struct plan_case *c, const char *name)
+{
+    if (plan_node_named(c, name) >= 0 || plan_dest_named(c, name) >= 0 ||
+        plan_unit_named(c, name) >= 0 || plan_client_named(c, name) ||
+        plan_burst_named(c, name) > 0)
+        return true;
+    for (size_t i = 0; i < c->n_clusters; i++)
+        if (strcmp(c->clusters[i].alias, name) == 0)
+            return true;
+    return false;
+}
+
+static void warn_node_name(struct build *b, const struct expr *e)
+{
+    build_warn(b, &e->mark,
+               "\"%s\" is a node's name: which node has which role changes from run to run; a role "
+               "says what is meant (leader(…), primary, followers(…))",
+               e->name);
+}
+
+/* The role words some system of the case says it knows; every word when none says. */
+static bool role_is_offered(const struct plan_case *c, const char *name)
+{
+    bool told = false;
+
+    for (size_t i = 0; i < c->n_clusters; i++)
+        for (const char *const *role = c->clusters[i].system->roles; role && *role; role++) {
+            told = true;
+            if (strcmp(*role, name) == 0)
+                return true;
+        }
+    return !told;
+}
+
+static bool is_role(const char *name)
+{
+    static const char *const roles[] = {"leader",     "followers",  "claims_leader",  "isr",
+                                        "online",     "primary",    "claims_primary", "replicas",
+                                        "controller", "registered", "coordinator",    NULL};
+
+    for (const char *const *r = roles; *r; r++)
+        if (strcmp(*r, name) == 0)
+            return true;
+    return false;
+}
+
+static int check_role(struct build *b, const struct expr *e)
+{
+    if (!is_role(e->name) || role_is_offered(b->c, e->name))
+        return 0;
+    return mark_err(b->err, &e->mark, "no system of this case has the role \"%s\"", e->name);
+}
+
+/* What stands between the brackets: a partition, queue, send, client, group … or a target of its
+ * own. */
+static int check_argument(struct build *b, const struct expr *call, const struct expr *arg)
+{
+    static const char *const of_units[] = {"leader", "followers", "claims_leader",
+                                           "isr",    "online",    NULL};
+    struct nearest near;
+    const char *name = arg->name ? arg->name : "";
+    const char *dot = strchr(name, '.');
+
+    if (strcmp(call->name, "others") == 0 || strcmp(call->name, "role") == 0 ||
+        strcmp(call->name, "one") == 0 || strcmp(call->name, "each") == 0)
+        return check_target(b, arg);
+    if (arg->kind == EXPR_VARIABLE || arg->kind == EXPR_CALL || arg->kind == EXPR_BINARY)
+        return check_words(b, arg);
+    if (arg->kind != EXPR_WORD)
+        return mark_err(b->err, &arg->mark, "\"%s\" is nothing to count in \"%s\"", arg->text,
+                        call->text);
+    if (strcmp(call->name, "waited") == 0 ? has_string(&b->notes, name)
+                                          : is_named_in_case(b->c, name))
+        return 0;
+    if (dot && plan_client_named(b->c, arena_strndup(b->arena, name, (size_t)(dot - name))))
+        return 0; /* unknown(teller.db_commit) */
+    near = nearest_to(name);
+    for (const char *const *w = of_units; *w; w++)
+        for (size_t i = 0; strcmp(*w, call->name) == 0 && i < b->c->n_units; i++)
+            nearest_offer(&near, b->c->units[i].name);
+    for (size_t i = 0; !near.best && i < b->c->n_bursts; i++)
+        nearest_offer(&near, b->c->bursts[i].name);
+    for (size_t i = 0; i < b->c->n_clients; i++)
+        nearest_offer(&near, b->c->clients[i].name);
+    return mark_err(b->err, &arg->mark, "\"%s\" is unknown in \"%s\"%s", name, call->text,
+                    nearest_hint(&near));
+}
+
+int check_words(struct build *b, const struct expr *e)
+{
+    if (e->kind == EXPR_VARIABLE)
+        return has_string(&b->bound, e->name) ? 0 : unbound(b, e);
+    if (e->kind == EXPR_WORD) {
+        if (plan_node_named(b->c, e->name) >= 0) {
+            warn_node_name(b, e);
+            return 0;
+        }
+        if (has_string(&b->notes, e->name) || is_answer(e->name))
+            return 0;
+        return word_named(e->name) ? check_role(b, e) : unknown_word(b, e, false);
+    }
+    if (e->kind == EXPR_CALL) {
+        if (!word_named(e->name))
+            return unknown_word(b, e, false);
+        if (check_role(b, e) < 0)
+            return -1;
+        for (size_t i = 0; i < e->n; i++)
+            if (check_argument(b, e, e->args[i]) < 0)
+                return -1;
+        return 0;
+    }
+    for (size_t i = 0; i < e->n; i++)
+        if (check_words(b, e->args[i]) < 0)
+            return -1;
+    return 0;
+}
+
+int check_target(struct build *b, const struct expr *e)
+{
+    if (e->kind == EXPR_LIST) {
+        for (size_t i = 0; i < e->n; i++)
+            if (check_target(b, e->args[i]) < 0)
+                return -1;
+        return 0;
+    }
+    if (e->kind != EXPR_WORD)
+        return check_words(b, e);
+    if (plan_node_named(b->c, e->name) >= 0) {
+        warn_node_name(b, e);
+        return 0;
+    }
+    if (is_named_in_case(b->c, e->name))
+        return 0;
+    return word_named(e->name) ? check_role(b, e) : unknown_word(b, e, true);
+}
+
+const struct plan_client *client_of_word(const struct plan_case *c, const char *word)
+{
+    static const char *const around[] = {"one(", "each(", NULL};
+    char name[80];
+
+    for (const char *const *open = around; *open; open++) {
+        size_t n = strlen(*open);
+        size_t all = strlen(word);
+
+        if (strncmp(word, *open, n) != 0 || word[all - 1] != ')' || all - n > sizeof(name))
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(all - n - 1), word + n);
+        return plan_client_named(c, name);
+    }
+    return plan_client_named(c, word);
+}
+
+int unknown_client(struct build *b, const struct tree_mark *mark, const char *word)
+{
+    struct nearest near = nearest_to(word);
+
+    for (size_t i = 0; i < b->c->n_clients; i++)
+        nearest_offer(&near, b->c->clients[i].name);
+    return mark_err(b->err, mark, "no client \"%s\" in this case%s", word, nearest_hint(&near));
+}
+
+bool mentions_call(const struct expr *e, const char *name)
+{
+    if ((e->kind == EXPR_CALL || e->kind == EXPR_WORD) && strcmp(e->name, name) == 0)
+        return true;
+    for (size_t i = 0; i < e->n; i++)
+        if (mentions_call(e->args[i], name))
+            return true;
+    return false;
+}
