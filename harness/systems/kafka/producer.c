@@ -1,0 +1,223 @@
+/*
+ * The sending half of a handle: rd_kafka_produce with per-message delivery reports through an event
+ * queue. Retries, batching, idempotence and order are librdkafka's, by the suite's own keys.
+ * The library (2.0.2) does not tell the leader epoch of an acknowledgement: completions carry 0.
+ */
+#include "systems/kafka/client.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TXN_MS 60000
+
+static enum level level_of_acks(const struct kafka_handle *h)
+{
+    const char *acks = kafka_client_key(h, "acks", kafka_client_key(h, "request.required.acks", "all"));
+
+    if (strcmp(acks, "0") == 0)
+        return LEVEL_SENT;
+    return strcmp(acks, "1") == 0 ? LEVEL_LEADER : LEVEL_QUORUM;
+}
+
+static int start_transactions(struct kafka_handle *h, struct err *err)
+{
+    rd_kafka_error_t *error;
+
+    if (!kafka_client_key(h, "transactional.id", NULL))
+        return 0;
+    error = rd_kafka_init_transactions(h->producer, TXN_MS);
+    if (!error)
+        return 0;
+    err_set(err, "init_transactions: %s", rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return -1;
+}
+
+int kafka_producer_open(struct kafka_handle *h, struct err *err)
+{
+    rd_kafka_conf_t *conf = kafka_client_conf(h, NULL, err);
+    uint64_t one = 1;
+    char why[300];
+
+    if (!conf)
+        return -1;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    h->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+    if (!h->producer) {
+        rd_kafka_conf_destroy(conf);
+        return err_input(err, "librdkafka: %s", why);
+    }
+    h->topic = rd_kafka_topic_new(h->producer, h->args->produce.topic, NULL);
+    if (!h->topic)
+        return err_set(err, "topic %s: %s", h->args->produce.topic, rd_kafka_err2str(rd_kafka_last_error()));
+    h->reports = rd_kafka_queue_get_main(h->producer);
+    rd_kafka_queue_io_event_enable(h->reports, h->event_fd, &one, sizeof(one));
+    h->level = level_of_acks(h);
+    h->first_unit = kafka_unit(h->plan, h->cluster_index, h->args->produce.topic, 0);
+    for (size_t i = 0; i < h->plan->n_dests; i++)
+        if (h->plan->dests[i].first_unit == h->first_unit && !h->plan->dests[i].group)
+            h->n_units = h->plan->dests[i].n_units;
+    return start_transactions(h, err);
+}
+
+static int32_t partition_of(const struct kafka_handle *h, uint32_t unit)
+{
+    if (unit != NO_UNIT && h->first_unit != NO_UNIT)
+        return (int32_t)(unit - h->first_unit);
+    return h->args->produce.partition >= 0 ? (int32_t)h->args->produce.partition : RD_KAFKA_PARTITION_UA;
+}
+
+enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot, struct completion *c)
+{
+    char key[12];
+    int n = snprintf(key, sizeof(key), "%u", send->msg->key);
+    rd_kafka_resp_err_t code;
+
+    /* the library copies: the payload is borrowed only until we return */
+    if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)send->payload,
+                         send->size, key, (size_t)n, (void *)(uintptr_t)(slot + 1)) == 0) {
+        h->outstanding++;
+        return SUBMIT_QUEUED;
+    }
+    code = rd_kafka_last_error();
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        return SUBMIT_BUSY;
+    if (code == RD_KAFKA_RESP_ERR__FATAL)
+        h->broken = true;
+    /* refused by the call itself: it never left the process */
+    *c = (struct completion){.slot = slot,
+                             .outcome = OUTCOME_FAIL,
+                             .code = (int16_t)code,
+                             .node = NO_NODE,
+                             .unit = send->unit,
+                             .position = -1};
+    return SUBMIT_DONE;
+}
+
+static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
+{
+    const struct kafka_config *config = h->cluster->config;
+
+    if (broker < 1 || broker > config->kafka.brokers)
+        return NO_NODE;
+    return h->plan->nodes[h->cluster->first_node + (unsigned)broker - 1].id;
+}
+
+static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct completion *c)
+{
+    bool known = m->partition >= 0 && h->first_unit != NO_UNIT && (uint32_t)m->partition < h->n_units;
+
+    *c = (struct completion){
+        .slot = (uint32_t)((uintptr_t)m->_private - 1),
+        .outcome = kafka_outcome(m->err, rd_kafka_message_status(m)),
+        .code = (int16_t)m->err,
+        .node = node_of(h, rd_kafka_message_broker_id(m)),
+        .unit = known ? h->first_unit + (uint32_t)m->partition : NO_UNIT,
+        .position = m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->offset >= 0 ? m->offset : -1,
+    };
+    if (c->outcome == OUTCOME_OK)
+        c->level = h->level;
+    assert(h->outstanding > 0);
+    h->outstanding--;
+}
+
+static void note_error(struct kafka_handle *h, rd_kafka_event_t *event)
+{
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__FATAL && !h->broken) {
+        h->broken = true;
+        rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+}
+
+/* One event holds many reports: it is kept until all found room in a harvest. */
+void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
+{
+    while (h->producer && harvest->n_completions < HARVEST_MAX) {
+        const rd_kafka_message_t *m;
+
+        if (!h->report && !(h->report = rd_kafka_queue_poll(h->reports, 0)))
+            return;
+        if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_DR) {
+            while (harvest->n_completions < HARVEST_MAX && (m = rd_kafka_event_message_next(h->report)))
+                complete(h, m, &harvest->completions[harvest->n_completions++]);
+            if (harvest->n_completions == HARVEST_MAX)
+                return;
+        } else if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_ERROR) {
+            note_error(h, h->report);
+        }
+        rd_kafka_event_destroy(h->report);
+        h->report = NULL;
+    }
+}
+
+/* ---- transactions */
+
+static rd_kafka_error_t *send_offsets(struct kafka_handle *h)
+{
+    rd_kafka_topic_partition_list_t *positions = NULL;
+    rd_kafka_consumer_group_metadata_t *group;
+    rd_kafka_error_t *error = NULL;
+
+    if (!h->consumer || rd_kafka_assignment(h->consumer, &positions))
+        return NULL;
+    group = rd_kafka_consumer_group_metadata(h->consumer);
+    if (rd_kafka_position(h->consumer, positions) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        error = rd_kafka_send_offsets_to_transaction(h->producer, positions, group, TXN_MS);
+    rd_kafka_consumer_group_metadata_destroy(group);
+    rd_kafka_topic_partition_list_destroy(positions);
+    return error;
+}
+
+enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struct completion *c)
+{
+    rd_kafka_error_t *error = NULL;
+
+    *c = (struct completion){.outcome = OUTCOME_OK, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+    switch (verb) {
+    case TXN_BEGIN:
+        error = rd_kafka_begin_transaction(h->producer);
+        break;
+    case TXN_SEND_OFFSETS:
+        error = send_offsets(h);
+        break;
+    case TXN_COMMIT:
+        error = rd_kafka_commit_transaction(h->producer, TXN_MS);
+        c->level = LEVEL_QUORUM;
+        break;
+    case TXN_ABORT:
+        error = rd_kafka_abort_transaction(h->producer, TXN_MS);
+        break;
+    }
+    if (!error)
+        return SUBMIT_DONE;
+    c->code = (int16_t)rd_kafka_error_code(error);
+    c->level = LEVEL_NONE;
+    /* a transaction that must be aborted did not commit; a time-out or a lost answer tells nothing */
+    c->outcome = rd_kafka_error_txn_requires_abort(error) ? OUTCOME_FAIL : OUTCOME_UNKNOWN;
+    h->broken = h->broken || rd_kafka_error_is_fatal(error);
+    rd_kafka_error_destroy(error);
+    return SUBMIT_DONE;
+}
+
+void kafka_producer_close(struct kafka_handle *h, enum close_how how)
+{
+    if (!h->producer)
+        return;
+    if (h->report)
+        rd_kafka_event_destroy(h->report);
+    h->report = NULL;
+    if (how == CLOSE_ABRUPT || h->outstanding > 0)
+        rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    if (h->reports)
+        rd_kafka_queue_destroy(h->reports);
+    if (h->topic)
+        rd_kafka_topic_destroy(h->topic);
+    rd_kafka_destroy(h->producer);
+    h->producer = NULL;
+    h->reports = NULL;
+    h->topic = NULL;
+    h->outstanding = 0;
+}
