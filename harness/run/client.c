@@ -202,7 +202,7 @@ static int control(struct client *client, struct err *err)
         (void)poll(&fd, 1, LOOK_MS);
         while (serve(client))
             ;
-        for (unsigned i = 0; i < client->n_workers; i++)
+        for (unsigned i = 0; i < client->n_workers && !atomic_load(&client->stopping); i++)
             if (pthread_tryjoin_np(client->workers[i].thread, NULL) == 0) {
                 client->workers[i].thread = 0;
                 *err = client->workers[i].err;
@@ -233,45 +233,58 @@ static void join_workers(struct client *client)
 
 static int fail(struct client *client, const struct err *err)
 {
+    atomic_store(&client->stopping, true);
     fprintf(stderr, "client %u: %s\n", client->id, err->text);
-    if (client->board && atomic_load(&client->board->failed) == 0)
-        atomic_fetch_add(&client->board->failed, 1);
     answer(client, 0, 0, -1, err->text);
-    return 3;
+    if (client->board) /* after the answer: who sees it looks for the reason */
+        atomic_fetch_add(&client->board->failed, 1);
+    return -1;
 }
 
-static int client_run(struct client *client, struct err *err)
+static int end_in_order(struct client *client, struct err *err)
 {
-    struct liar_options lies = {.seed = 0};
-    int lying;
-
-    if (map_board(client, err) < 0 || read_plan(client, err) < 0)
-        return -1;
-    ask_needs(client);
-    lies.folder = client->folder;
-    lies.seed = client->plan->seed;
-    lying = liar_asked(getenv("ASSAY_LIAR"), &lies, err);
-    if (lying < 0)
-        return -1;
-    client->lies = lying ? &lies : NULL;
-    if (start_workers(client, err) < 0)
-        return -1;
-    if (control(client, err) < 0) {
-        fail(client, err);
-        join_workers(client);
-        return 1; /* already told */
-    }
     join_workers(client);
     for (unsigned i = 0; i < client->n_workers; i++)
         if (client->workers[i].status < 0) {
             *err = client->workers[i].err;
-            return err_prefix(err, "worker %u", i);
+            err_prefix(err, "worker %u", i);
+            return fail(client, err);
         }
     record_life(client, EV_CLIENT_STOP);
     return 0;
 }
 
-static void client_release(struct client *client)
+int client_work(struct client *client, struct err *err)
+{
+    int result;
+
+    ask_needs(client);
+    result = start_workers(client, err);
+    if (result == 0)
+        result = control(client, err);
+    if (result == 0)
+        return end_in_order(client, err);
+    fail(client, err);
+    join_workers(client);
+    return -1;
+}
+
+static int client_run(struct client *client, struct err *err)
+{
+    struct liar_options lies = {.folder = client->folder};
+    int lying;
+
+    if (map_board(client, err) < 0 || read_plan(client, err) < 0)
+        return fail(client, err);
+    lies.seed = client->plan->seed;
+    lying = liar_asked(getenv("ASSAY_LIAR"), &lies, err);
+    if (lying < 0)
+        return fail(client, err);
+    client->lies = lying ? &lies : NULL;
+    return client_work(client, err);
+}
+
+void client_release(struct client *client)
 {
     for (unsigned i = 0; i < client->n_workers; i++)
         worker_close(&client->workers[i]);
@@ -296,10 +309,6 @@ int client_main(int argc, char **argv)
     client.incarnation = (uint16_t)strtoul(argv[3], NULL, 10);
     client.control = CLIENT_CONTROL_FD;
     result = client_run(&client, &err);
-    if (result < 0)
-        result = fail(&client, &err);
-    else if (result > 0)
-        result = 3;
     client_release(&client);
-    return result;
+    return result < 0 ? 3 : 0;
 }

@@ -249,8 +249,7 @@ void *worker_main(void *worker)
     struct client_board *board = w->client->board;
 
     if (open_broker(w, &w->err) < 0 || worker_store_open(w, &w->err) < 0) {
-        w->status = -1;
-        atomic_fetch_add(&board->failed, 1);
+        w->status = -1; /* the main thread tells why, and raises `failed` */
     } else {
         atomic_fetch_add(&board->ready, 1);
         (void)work(w);

@@ -137,6 +137,11 @@ struct worker {
     struct tally tally;
 };
 
+/* client.c */
+/* Works until told to quit: plan, spec, folder, ids, control and board are set. -1: answered and
+ * printed. */
+int client_work(struct client *client, struct err *err);
+void client_release(struct client *client);
 /* client_worker.c */
 int worker_open(struct worker *w, struct client *client, unsigned number, struct err *err);
 void *worker_main(void *worker);
