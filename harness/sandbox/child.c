@@ -1,6 +1,7 @@
 /* Clients and watchers: our own binary again, made by init, on a network node of its own. */
 #include "sandbox/box.h"
 #include "sandbox/process.h"
+#include "sandbox/procfs.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -99,6 +100,20 @@ bool child_dead(struct child *child, int *status)
 int child_signal(struct child *child, int signal, struct err *err)
 {
     return process_signal(&child->process, signal, err);
+}
+
+int child_wait_stopped(struct child *child, struct deadline deadline, struct err *err)
+{
+    char number[16];
+    snprintf(number, sizeof(number), "%d", child->process.pid);
+    for (;;) {
+        if (process_dead(&child->process, NULL))
+            return err_set(err, "process %s is dead, not stopped", number);
+        if (procfs_stands_still(number))
+            return 0;
+        if (deadline_sleep(&deadline, MS_NS / 5) < 0)
+            return err_set(err, "process %s has not stopped", number);
+    }
 }
 
 void child_close(struct child *child)

@@ -7,6 +7,7 @@
 #include "sandbox/keeper.h"
 
 #include "sandbox/keeper_mounts.h"
+#include "sandbox/procfs.h"
 #include "sandbox/spawn.h"
 #include "sandbox/wire.h"
 
@@ -112,38 +113,6 @@ static void serve_spawn(struct keeper_loop *loop, const char *packet, size_t siz
     spawn_serve(&loop->forker, packet, size, fds, n_fds);
 }
 
-/* State letter of one thread; 0 when it is gone. */
-static char thread_state(const char *process, const char *thread)
-{
-    char path[600], text[512];
-    snprintf(path, sizeof(path), "/proc/%.200s/task/%.200s/stat", process, thread);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t got = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = 0;
-    char *name_end = strrchr(text, ')');
-    return name_end && name_end[1] == ' ' ? name_end[2] : 0;
-}
-
-/* Stopped, or dying: in both no thread of it runs any more. */
-static bool stands_still(const char *process)
-{
-    char path[300];
-    snprintf(path, sizeof(path), "/proc/%.200s/task", process);
-    DIR *threads = opendir(path);
-    bool still = true;
-    struct dirent *entry;
-    while (threads && still && (entry = readdir(threads))) {
-        char state = entry->d_name[0] == '.' ? 'T' : thread_state(process, entry->d_name);
-        still = !state || strchr("TtXZ", state);
-    }
-    if (threads)
-        closedir(threads);
-    return still;
-}
-
 static void look(struct keeper_answer *answer)
 {
     DIR *processes = opendir("/proc");
@@ -152,7 +121,7 @@ static void look(struct keeper_answer *answer)
         if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || strcmp(entry->d_name, "1") == 0)
             continue;
         answer->processes++;
-        answer->running += !stands_still(entry->d_name);
+        answer->running += !procfs_stands_still(entry->d_name);
     }
     if (processes)
         closedir(processes);

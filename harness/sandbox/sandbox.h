@@ -4,14 +4,15 @@
  * unprivileged ones are allowed, plain namespaces with CAP_SYS_ADMIN elsewhere.
  *
  *     // launcher, single-threaded:
- *     status = sandbox_run(coordinate, argument, &options, err);      // returns when all of it is
- * gone
+ *     status = sandbox_run(coordinate, argument, &options, &died, err);  // until all of it is gone
  *
  *     // coordinate(), a process of its own inside, net namespace = the switch:
  *     struct sandbox *box = sandbox_here();
- *     struct keeper *k = keeper_open(box, "kafka-1", "10.77.1.1", &(struct keeper_options){…},
- * err); keeper_start(k, &spec, err); …  keeper_kill(k, SIGKILL); keeper_wait_dead(k, deadline);
- *     struct child *c = child_spawn(box, "app", "10.77.100.1", argv, fds, n, err);
+ *     struct keeper *k = keeper_open(box, "kafka-1", "10.77.1.1", &keeper_options, err);
+ *     keeper_start(k, &command, err); …
+ *     keeper_signal(k, SIGKILL, err);
+ *     keeper_wait_dead(k, deadline, err);
+ *     struct child *c = child_spawn(box, "app", argv, &child_options, err);
  *
  * Whatever of ours dies, when: nothing stays on the host outside the run folder (parent-death
  * signals and a lifeline pipe, pid namespaces; no undo code).
@@ -27,8 +28,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SWITCH_ADDRESS                                                                             \
-    "10.77.0.1" /* the bridge's own: coordinator and watchers; no cut can name it */
+/* The bridge's own: coordinator and watchers; no cut can name it. */
+#define SWITCH_ADDRESS "10.77.0.1"
 
 struct sandbox; /* one per coordinator process; thread-safe */
 
