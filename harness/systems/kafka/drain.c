@@ -157,7 +157,7 @@ static int open_producer(struct drain *d, struct err *err)
     return d->producer ? 0 : -1;
 }
 
-static void send_marker(struct drain *d, uint32_t unit)
+static bool send_marker(struct drain *d, uint32_t unit)
 {
     struct audited *a = &d->units[unit];
     const struct plan_unit *u = &d->plan->units[unit];
@@ -184,6 +184,7 @@ static void send_marker(struct drain *d, uint32_t unit)
         snprintf(a->why, sizeof(a->why), "marker: %s", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
     }
+    return !error;
 }
 
 static unsigned take_reports(rd_kafka_event_t *event)
@@ -210,10 +211,8 @@ static void mark(struct drain *d)
     unsigned sent = 0;
 
     for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-        if (pending(&d->units[unit])) {
-            send_marker(d, unit);
-            sent++;
-        }
+        if (pending(&d->units[unit]))
+            sent += send_marker(d, unit);
     while (sent > 0 && !deadline_passed(&d->deadline)) {
         rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 20);
 

@@ -175,6 +175,7 @@ int kafka_drain(struct cluster *cluster, struct history_writer *audit, struct dr
 extern const struct system_command kafka_commands[];
 
 /* ---- the data plane: client.c, producer.c, consumer.c, outcome.c */
+extern const struct system_ops kafka_system;
 extern const struct broker_ops kafka_broker_ops;
 extern const struct outcome_rule kafka_outcomes[];
 
