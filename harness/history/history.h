@@ -2,17 +2,20 @@
  * Histories: written by many processes while a case runs, sealed behind them, read by checkers.
  *
  *     struct history_writer *w = history_writer_open(folder, "app-0.0.0", by, err);
- *     history_record(w, &event);                      // committed when it returns: survives
- * SIGKILL of us uint32_t ref = history_text(w, "kill: $old");   // texts by number, for EV_*.ref
+ *     history_record(w, &event);                    // committed when it returns: survives SIGKILL
+ *     uint32_t ref = history_text(w, "kill: $old"); // texts by number, for EV_*.ref
  *     history_writer_close(w);
  *
  *     struct history_reader *r = history_open(case_folder, BY_TIME, wants, err);
  *     while ((n = history_next(r, batch, BATCH, err)) > 0) …
  *
- * Folder of a case:  history      sealed blocks, one file (drawn in format.h)
- *                    raw/NAME.log what is not yet sealed: fixed-size records behind a commit
- * cursor, mapped; segments of 4 MiB prefaulted ahead with fallocate (a full disk is an error, not
- * SIGBUS) A writer belongs to one thread. Raw logs of dead processes hold all they committed.
+ * Folder of a case:
+ *     history       sealed blocks, one file (drawn in format.h)
+ *     raw/NAME.log  what is not yet sealed: fixed-size records behind a commit cursor, mapped;
+ *                   segments up to 4 MiB prefaulted ahead with fallocate (a full disk is an error,
+ *                   not a SIGBUS)
+ *     raw/texts     texts of all writers
+ * A writer belongs to one thread. Raw logs of dead processes hold all they committed.
  */
 #ifndef ASSAY_HISTORY_HISTORY_H
 #define ASSAY_HISTORY_HISTORY_H
@@ -26,13 +29,17 @@
 
 /* ---- writing */
 struct history_writer;
+/* NAME is unique in its case (client, worker, incarnation), without '/' and at most 199 bytes; a log
+ * is never written over. `by` goes into every event. Open the sealer before the writers: they take
+ * its clock error into their headers. */
 struct history_writer *history_writer_open(const char *case_folder, const char *name, uint16_t by,
                                            struct err *err);
 /* Commits one event (release store of the cursor). At the bound or on a full disk the event is not
  * taken, history_full turns true and EV_FULL is the last record (room for it is kept). */
 void history_record(struct history_writer *w, const struct event *e);
 bool history_full(const struct history_writer *w);
-/* Number of a text; equal texts may get equal numbers. Never 0. */
+/* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get equal
+ * numbers. Never 0. One system call for a new text, none for one of the last. */
 uint32_t history_text(struct history_writer *w, const char *text);
 void history_writer_close(struct history_writer *w); /* NULL allowed */
 
@@ -45,8 +52,7 @@ int sealer_document(struct sealer *s, const char *name, const char *text, size_t
 /* Seals whole blocks of what was committed so far and punches them out of the raw logs; cheap when
  * nothing is there. */
 int sealer_step(struct sealer *s, struct err *err);
-/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/.
- */
+/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/. */
 int sealer_finish(struct sealer *s, struct err *err);
 void sealer_close(struct sealer *s);
 
@@ -56,11 +62,15 @@ struct history_info {
     int format;             /* version of the layout */
     bool complete;          /* has its end mark: the case ran to its end */
     uint64_t events, bytes; /* events and bytes on disk, raw logs included */
-    char damage[200];       /* "" or what was found: "block 17 at byte 4096: checksum" */
+    /* "" or the first that was found: "block at byte 4096: checksum". Bodies are looked at when they
+     * are read, so it is whole once history_next returned 0. */
+    char damage[200];
     int64_t clock_error_ns; /* ε, cross-CPU error measured at start */
     int64_t utc_anchor_ns, monotonic_anchor_ns;
 };
-/* wants: bits as WANTS(…); BY_TIME merges all writers, PER_WRITER hands out writer after writer. */
+/* wants: bits as WANTS(…), UINT64_MAX all. PER_WRITER hands out writer after writer, in the order of
+ * (by, name), and no batch holds two; BY_TIME merges all by at_ns. In both, events of one writer stay in
+ * the order it recorded them, even where it stamped one earlier than the one before. */
 struct history_reader *history_open(const char *case_folder, enum check_order order, uint64_t wants,
                                     struct err *err);
 /* Up to max events; 0 at the end, -1 on an I/O error. Damage ends a writer's stream early and is

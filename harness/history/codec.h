@@ -1,0 +1,129 @@
+/*
+ * The body of an EVENTS block: events of one writer, packed so that most of them take four to eight
+ * bytes and are read back at more than 10^8 a second.
+ *
+ *      0  u16 number of types | 2 u16 number of shapes | 4 u32 zero | 8 i64 at_ns to start from
+ *     16  per type:  u8 type, u16 its field mask when it was written (events.def)
+ *      …  per shape: u8 type, u64 widths: four bits per field (enum packed_field), low bits first:
+ *         bytes its difference takes, 0 to 8; 0: the field is as predicted
+ *      …  per event: u8 shape, then the differences, in the order of the fields
+ *
+ * A difference is zigzag(actual − predicted), little endian, in the field's own width. Predicted is
+ *   at_ns            that of the event before, whatever its type
+ *   seq              the last of (type, client, worker) + its stride
+ *   position         the last of (type, unit) + its stride
+ *   value            the last of (type, key, client, worker) + its stride
+ *   everything else  as in the last event of that type
+ * all starting from zero in each block. A stride is 0 or 1: the last step that was one of these.
+ * "Of (…)" is a table of 256 slots, see the slot functions: two that meet in one cost bytes, not
+ * truth. Types have tables of their own, so that a reader may skip those it does not want.
+ */
+#ifndef ASSAY_HISTORY_CODEC_H
+#define ASSAY_HISTORY_CODEC_H
+
+#include "api/event.h"
+#include "base/buf.h"
+#include "history/format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum packed_field {
+    PACKED_AT,
+    PACKED_CLIENT,
+    PACKED_INCARNATION,
+    PACKED_WORKER,
+    PACKED_SEQ,
+    PACKED_ATTEMPT,
+    PACKED_KEY,
+    PACKED_UNIT,
+    PACKED_POSITION,
+    PACKED_VALUE,
+    PACKED_EPOCH,
+    PACKED_REF,
+    PACKED_NODE,
+    PACKED_CODE,
+    PACKED_RESULT,
+    PACKED_FLAGS,
+    PACKED_FIELDS
+};
+_Static_assert(PACKED_FIELDS == 16, "four bits each in a u64");
+_Static_assert(EVENT_TYPES <= 64, "a bit each in a u64");
+
+#define CODEC_HEAD_BYTES 16u
+#define CODEC_TYPE_BYTES 3u
+#define CODEC_SHAPE_BYTES 9u
+#define CODEC_SHAPES_MAX 255u
+#define CODEC_SLACK 8u /* bytes that must be readable behind a body */
+#define CODEC_SLOTS 256u
+
+struct slots {
+    uint64_t last[CODEC_SLOTS];
+    uint8_t stride[CODEC_SLOTS];
+};
+
+/* What is remembered of one type: the same on both sides. */
+struct type_state {
+    struct event last;
+    unsigned fields; /* enum event_field */
+    struct slots seq, position, value;
+};
+
+struct packer; /* scratch memory, one per thread */
+struct packer *packer_open(void);
+/* Packs up to n normalised events behind out->data[n]; returns how many were taken (≥ 1). Fills
+ * count, bytes, types, from_ns, until_ns of *header. */
+size_t packer_pack(struct packer *packer, const struct event *events, size_t n, struct buf *out,
+                   struct block_header *header);
+void packer_close(struct packer *packer);
+
+struct shape {
+    uint64_t widths;
+    uint8_t type, bytes; /* of all differences together; at most 128 */
+    uint8_t at_bytes;
+    bool ids;  /* client, incarnation or worker differ */
+    bool rare; /* one of the fields behind value differs */
+};
+
+struct unpacker {
+    const uint8_t *at, *end;
+    uint32_t left;
+    uint16_t by, n_shapes;
+    int64_t at_ns;
+    struct shape shapes[256];
+    struct type_state *types[EVENT_TYPES]; /* made when first seen; kept until release */
+};
+
+/* The body stays the caller's and is followed by CODEC_SLACK readable bytes. -1: not a body. */
+int unpacker_begin(struct unpacker *u, uint16_t by, const void *body, size_t bytes, uint32_t count);
+/* Up to max events of the wanted types; 0 at the end, -1: the bytes make no sense. */
+long unpacker_next(struct unpacker *u, uint64_t wants, struct event *out, size_t max);
+void unpacker_release(struct unpacker *u);
+
+/* Parts of format 1, shared by both sides. */
+static inline unsigned slot_of_seq(const struct event *e)
+{
+    return ((unsigned)e->client * 8 + e->worker) % CODEC_SLOTS;
+}
+static inline unsigned slot_of_position(const struct event *e)
+{
+    return e->unit % CODEC_SLOTS;
+}
+static inline unsigned slot_of_value(const struct event *e)
+{
+    return (e->key + (unsigned)e->client * 37 + (unsigned)e->worker * 101) % CODEC_SLOTS;
+}
+static inline uint64_t slot_predict(const struct slots *s, unsigned slot)
+{
+    return s->last[slot] + s->stride[slot];
+}
+static inline void slot_learn(struct slots *s, unsigned slot, uint64_t actual)
+{
+    uint64_t step = actual - s->last[slot];
+
+    if (step <= 1)
+        s->stride[slot] = (uint8_t)step;
+    s->last[slot] = actual;
+}
+
+#endif
