@@ -47,6 +47,8 @@ const struct tree *draw_chaos(const struct tree *chaos, const char *stream, uint
 struct plan_case *build_case(const struct tree *tree, struct arena *arena, FILE *warn,
                              struct err *err);
 int build_clusters(struct build *b);
+/* A destination with its units; its number, or -1 when there are too many. */
+long add_dest(struct build *b, unsigned cluster, const char *name, int unit_kind, unsigned units);
 int build_clients(struct build *b);
 int build_workload(struct build *b);
 int build_script(struct build *b);

@@ -190,6 +190,18 @@ static int unknown_dest(struct build *b, const struct drafted *d, const struct t
                     nearest_hint(&near));
 }
 
+/* Where naming a destination makes it (a Redis key) it need not be declared. */
+static long implicit_dest(struct build *b, const struct drafted *d, const char *name)
+{
+    const struct broker_ops *broker = d->client->broker;
+    long dest = dest_in(b->c, d->client->cluster, name);
+    int kind = name && dest < 0 && broker->implicit_kind
+                   ? broker->implicit_kind(d->client->broker_args)
+                   : -1;
+
+    return kind < 0 ? dest : add_dest(b, d->client->cluster, name, kind, 1);
+}
+
 /* Every consumer group is a destination of its own, once. */
 static int add_group(struct build *b, const struct drafted *d, const char *group, long of)
 {
@@ -251,7 +263,8 @@ static int name_destinations(struct build *b, struct drafted *d)
     if (broker->names(d->client->broker_args, &sends_to, &reads, &group) < 0)
         return mark_err(b->err, &d->entry->mark,
                         "client \"%s\": what it sends to or reads is not said", d->client->name);
-    read = dest_in(b->c, d->client->cluster, reads);
+    read = implicit_dest(b, d, reads);
+    implicit_dest(b, d, sends_to);
     if (reads && read < 0)
         return unknown_dest(b, d, &d->entry->mark, reads, "reads");
     if (reads && group && add_group(b, d, group, read) < 0)

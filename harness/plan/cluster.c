@@ -47,10 +47,6 @@ const struct system_ops *system_of_entry(const char *alias, const struct tree *e
 struct told {
     struct build *b;
     unsigned cluster;
-    struct plan_node *nodes;
-    size_t n_nodes;
-    struct plan_dest *dests;
-    size_t n_dests, n_units;
     bool full;
 };
 
@@ -84,35 +80,33 @@ static void take_node(void *context, const char *name, const char *kind)
     cluster->n_nodes++;
 }
 
-static void add_units(struct told *told, struct plan_dest *dest)
+long add_dest(struct build *b, unsigned cluster, const char *name, int unit_kind, unsigned units)
 {
-    struct plan_case *c = told->b->c;
-    bool numbered = dest->kind == UNIT_LOG || dest->n_units != 1;
+    struct plan_case *c = b->c;
+    struct plan_dest *dest = &c->dests[c->n_dests];
+    bool numbered = unit_kind == UNIT_LOG || units != 1;
 
-    for (uint32_t i = 0; i < dest->n_units; i++)
+    if (c->n_dests >= DESTS_MAX || units > UNITS_MAX - c->n_units)
+        return -1;
+    *dest = (struct plan_dest){.name = arena_strdup(b->arena, name),
+                               .cluster = cluster,
+                               .kind = (enum unit_kind)unit_kind,
+                               .first_unit = (uint32_t)c->n_units,
+                               .n_units = units};
+    for (uint32_t i = 0; i < units; i++)
         c->units[c->n_units++] = (struct plan_unit){
-            .name = numbered ? arena_printf(told->b->arena, "%s/%u", dest->name, i) : dest->name,
-            .dest = (uint32_t)(dest - c->dests),
+            .name = numbered ? arena_printf(b->arena, "%s/%u", dest->name, i) : dest->name,
+            .dest = (uint32_t)c->n_dests,
             .index = i};
+    return (long)c->n_dests++;
 }
 
 static void take_dest(void *context, const char *name, int unit_kind, unsigned units)
 {
     struct told *told = context;
-    struct plan_case *c = told->b->c;
-    struct plan_dest *dest = &c->dests[c->n_dests];
 
-    if (c->n_dests == DESTS_MAX || units > UNITS_MAX - c->n_units) {
+    if (add_dest(told->b, told->cluster, name, unit_kind, units) < 0)
         told->full = true;
-        return;
-    }
-    *dest = (struct plan_dest){.name = arena_strdup(told->b->arena, name),
-                               .cluster = told->cluster,
-                               .kind = (enum unit_kind)unit_kind,
-                               .first_unit = (uint32_t)c->n_units,
-                               .n_units = units};
-    c->n_dests++;
-    add_units(told, dest);
 }
 
 static int describe(struct build *b, unsigned index)
