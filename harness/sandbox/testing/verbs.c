@@ -6,11 +6,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct sockaddr_in endpoint(const char *address, const char *port)
@@ -76,6 +79,33 @@ static _Noreturn void talk(const char *address, const char *port)
     }
 }
 
+/* Sends `size` bytes to an echo server while reading them back. */
+static int push(const char *address, const char *port, long size)
+{
+    static char bytes[65536];
+    struct sockaddr_in to = endpoint(address, port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+        return 1;
+    long sent = 0, back = 0;
+    while (back < size) {
+        struct pollfd wait = {.fd = fd, .events = (short)(POLLIN | (sent < size ? POLLOUT : 0))};
+        poll(&wait, 1, 1000);
+        if (wait.revents & POLLIN) {
+            ssize_t got = recv(fd, bytes, sizeof(bytes), 0);
+            if (got <= 0)
+                return 1;
+            back += got;
+        }
+        if (wait.revents & POLLOUT) {
+            ssize_t n =
+                send(fd, bytes, size - sent < 4096 ? (size_t)(size - sent) : 4096, MSG_DONTWAIT);
+            sent += n > 0 ? n : 0;
+        }
+    }
+    return 0;
+}
+
 int verbs_main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], KEEPER_VERB) == 0)
@@ -84,7 +114,67 @@ int verbs_main(int argc, char **argv)
         return echo(argv[2]);
     if (argc == 4 && strcmp(argv[1], "_talk") == 0)
         talk(argv[2], argv[3]);
+    if (argc == 5 && strcmp(argv[1], "_push") == 0)
+        return push(argv[2], argv[3], atol(argv[4]));
     return -1;
+}
+
+static char run_folder[200];
+
+const char *in_run(const char *name)
+{
+    static char path[4][300];
+    static unsigned next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof(path[0]), "%s/%s", run_folder, name);
+    return p;
+}
+
+int run_inside(int (*coordinate)(void *))
+{
+    struct err err = {0};
+    struct sandbox_options options = {.run_folder = run_folder};
+    int died = 0, result = sandbox_run(coordinate, NULL, &options, &died, &err);
+    if (result < 0)
+        fprintf(stderr, "%s (died %d)\n", err.text, died);
+    return result;
+}
+
+/* Runs us again as nobody. A fresh exec: after setuid(2) alone /proc/self stays root's. */
+static int again_as_nobody(char **argv)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int self = open("/proc/self/exe", O_RDONLY);
+        if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0 || chdir("/tmp") < 0)
+            _exit(99);
+        printf("# as an ordinary user:\n");
+        fflush(stdout);
+        fexecve(self, argv, environ);
+        _exit(98);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        return 1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int verbs_test_main(int argc, char **argv, int (*tests)(void))
+{
+    char remove[300];
+    int status = verbs_main(argc, argv);
+    if (status >= 0)
+        return status;
+    snprintf(run_folder, sizeof(run_folder), "/tmp/assay-test-XXXXXX");
+    if (!mkdtemp(run_folder))
+        return 1;
+    int failed = tests();
+    snprintf(remove, sizeof(remove), "rm -rf %s", run_folder);
+    if (system(remove) != 0)
+        failed++;
+    if (geteuid() == 0)
+        failed += again_as_nobody(argv);
+    return failed ? 1 : 0;
 }
 
 struct talk_board *board_make(int *fd)

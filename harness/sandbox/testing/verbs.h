@@ -32,6 +32,13 @@ struct talk_board {
     _Atomic long round_trips, connects;
 };
 
+/* main of a sandbox test: verbs first, then `tests` in a run folder of its own, and once more as an
+ * ordinary user when we are root. */
+int verbs_test_main(int argc, char **argv, int (*tests)(void));
+/* sandbox_run in the test's run folder; the error is printed. */
+int run_inside(int (*coordinate)(void *));
+/* A path in the run folder; four may be in use at once. */
+const char *in_run(const char *name);
 /* Dispatches _keeper, _echo and _talk; -1 when argv is none of them. */
 int verbs_main(int argc, char **argv);
 /* A board in a memfd: *fd is for the talker's fd 3. */
