@@ -5,8 +5,9 @@
  *     node 0 kafka-1
  *     unit 3 orders/3
  *     dest 0 orders
- *     client 2 teller
+ *     client 2 teller.0            instance 0 of teller
  *     burst 1 doomed
+ *     step 3 after_effect
  */
 #ifndef ASSAY_HISTORY_NAMES_H
 #define ASSAY_HISTORY_NAMES_H

@@ -6,6 +6,7 @@
 #include "history/names.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum ref_kind ref_kind_of(unsigned type)
 {
@@ -94,9 +95,28 @@ void name_of_unit(struct history_reader *r, uint32_t unit, struct buf *out)
         name_or_number(r, NAME_UNIT, unit, "unit#", out);
 }
 
+/* NAME.INSTANCE, as the history calls it. */
+static void full_name(struct history_reader *r, uint16_t client, struct buf *out)
+{
+    const char *name = names_get(history_names(r), NAME_CLIENT, client);
+
+    if (*name)
+        buf_text(out, name);
+    else
+        buf_printf(out, "client%u.0", client);
+}
+
+/* The only or first instance goes by its NAME. */
+static void drop_first(struct buf *out)
+{
+    if (out->n > 2 && memcmp(out->data + out->n - 2, ".0", 2) == 0)
+        out->data[out->n -= 2] = '\0';
+}
+
 void name_of_client(struct history_reader *r, uint16_t client, struct buf *out)
 {
-    name_or_number(r, NAME_CLIENT, client, "", out);
+    full_name(r, client, out);
+    drop_first(out);
 }
 
 void name_of_by(struct history_reader *r, uint16_t by, struct buf *out)
@@ -140,8 +160,16 @@ void name_of_ref(struct history_reader *r, const struct event *e, struct buf *ou
 
 void name_of_message(struct history_reader *r, const struct event *e, struct buf *out)
 {
-    name_of_client(r, e->client, out);
-    buf_printf(out, "/%u/%u/%llu", e->incarnation, e->worker, (unsigned long long)e->seq);
+    struct buf name = {0};
+
+    full_name(r, e->client, &name);
+    if (e->incarnation == 0 && e->worker == 0 && name.n > 2 &&
+        memcmp(name.data + name.n - 2, ".0", 2) == 0)
+        drop_first(&name);
+    else
+        buf_printf(&name, ".%u.%u", e->incarnation, e->worker);
+    buf_printf(out, "%s/%llu", name.data, (unsigned long long)e->seq);
+    buf_release(&name);
 }
 
 bool names_message(const struct event *e)

@@ -22,7 +22,8 @@ void name_of_unit(struct history_reader *r, uint32_t unit, struct buf *out);
 void name_of_client(struct history_reader *r, uint16_t client, struct buf *out);
 void name_of_by(struct history_reader *r, uint16_t by, struct buf *out);
 void name_of_ref(struct history_reader *r, const struct event *e, struct buf *out);
-/* "app/0/0/17": client, incarnation, worker, number. What `explain` takes. */
+/* "app/17", or "app.1.0.2/17" (instance, incarnation, worker) where one of them is not 0: what
+ * findings print and `explain` takes. */
 void name_of_message(struct history_reader *r, const struct event *e, struct buf *out);
 /* This event names one message: a cumulative settle, or one without a message, does not. */
 bool names_message(const struct event *e);
