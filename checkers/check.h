@@ -47,6 +47,7 @@ struct check_result {
     size_t n;
     struct drain_proof *proofs; /* one per unit of the plan, then one of the stores */
     unsigned passes;
+    char damage[200]; /* of the history, met while reading; "" none */
     uint64_t events; /* of the first pass */
 };
 

@@ -3,6 +3,7 @@
 
 #include "history/history.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BATCH 4096
@@ -51,8 +52,14 @@ int check_history(const char *case_folder, struct history_reader *reader,
     if (!disk.batch)
         abort();
     result = check_source(&source, plan, observer, out, err);
-    if (disk.reader)
+    if (disk.reader) {
+        struct history_info info;
+
+        history_info(disk.reader, &info);
+        if (result == 0)
+            snprintf(out->damage, sizeof(out->damage), "%s", info.damage);
         history_close(disk.reader);
+    }
     free(disk.batch);
     return result;
 }

@@ -1,0 +1,173 @@
+/*
+ * A run's reports: each case is judged as it ends, printed, and every file brought up to date by
+ * rename, so that whatever ends the run leaves whole files.
+ */
+#include "report/formats.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct report {
+    const struct plan *plan;
+    char folder[1000];
+    enum report_format format;
+    struct judgement **cases;
+    size_t n;
+    int status;
+};
+
+struct report *report_open(const struct plan *plan, const char *run_folder,
+                           enum report_format format, struct err *err)
+{
+    struct report *r = calloc(1, sizeof(*r));
+
+    if (!r) {
+        err_errno(err, "memory");
+        return NULL;
+    }
+    r->plan = plan;
+    r->format = format;
+    snprintf(r->folder, sizeof(r->folder), "%s", run_folder);
+    return r;
+}
+
+static int replace_file(const struct report *r, const char *name, const struct buf *text,
+                        struct err *err)
+{
+    char path[1100], fresh[1200];
+    FILE *file;
+    bool whole;
+
+    snprintf(path, sizeof(path), "%s/%s", r->folder, name);
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    file = fopen(fresh, "we");
+    if (!file)
+        return err_errno(err, "%s", fresh);
+    whole = fwrite(text->data, 1, text->n, file) == text->n;
+    whole &= fclose(file) == 0;
+    if (!whole || rename(fresh, path) < 0)
+        return err_errno(err, "%s", path);
+    return 0;
+}
+
+static struct run_summary summary_of(const struct report *r, const char **not_run, int exit)
+{
+    struct run_summary run = {.cases = (const struct judgement *const *)r->cases,
+                              .n = r->n,
+                              .not_run = not_run,
+                              .suite = "assay",
+                              .folder = r->folder,
+                              .exit = exit};
+
+    for (size_t i = r->n; r->plan && i < r->plan->n; i++)
+        not_run[run.n_not_run++] = plan_case_title(r->plan->cases[i]);
+    if (r->plan && r->plan->n && r->plan->cases[0]->suite)
+        run.suite = r->plan->cases[0]->suite;
+    else if (r->n && r->cases[0]->plan->suite)
+        run.suite = r->cases[0]->plan->suite;
+    run.seed = r->plan ? r->plan->seed : r->n ? r->cases[0]->plan->seed : 0;
+    return run;
+}
+
+/* The three files; what goes to standard output in JSON and TAP is told once, at the end. */
+static void write_files(const struct report *r, int exit)
+{
+    static const struct {
+        const char *name;
+        void (*format)(const struct run_summary *, struct buf *);
+        enum report_format prints;
+    } files[] = {{"results.json", format_json, REPORT_JSON},
+                 {"results.tap", format_tap, REPORT_TAP},
+                 {"junit.xml", format_junit, REPORT_TEXT}};
+    const char **not_run = calloc((r->plan ? r->plan->n : 0) + 1, sizeof(*not_run));
+    struct run_summary run;
+
+    if (!not_run)
+        abort();
+    run = summary_of(r, not_run, exit);
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        struct buf text = {0};
+        struct err err = {0};
+
+        files[i].format(&run, &text);
+        if (replace_file(r, files[i].name, &text, &err) < 0)
+            fprintf(stderr, "assay: %s\n", err.text);
+        if (exit >= 0 && r->format == files[i].prints && r->format != REPORT_TEXT)
+            fwrite(text.data, 1, text.n, stdout);
+        buf_release(&text);
+    }
+    if (exit >= 0 && r->format == REPORT_TEXT) {
+        struct buf text = {0};
+
+        format_table(&run, &text);
+        fwrite(text.data, 1, text.n, stdout);
+        buf_release(&text);
+    }
+    fflush(stdout);
+    free(not_run);
+}
+
+static struct judgement *add_case(struct report *r)
+{
+    r->cases = realloc(r->cases, (r->n + 1) * sizeof(*r->cases));
+    if (!r->cases || !(r->cases[r->n] = calloc(1, sizeof(**r->cases))))
+        abort();
+    return r->cases[r->n++];
+}
+
+static const struct judgement *tell(struct report *r, struct judgement *j)
+{
+    r->status = status_worse(r->status, j->status);
+    if (r->format == REPORT_TEXT) {
+        struct buf text = {0};
+
+        format_case(j, r->folder, &text);
+        buf_char(&text, '\n');
+        fwrite(text.data, 1, text.n, stdout);
+        fflush(stdout);
+        buf_release(&text);
+    }
+    write_files(r, -1);
+    return j;
+}
+
+const struct judgement *report_case(struct report *report, const struct plan_case *c,
+                                    const char *case_folder)
+{
+    struct judgement *j = add_case(report);
+    struct err err = {0};
+
+    if (judge_case(case_folder, c, j, &err) < 0)
+        judge_broken(case_folder, c, err.text, j);
+    return tell(report, j);
+}
+
+const struct judgement *report_broken(struct report *report, const struct plan_case *c,
+                                      const char *case_folder, const struct err *err)
+{
+    struct judgement *j = add_case(report);
+
+    judge_broken(case_folder, c, err->text, j);
+    return tell(report, j);
+}
+
+int report_close(struct report *report)
+{
+    int status;
+
+    if (!report)
+        return 0;
+    status = report->status;
+    if (report->plan && report->n < report->plan->n)
+        status = status_worse(status, 3); /* what was not run is broken */
+    write_files(report, status);
+    for (size_t i = 0; i < report->n; i++) {
+        judgement_release(report->cases[i]);
+        free(report->cases[i]);
+    }
+    free(report->cases);
+    free(report);
+    return status;
+}

@@ -1,0 +1,206 @@
+/*
+ * The summary a newcomer reads: what was promised, what was done to it, what happened, which
+ * messages, acknowledged by whom, inside which window, and how to look closer. Plain text, no
+ * colour.
+ */
+#include "report/formats.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SAMPLES_SHOWN 3
+
+static void head(const struct judgement *j, struct buf *out)
+{
+    char upper[20];
+    size_t n = strlen(verdict_names[j->verdict]);
+
+    for (size_t i = 0; i <= n; i++)
+        upper[i] = (char)(verdict_names[j->verdict][i] >= 'a' ? verdict_names[j->verdict][i] - 32
+                                                              : verdict_names[j->verdict][i]);
+    buf_printf(out, "%s  %s\n  %s%s: %s\n", j->as_expected ? "ok    " : "NOT OK", j->title, upper,
+               j->as_expected ? ", as expected" : ", not as expected", j->reason);
+}
+
+static void promised(const struct judgement *j, struct buf *out)
+{
+    const char *label = "  promised   ";
+
+    for (size_t i = 0; i < j->plan->n_promises; i++) {
+        const struct plan_promise *p = &j->plan->promises[i];
+
+        if (p->always)
+            continue;
+        buf_printf(out, "%s%s: %s\n", label, p->checker->property, p->checker->about);
+        label = "             ";
+    }
+}
+
+static double since_start(const struct judgement *j, int64_t at_ns)
+{
+    return (double)(at_ns - j->counters.first_ns) / 1e9;
+}
+
+static void done_to_it(const struct judgement *j, struct buf *out)
+{
+    const char *label = "  done to it ";
+    char name[300];
+
+    for (size_t i = 0; i < j->counters.n_windows; i++) {
+        const struct window_counts *w = &j->counters.windows[i];
+
+        judgement_window_name(j, w->stamps.id, name, sizeof(name));
+        buf_printf(out, "%s%s", label, name);
+        if (!w->stamps.effective)
+            buf_text(out, ": it never took effect\n");
+        else if (w->stamps.heal_asked_ns)
+            buf_printf(out, " from %.3f s to %.3f s", since_start(j, w->stamps.effective_ns),
+                       since_start(j, w->stamps.heal_asked_ns));
+        else
+            buf_printf(out, " at %.3f s", since_start(j, w->stamps.effective_ns));
+        if (w->stamps.effective)
+            buf_printf(out, "; %lld sends completed inside, %lld acknowledged\n",
+                       (long long)w->completed, (long long)w->acked);
+        label = "             ";
+    }
+    if (j->counters.n_windows == 0)
+        buf_printf(out, "%sno fault\n", label);
+}
+
+static void happened(const struct judgement *j, struct buf *out)
+{
+    const struct send_counts *all = &j->counters.all;
+    int64_t delivered = 0, again = 0;
+
+    buf_printf(
+        out, "  happened   %lld messages sent: %lld acknowledged, %lld refused, %lld unknown",
+        (long long)all->sent, (long long)all->ok, (long long)all->fail, (long long)all->unknown);
+    if (all->believed)
+        buf_printf(out, ", %lld never asked about", (long long)all->believed);
+    for (size_t d = 0; j->counters.plan && d <= j->plan->n_dests; d++) {
+        delivered += j->counters.delivered[d];
+        again += j->counters.redelivered[d];
+    }
+    if (delivered)
+        buf_printf(out, "; %lld delivered, %lld of them again", (long long)delivered,
+                   (long long)again);
+    if (j->counters.journal)
+        buf_printf(out, "; %lld effects in the journal", (long long)j->counters.journal);
+    if (j->undecided)
+        buf_printf(out, "; %llu undecided", (unsigned long long)j->undecided);
+    buf_char(out, '\n');
+}
+
+static const struct expectation *expectation_of(const struct judgement *j, const char *kind)
+{
+    for (size_t i = 0; i < j->n_expected; i++)
+        if (strcmp(j->expected[i].kind, kind) == 0)
+            return &j->expected[i];
+    return NULL;
+}
+
+static void one_sample(const struct judgement *j, const struct finding_sample *s, struct buf *out)
+{
+    char name[200], window[300];
+
+    format_message(j->plan, &s->message, name, sizeof(name));
+    judgement_window_name(j, s->window, window, sizeof(window));
+    buf_printf(out, "             %s%s%s  (%.3f s%s%s)\n", s->message.seq == UINT64_MAX ? "" : name,
+               s->message.seq == UINT64_MAX ? "" : " ", s->text, since_start(j, s->at_ns),
+               window[0] ? ", inside " : "", window);
+}
+
+static void findings(const struct judgement *j, struct buf *out)
+{
+    for (size_t i = 0; i < j->found.n; i++) {
+        const struct finding *f = &j->found.items[i];
+        const struct expectation *x = expectation_of(j, f->kind);
+
+        buf_printf(out, "  found      %llu %s", (unsigned long long)f->count, f->kind);
+        for (size_t k = 0; k < f->n_stages; k++)
+            buf_printf(out, "%s%s %llu", k ? ", " : " (", f->stages[k].name,
+                       (unsigned long long)f->stages[k].count);
+        buf_printf(out, "%s", f->n_stages ? ")" : "");
+        if (x)
+            buf_printf(out, ", expected %s", x->text);
+        buf_char(out, '\n');
+        for (size_t k = 0; k < f->n_samples && k < SAMPLES_SHOWN; k++)
+            one_sample(j, &f->samples[k], out);
+        if (f->count > SAMPLES_SHOWN && f->n_samples > SAMPLES_SHOWN)
+            buf_printf(out, "             and %llu more\n",
+                       (unsigned long long)(f->count - SAMPLES_SHOWN));
+    }
+}
+
+static void evidence(const struct judgement *j, struct buf *out)
+{
+    static const char *const levels[] = {"nothing", "D1: logs and queues complete",
+                                         "D2: consumers done", "D3: stores quiet"};
+
+    if (j->n_exercised > 0)
+        buf_text(out, "  exercised  ");
+    for (size_t i = 0; i < j->n_exercised; i++)
+        buf_printf(out, "%s%s %lld", i ? ", " : "", j->exercised[i].promise,
+                   (long long)j->exercised[i].count);
+    buf_printf(out, "%s  drained    %s%s%s\n", j->n_exercised ? "\n" : "", levels[j->drain],
+               j->drain_why[0] ? "; " : "", j->drain_why);
+    for (size_t i = 0; i < j->n_required; i++)
+        if (!j->required[i].holds)
+            buf_printf(out, "  required   %s does not hold: %s%lld\n", j->required[i].text,
+                       j->required[i].why[0] ? j->required[i].why : "it was ",
+                       (long long)j->required[i].value);
+}
+
+static const struct finding_sample *first_message(const struct judgement *j)
+{
+    for (size_t i = 0; i < j->found.n; i++)
+        for (size_t k = 0; k < j->found.items[i].n_samples; k++)
+            if (j->found.items[i].samples[k].message.seq != UINT64_MAX)
+                return &j->found.items[i].samples[k];
+    return NULL;
+}
+
+void format_case(const struct judgement *j, const char *run_folder, struct buf *out)
+{
+    const struct finding_sample *s = first_message(j);
+    char name[200];
+
+    head(j, out);
+    promised(j, out);
+    if (j->counters.plan) { /* there is a history */
+        done_to_it(j, out);
+        happened(j, out);
+        findings(j, out);
+        evidence(j, out);
+    }
+    if (s) {
+        format_message(j->plan, &s->message, name, sizeof(name));
+        buf_printf(out, "  look       assay explain %s %s\n", run_folder, name);
+    } else if (!j->as_expected) {
+        buf_printf(out, "  look       assay show %s\n", run_folder);
+    }
+}
+
+void format_table(const struct run_summary *run, struct buf *out)
+{
+    size_t width = 4, as_expected = 0;
+
+    for (size_t i = 0; i < run->n; i++)
+        if (strlen(run->cases[i]->title) > width)
+            width = strlen(run->cases[i]->title);
+    buf_printf(out, "\n%-*s  %-12s  %-11s  %8s  %s\n", (int)width, "case", "verdict", "as expected",
+               "seconds", "why");
+    for (size_t i = 0; i < run->n; i++) {
+        const struct judgement *j = run->cases[i];
+
+        as_expected += j->as_expected;
+        buf_printf(out, "%-*s  %-12s  %-11s  %8.1f  %s\n", (int)width, j->title,
+                   verdict_names[j->verdict], j->as_expected ? "yes" : "NO",
+                   (double)j->duration_ms / 1000, j->reason);
+    }
+    buf_printf(out, "\n%zu of %zu as expected, seed %llu", as_expected, run->n + run->n_not_run,
+               (unsigned long long)run->seed);
+    if (run->n_not_run)
+        buf_printf(out, ", %zu not run", run->n_not_run);
+    buf_printf(out, ". %s/results.json\n", run->folder);
+}

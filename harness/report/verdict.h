@@ -1,0 +1,14 @@
+/*
+ * The lattice: fail > broken > inconclusive > vacuous > pass, and whether that is what was
+ * expected. A pure function of what judge.c collected.
+ */
+#ifndef ASSAY_REPORT_VERDICT_H
+#define ASSAY_REPORT_VERDICT_H
+
+#include "report/report.h"
+
+/* Fills verdict, reason, as_expected, status, required, exercised, expected from the rest. */
+void verdict_decide(struct judgement *j);
+const struct finding *judgement_finding(const struct judgement *j, const char *kind);
+
+#endif
