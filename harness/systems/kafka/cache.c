@@ -246,14 +246,21 @@ static int warm_config(const char *folder, char *path, size_t size, struct err *
              "inter.broker.listener.name=CLIENT\ncontroller.listener.names=CONTROLLER\nlog.dirs=%s/log\n"
              "num.network.threads=1\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
              dir);
-    return write_text(path, text, err);
+    if (write_text(path, text, err) < 0)
+        return -1;
+    /* without them nothing says when the server has started */
+    snprintf(text, sizeof(text), "%s/log4j.properties", dir);
+    if (write_text(text, kafka_log4j1, err) < 0)
+        return -1;
+    snprintf(text, sizeof(text), "%s/log4j2.properties", dir);
+    return write_text(text, kafka_log4j2, err);
 }
 
 static int format_once(const struct kafka_places *p, const char *folder, struct err *err)
 {
     char config[700], log[640];
     const char *argv[] = {p->java, "-cp", p->class_path, "kafka.tools.StorageTool", "format",
-                    "-t", "KAAAAAAAAAAAAAAAAAAAAA", "-c", config, NULL};
+                          "-t", "KAAAAAAAAAAAAAAAAAAAAA", "-c", config, NULL};
 
     remove_warm(folder);
     snprintf(log, sizeof(log), "%s/format.log", folder);
@@ -264,13 +271,16 @@ static int format_once(const struct kafka_places *p, const char *folder, struct 
 
 static int make_archive(const struct kafka_places *p, const char *folder, struct err *err)
 {
-    char config[700], log[640], flag[700], made[640];
+    char config[700], log[640], flag[700], made[640], log4j1[800], log4j2[800];
     const char *argv[] = {p->java, "-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                    "-XX:-UsePerfData", flag, "-cp", p->class_path, "kafka.Kafka", config, NULL};
+                          "-XX:-UsePerfData", flag, log4j1, log4j2, "-cp", p->class_path, "kafka.Kafka",
+                          config, NULL};
 
     snprintf(config, sizeof(config), "%s/warm/server.properties", folder);
     snprintf(log, sizeof(log), "%s/warm.log", folder);
     snprintf(made, sizeof(made), "%s/kafka.jsa.new", folder);
+    snprintf(log4j1, sizeof(log4j1), "-Dlog4j.configuration=file:%s/warm/log4j.properties", folder);
+    snprintf(log4j2, sizeof(log4j2), "-Dlog4j2.configurationFile=%s/warm/log4j2.properties", folder);
     snprintf(flag, sizeof(flag), "-XX:ArchiveClassesAtExit=%s", made);
     if (run_java(argv, log, "Kafka Server started", err) < 0)
         return -1;

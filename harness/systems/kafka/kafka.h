@@ -66,6 +66,7 @@ int kafka_version(const void *config, char *out, size_t size, struct err *err);
 /* ---- layout.c */
 int kafka_layout(struct cluster *cluster, struct node *node, struct err *err);
 int kafka_broker_id(const struct cluster *cluster, const struct plan_node *node);
+extern const char kafka_log4j1[], kafka_log4j2[]; /* all to standard output */
 extern const struct config_rule kafka_config_rules[];
 extern const struct plane kafka_planes[];
 /* Keys we set ourselves; the rest of what stands in server.properties is the user's. */

@@ -237,7 +237,7 @@ static const char *meta_properties(const struct cluster *cluster, const struct n
 
 /* ---- the JVM */
 
-static const char log4j1[] =
+const char kafka_log4j1[] =
     "log4j.rootLogger=INFO, out\n"
     "log4j.appender.out=org.apache.log4j.ConsoleAppender\n"
     "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
@@ -245,7 +245,7 @@ static const char log4j1[] =
     "log4j.logger.kafka.server.KafkaConfig=WARN\n"
     "log4j.logger.org.apache.kafka.common.utils.AppInfoParser=WARN\n";
 
-static const char log4j2[] =
+const char kafka_log4j2[] =
     "rootLogger.level=info\nrootLogger.appenderRef.out.ref=out\n"
     "appender.out.type=Console\nappender.out.name=out\nappender.out.layout.type=PatternLayout\n"
     "appender.out.layout.pattern=[%d] %p %m (%c)%n\n"
@@ -291,8 +291,8 @@ static void fill_spec(struct cluster *cluster, struct node *node, const struct k
     spec->files = arena_alloc(arena, 6 * sizeof(*spec->files));
     spec->n_files = 0;
     add_file(spec, "server.properties", server_properties(cluster, node), 0);
-    add_file(spec, "log4j.properties", log4j1, 0);
-    add_file(spec, "log4j2.properties", log4j2, 0);
+    add_file(spec, "log4j.properties", kafka_log4j1, 0);
+    add_file(spec, "log4j2.properties", kafka_log4j2, 0);
     add_file(spec, "jvm.args", jvm_arguments(places, node, arena), 0);
     add_file(spec, "log/meta.properties", meta_properties(cluster, node), 0);
     if (places->checkpoint) {

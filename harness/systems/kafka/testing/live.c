@@ -49,14 +49,16 @@ static void make_network(void)
     close(s);
 }
 
-int live_inside(int (*body)(void))
+/* In a child of its own: a process may enter a new pid namespace for its children only once. */
+static int enter(int (*body)(void))
 {
     int status = 0;
     pid_t pid;
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (unshare(CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS) < 0) {
         perror("unshare");
-        return -1;
+        return 1;
     }
     pid = fork();
     if (pid == 0) {
@@ -66,6 +68,20 @@ int live_inside(int (*body)(void))
         make_network();
         _exit(body());
     }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        return 1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int live_inside(int (*body)(void))
+{
+    int status = 0;
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        _exit(enter(body));
     if (pid < 0 || waitpid(pid, &status, 0) < 0)
         return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
