@@ -1,0 +1,132 @@
+/*
+ * The data plane: one connection per worker, publishing on channel 1, consuming on channel 2. What
+ * client.c (life, poll), publish.c and consume.c share.
+ *
+ * Reading is rabbitmq-c's (frames), writing goes through a buffer of ours (wire.h): after login the
+ * library must never write by itself, so its heartbeats are off and ours on.
+ */
+#ifndef ASSAY_SYSTEMS_RABBITMQ_CLIENT_H
+#define ASSAY_SYSTEMS_RABBITMQ_CLIENT_H
+
+#include "systems/rabbitmq/amqp.h"
+#include "systems/rabbitmq/content.h"
+#include "systems/rabbitmq/rabbitmq.h"
+#include "systems/rabbitmq/wire.h"
+
+#define PUBLISH_CHANNEL 1
+#define CONSUME_CHANNEL 2
+#define OUTSTANDING_MAX 65536
+#define DELIVERIES_KEPT_MAX 8192 /* read but not asked for yet; then the socket waits */
+
+enum client_code {
+    CODE_ACK = 1,
+    CODE_NACK = 2,
+    CODE_SETTLED = 3,
+    CODE_STALE = 4,
+    CODE_CANCELLED = 5,
+    CODE_NOT_CONNECTED = 6
+};
+
+/* A client entry's keys. */
+struct rabbit_client_args {
+    struct publish_args {
+        const char *queue, *exchange, *key;
+        bool mandatory, confirm;
+        struct pairs properties;
+    } publish;
+    struct consume_args {
+        const char *queue;
+        bool no_ack;
+        int64_t prefetch;
+        struct pairs arguments;
+    } consume;
+    int64_t outstanding, heartbeat_ns;
+};
+
+/* A message on its way, by delivery tag modulo the ring's size. */
+struct in_flight {
+    uint64_t seq; /* of its msg_id: what a basic.return is recognised by */
+    uint32_t slot;
+    int16_t returned; /* reply code of its basic.return; 0 none */
+    uint8_t attempt;
+    bool open;
+};
+
+/* Read but not handed out. */
+struct kept {
+    struct delivery delivery;
+    void *owned; /* freed after release; NULL: the library's buffer */
+};
+
+struct rabbit_client {
+    const struct client_spec *spec;
+    const struct rabbit_client_args *args;
+    struct arena arena;
+    int wake_fd;
+
+    /* connection */
+    amqp_connection_state_t connection; /* NULL: broken or not yet */
+    amqp_connection_state_t dead;       /* broken; freed when nobody borrows from it */
+    int fd;
+    unsigned home;        /* index in the cluster of the node it is connected to */
+    uint32_t connections; /* made so far */
+    uint32_t epoch;       /* of this one: an ownership interval */
+    size_t frame_max;
+    struct wire wire;
+    int64_t sent_ns, heard_ns; /* for heartbeats */
+    bool broken;               /* to be told by poll */
+    int16_t broken_code;
+
+    /* completions to be told, a ring of `room` */
+    struct completion *done;
+    size_t done_first, done_n, room;
+
+    /* publishing */
+    struct publish_frames frames;
+    struct in_flight *ring;
+    uint64_t mask, next_tag, oldest_tag; /* tags from 1 per connection */
+    uint64_t return_tag;                 /* returns come in order: look from here */
+    size_t in_flight, limit;
+    struct content returned;
+    uint32_t unit;    /* where its messages go, as far as known */
+    enum level level; /* what a confirm means there */
+
+    /* consuming */
+    struct content incoming;
+    struct kept *kept;
+    size_t kept_first, kept_n;
+    struct kept *lent; /* those of the harvest in hand that own memory */
+    size_t lent_n;
+    uint32_t read_unit;
+    uint32_t *settling; /* slots, a ring of OUTSTANDING_MAX, in order of their acks */
+    uint64_t settled_first, settled_end; /* numbers of settles: [first, end) are open */
+    uint64_t sync_covers; /* the synchronous call under way covers settles below; 0 none */
+    int64_t synced_ns;    /* when the last one was sent */
+    bool gained, lost;    /* ownership changes to be told */
+};
+
+/* ---- client.c */
+void client_complete(struct rabbit_client *c, struct completion done);
+/* The connection is gone: everything open is unknown. */
+void client_break(struct rabbit_client *c, int code);
+
+/* ---- publish.c */
+int publish_prepare(struct rabbit_client *c, struct err *err); /* once, at open */
+int publish_start(struct rabbit_client *c, struct err *err);   /* on every connection */
+enum submit publish_send(struct rabbit_client *c, const struct send *send, uint32_t slot,
+                         struct completion *done);
+void publish_frame(struct rabbit_client *c, const amqp_frame_t *frame); /* a frame of its channel */
+void publish_break(struct rabbit_client *c, int16_t code);
+
+/* ---- consume.c */
+int consume_prepare(struct rabbit_client *c, struct err *err);
+int consume_start(struct rabbit_client *c, struct err *err);
+enum submit consume_settle(struct rabbit_client *c, const struct settle *settle, uint32_t slot,
+                           struct completion *done);
+void consume_frame(struct rabbit_client *c, const amqp_frame_t *frame);
+void consume_sync(struct rabbit_client *c, int64_t now_ns); /* asks for what settles need */
+void consume_hand_out(struct rabbit_client *c, struct harvest *harvest);
+void consume_released(struct rabbit_client *c);
+void consume_break(struct rabbit_client *c, int16_t code);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * How one RabbitMQ node is started: its files, environment and command line, as a function of the
+ * suite's entry. The user's rabbitmq.conf is laid over ours key by key (rabbit_config_rules).
+ *
+ * Sources: rabbitmq-server(8), rabbitmq-env.conf(5); `erl -erl_epmd_port` (kernel, OTP 23): with it
+ * and `-start_epmd false` nodes find each other without epmd, at one fixed port.
+ */
+#include "systems/rabbitmq/rabbitmq.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Seconds until silence is a partition: the server's 60 would make every cut a minute of waiting.
+ * A suite's own net_ticktime wins. */
+#define QUICK_NET_TICKTIME "5"
+
+/* What the server needs here and what keeps several of them on one small machine. */
+static const struct pair our_conf[] = {
+    {.key = "listeners.tcp.1", .value = "0.0.0.0:5672"},
+    {.key = "loopback_users", .value = "none"},
+    {.key = "vm_memory_high_watermark.absolute", .value = "400MiB"},
+    {.key = "disk_free_limit.absolute", .value = "50MB"},
+    {.key = "log.console", .value = "true"},
+    {.key = "log.file", .value = "false"},
+    {.key = "cluster_formation.peer_discovery_backend", .value = "classic_config"},
+    {.key = "cluster_formation.discovery_retry_limit", .value = "1"},
+    {.key = "cluster_formation.discovery_retry_interval", .value = "100"},
+};
+
+/* The installed server's folder: the last by name. */
+static int find_home(const char *given, char *out, size_t size, struct err *err)
+{
+    glob_t found = {0};
+    int n = -1;
+
+    if (given) {
+        n = snprintf(out, size, "%s", given);
+    } else {
+        if (glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*", 0, NULL, &found) == 0)
+            n = snprintf(out, size, "%s", found.gl_pathv[found.gl_pathc - 1]);
+        globfree(&found);
+    }
+    if (n < 0)
+        return err_set(err, "no RabbitMQ is installed (package rabbitmq-server), and "
+                            "rabbitmq: {home: …} names none");
+    return (size_t)n < size ? 0 : err_set(err, "home: too long");
+}
+
+/* A server says its version by the folder of its main application. */
+static int version_of(const char *home, char *out, size_t size, struct err *err)
+{
+    char pattern[600];
+    glob_t found = {0};
+    const char *name;
+
+    snprintf(pattern, sizeof(pattern), "%s/plugins/rabbit-[0-9]*", home);
+    if (glob(pattern, 0, NULL, &found) != 0) {
+        globfree(&found);
+        return err_set(err, "%s is no RabbitMQ server: nothing there is called plugins/rabbit-…",
+                       home);
+    }
+    name = strrchr(found.gl_pathv[0], '/') + strlen("/rabbit-");
+    snprintf(out, size, "%.*s", (int)strcspn(name, "e"), name); /* "3.10.8", also of "….ez" */
+    if (*out && out[strlen(out) - 1] == '.')
+        out[strlen(out) - 1] = '\0';
+    globfree(&found);
+    return 0;
+}
+
+int rabbit_version(const void *self, char *out, size_t size, struct err *err)
+{
+    const struct rabbit_config *config = self;
+    const char *wanted = config->server.version;
+    char home[512];
+
+    if (find_home(config->server.home, home, sizeof(home), err) < 0 ||
+        version_of(home, out, size, err) < 0)
+        return -1;
+    if (wanted && strncmp(out, wanted, strlen(wanted)) != 0)
+        return err_input(err,
+                         "RabbitMQ %s is wanted, %s is %s: name another with "
+                         "rabbitmq: {home: …}",
+                         wanted, home, out);
+    return 0;
+}
+
+int rabbit_installed(struct err *err)
+{
+    const struct rabbit_config defaults = {0};
+    char version[64];
+
+    return rabbit_version(&defaults, version, sizeof(version), err);
+}
+
+/* vm_memory_high_watermark.absolute and .relative are one setting: the user's replaces ours. */
+static bool same_setting(const char *ours, const char *theirs)
+{
+    const char *dot = strchr(ours, '.');
+    size_t n = dot ? (size_t)(dot - ours) : strlen(ours);
+
+    if (strcmp(ours, theirs) == 0)
+        return true;
+    return (strncmp(ours, "vm_memory", 9) == 0 || strncmp(ours, "disk_free", 9) == 0) &&
+           strncmp(ours, theirs, n) == 0 && (theirs[n] == '.' || !theirs[n]);
+}
+
+static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < sizeof(our_conf) / sizeof(our_conf[0]); i++) {
+        bool theirs = false;
+
+        for (size_t k = 0; k < config->conf.n; k++)
+            theirs |= rabbit_verdict(config->conf.items[k].key) == CONFIG_KEPT &&
+                      same_setting(our_conf[i].key, config->conf.items[k].key);
+        if (!theirs)
+            text = arena_printf(cluster->arena, "%s%s = %s\n", text, our_conf[i].key,
+                                our_conf[i].value);
+    }
+    for (int64_t i = 1; i <= config->server.nodes; i++)
+        text = arena_printf(cluster->arena,
+                            "%scluster_formation.classic_config.nodes.%lld = rabbit@n%lld\n", text,
+                            (long long)i, (long long)i);
+    for (size_t k = 0; k < config->conf.n; k++)
+        if (rabbit_verdict(config->conf.items[k].key) == CONFIG_KEPT)
+            text = arena_printf(cluster->arena, "%s%s = %s\n", text, config->conf.items[k].key,
+                                config->conf.items[k].value);
+    return text;
+}
+
+static const char *hosts_text(struct cluster *cluster)
+{
+    const char *text = "127.0.0.1 localhost\n";
+
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++)
+        text = arena_printf(cluster->arena, "%s%s n%u\n", text, cluster->nodes[i].plan->address,
+                            i + 1);
+    return text;
+}
+
+static const char *const *environment(struct cluster *cluster, const struct node *node,
+                                      const struct rabbit_config *config)
+{
+    struct arena *arena = cluster->arena;
+    const char *tick = pairs_get(&config->conf, "net_ticktime", QUICK_NET_TICKTIME);
+    const char **env = arena_alloc(arena, 20 * sizeof(*env));
+    size_t n = 0;
+
+    env[n++] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    env[n++] = "LANG=C.UTF-8";
+    env[n++] = "RABBITMQ_CONF_ENV_FILE=/nonexistent";
+    env[n++] = "RABBITMQ_ALLOW_INPUT=1";
+    env[n++] = "ERL_CRASH_DUMP=/dev/null";
+    env[n++] = arena_printf(arena, "HOME=%s", node->data);
+    env[n++] = arena_printf(arena, "RABBITMQ_NODENAME=rabbit@n%u", node->plan->index + 1);
+    env[n++] = arena_printf(arena, "RABBITMQ_MNESIA_BASE=%s/mnesia", node->data);
+    env[n++] = arena_printf(arena, "RABBITMQ_LOG_BASE=%s/log", node->data);
+    env[n++] = arena_printf(arena, "RABBITMQ_CONFIG_FILE=%s/rabbitmq.conf", node->data);
+    env[n++] = arena_printf(arena, "RABBITMQ_ENABLED_PLUGINS_FILE=%s/enabled_plugins", node->data);
+    env[n++] = arena_printf(arena, "RABBITMQ_PID_FILE=%s/pid", node->data);
+    env[n++] = arena_printf(arena,
+                            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel net_ticktime %s "
+                            "-start_epmd false -erl_epmd_port %d",
+                            tick, RABBIT_DIST_PORT);
+    env[n] = NULL;
+    return env;
+}
+
+int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
+{
+    const struct rabbit_config *config = cluster->spec->config;
+    struct arena *arena = cluster->arena;
+    const char **argv = arena_alloc(arena, 3 * sizeof(*argv));
+    struct file_spec *files = arena_alloc(arena, 3 * sizeof(*files));
+    char home[512];
+
+    if (find_home(config->server.home, home, sizeof(home), err) < 0)
+        return -1;
+    argv[0] = arena_printf(arena, "%s/sbin/rabbitmq-server", home);
+    argv[1] = "-noinput";
+    if (access(argv[0], X_OK) < 0)
+        return err_errno(err, "%s", argv[0]);
+    files[0] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
+    files[1] = (struct file_spec){
+        .path = "rabbitmq.conf", .text = conf_text(cluster, config), .mode = 0644};
+    files[2] = (struct file_spec){.path = "enabled_plugins", .text = "[].\n", .mode = 0644};
+    node->spec = (struct node_spec){
+        .argv = argv,
+        .env = environment(cluster, node, config),
+        .files = files,
+        .n_files = 3,
+        .hostname = arena_printf(arena, "n%u", node->plan->index + 1),
+        .hosts = hosts_text(cluster),
+        .stop_within_ns = 20 * SECOND_NS,
+        .cpu = -1,
+    };
+    return 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * Which answer means what: the codes of completions, with the source of every line. Positive ones
+ * are AMQP reply codes or ours for methods that have none; negative ones are rabbitmq-c's statuses.
+ */
+#include "systems/rabbitmq/client.h"
+
+#define SPEC "AMQP 0-9-1, 1.2 reply codes"
+#define CONFIRMS "rabbitmq.com/confirms.html"
+
+const struct outcome_rule rabbit_outcomes[] = {
+    {0, "CONFIRM_NOT_ASKED", OUTCOME_BELIEVED,
+     "basic.publish without confirm.select has no answer"},
+    {CODE_ACK, "BASIC_ACK", OUTCOME_OK,
+     CONFIRMS ": every queue it was routed to has taken it; also when it was routed nowhere"},
+    {CODE_NACK, "BASIC_NACK", OUTCOME_FAIL,
+     CONFIRMS ": the broker was unable to handle the message"},
+    {CODE_SETTLED, "SETTLED", OUTCOME_OK,
+     "a synchronous call on the channel, sent after the acknowledgement, was answered"},
+    {CODE_STALE, "DELIVERY_OF_A_CLOSED_CHANNEL", OUTCOME_FAIL,
+     "AMQP 0-9-1: delivery tags are of one channel; the acknowledgement was never sent"},
+    {312, "NO_ROUTE", OUTCOME_FAIL, SPEC ": basic.return of a mandatory message, before its ack"},
+    {313, "NO_CONSUMERS", OUTCOME_FAIL, SPEC ": basic.return of an immediate message"},
+    {311, "CONTENT_TOO_LARGE", OUTCOME_UNKNOWN, SPEC ": closes the channel, others were in flight"},
+    {320, "CONNECTION_FORCED", OUTCOME_UNKNOWN,
+     SPEC ": closed by an operator or a node going down"},
+    {403, "ACCESS_REFUSED", OUTCOME_UNKNOWN, SPEC ": closes the channel, others were in flight"},
+    {404, "NOT_FOUND", OUTCOME_UNKNOWN, SPEC ": closes the channel, others were in flight"},
+    {405, "RESOURCE_LOCKED", OUTCOME_UNKNOWN, SPEC ": closes the channel, others were in flight"},
+    {406, "PRECONDITION_FAILED", OUTCOME_UNKNOWN,
+     SPEC ": closes the channel, others were in flight"},
+    {501, "FRAME_ERROR", OUTCOME_UNKNOWN, SPEC ": closes the connection"},
+    {504, "CHANNEL_ERROR", OUTCOME_UNKNOWN, SPEC ": closes the connection"},
+    {505, "UNEXPECTED_FRAME", OUTCOME_UNKNOWN, SPEC ": closes the connection"},
+    {506, "RESOURCE_ERROR", OUTCOME_UNKNOWN, SPEC ": closes the channel or connection"},
+    {541, "INTERNAL_ERROR", OUTCOME_UNKNOWN, SPEC ": closes the connection"},
+    {CODE_CANCELLED, "CONSUMER_CANCELLED", OUTCOME_UNKNOWN,
+     "rabbitmq.com/consumer-cancel.html: the queue went away or its node did"},
+    {CODE_NOT_CONNECTED, "NOT_CONNECTED", OUTCOME_FAIL,
+     "no connection could be made: nothing left the process"},
+    {AMQP_STATUS_CONNECTION_CLOSED, "CONNECTION_CLOSED", OUTCOME_UNKNOWN, "amqp.h"},
+    {AMQP_STATUS_SOCKET_ERROR, "SOCKET_ERROR", OUTCOME_UNKNOWN, "amqp.h"},
+    {AMQP_STATUS_HEARTBEAT_TIMEOUT, "HEARTBEAT_TIMEOUT", OUTCOME_UNKNOWN,
+     "amqp.h; AMQP 0-9-1, 4.2.7"},
+    {AMQP_STATUS_BAD_AMQP_DATA, "BAD_AMQP_DATA", OUTCOME_UNKNOWN, "amqp.h"},
+    {AMQP_STATUS_UNEXPECTED_STATE, "UNEXPECTED_STATE", OUTCOME_UNKNOWN, "amqp.h"},
+    {0, NULL, OUTCOME_NONE, NULL}};

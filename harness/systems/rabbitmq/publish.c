@@ -1,0 +1,260 @@
+/*
+ * Publishing with pipelined confirms. Tags count from 1 on every connection; an ack or nack names
+ * one tag or all up to it. A message that found no queue comes back by basic.return before its ack
+ * (rabbitmq.com/confirms.html): then the ack says nothing and the outcome is fail. A return carries
+ * no tag, so the message is recognised by its own payload.
+ *
+ * Without confirms there is no answer at all: what the application believes when it moves on is
+ * recorded as that.
+ */
+#include "systems/rabbitmq/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- properties */
+
+struct property_name {
+    const char *name;
+    amqp_flags_t flag;
+    size_t offset;
+    enum { TEXT, U8, U64 } type;
+};
+
+#define PROPERTY(member, flag, type)                                                               \
+    {                                                                                              \
+#member, AMQP_BASIC_##flag##_FLAG, offsetof(amqp_basic_properties_t, member), type         \
+    }
+static const struct property_name property_names[] = {
+    PROPERTY(content_type, CONTENT_TYPE, TEXT),
+    PROPERTY(content_encoding, CONTENT_ENCODING, TEXT),
+    PROPERTY(delivery_mode, DELIVERY_MODE, U8),
+    PROPERTY(priority, PRIORITY, U8),
+    PROPERTY(correlation_id, CORRELATION_ID, TEXT),
+    PROPERTY(reply_to, REPLY_TO, TEXT),
+    PROPERTY(expiration, EXPIRATION, TEXT),
+    PROPERTY(message_id, MESSAGE_ID, TEXT),
+    PROPERTY(timestamp, TIMESTAMP, U64),
+    PROPERTY(type, TYPE, TEXT),
+    PROPERTY(user_id, USER_ID, TEXT),
+    PROPERTY(app_id, APP_ID, TEXT),
+};
+
+static int set_property(amqp_basic_properties_t *properties, const struct pair *pair,
+                        struct err *err)
+{
+    for (size_t i = 0; i < sizeof(property_names) / sizeof(property_names[0]); i++) {
+        const struct property_name *p = &property_names[i];
+        char *at = (char *)properties + p->offset;
+        amqp_bytes_t text = amqp_cstring_bytes(pair->value);
+        uint64_t number = strtoull(pair->value, NULL, 10);
+        uint8_t small = (uint8_t)number;
+
+        if (strcmp(p->name, pair->key) != 0)
+            continue;
+        properties->_flags |= p->flag;
+        if (p->type == TEXT)
+            memcpy(at, &text, sizeof(text));
+        else if (p->type == U8)
+            memcpy(at, &small, sizeof(small));
+        else
+            memcpy(at, &number, sizeof(number));
+        return 0;
+    }
+    return err_input(err, "properties: AMQP has no property \"%s\"", pair->key);
+}
+
+/* ---- where messages go */
+
+static const struct rabbit_queue *queue_named(const struct rabbit_config *config, const char *name)
+{
+    const struct rabbit_queue *queues = config->queues.items;
+
+    for (size_t i = 0; i < config->queues.n; i++)
+        if (strcmp(queues[i].name, name) == 0)
+            return &queues[i];
+    return NULL;
+}
+
+/* What an ack of this queue means: a majority's logs, its node's disk, or its node's memory. */
+static enum level level_of(const struct rabbit_client *c, const char *queue_name)
+{
+    const struct plan_case *plan = c->spec->plan;
+    const struct rabbit_config *config = plan->clusters[c->spec->client->cluster].config;
+    const struct rabbit_queue *queue = queue_named(config, queue_name);
+
+    if (!queue)
+        return LEVEL_LEADER;
+    if (strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "quorum") == 0)
+        return LEVEL_QUORUM;
+    return queue->durable &&
+                   strcmp(pairs_get(&c->args->publish.properties, "delivery_mode", "1"), "2") == 0
+               ? LEVEL_DURABLE
+               : LEVEL_LEADER;
+}
+
+static void find_unit(struct rabbit_client *c)
+{
+    const struct plan_case *plan = c->spec->plan;
+    const struct publish_args *args = &c->args->publish;
+    long dest = args->queue ? plan_dest_named(plan, args->queue) : -1;
+
+    if (dest < 0 && c->spec->client->n_duties == 1)
+        dest = (long)c->spec->client->duties[0];
+    c->unit = dest < 0 ? NO_UNIT : plan->dests[dest].first_unit;
+    c->level = dest < 0 ? LEVEL_LEADER : level_of(c, plan->dests[dest].name);
+}
+
+int publish_prepare(struct rabbit_client *c, struct err *err)
+{
+    const struct publish_args *args = &c->args->publish;
+    const char *exchange = args->queue ? "" : args->exchange ? args->exchange : "";
+    const char *key = args->queue ? args->queue : args->key ? args->key : "";
+    amqp_basic_properties_t properties = {0};
+    size_t size = 1;
+
+    for (size_t i = 0; i < args->properties.n; i++)
+        if (set_property(&properties, &args->properties.items[i], err) < 0)
+            return -1;
+    while (size < (size_t)c->args->outstanding)
+        size *= 2;
+    c->limit = (size_t)c->args->outstanding;
+    c->mask = size - 1;
+    c->ring = calloc(size, sizeof(*c->ring));
+    if (!c->ring)
+        return err_set(err, "out of memory");
+    find_unit(c);
+    return publish_frames_init(&c->frames, PUBLISH_CHANNEL, exchange, key, args->mandatory,
+                               &properties, err);
+}
+
+int publish_start(struct rabbit_client *c, struct err *err)
+{
+    c->next_tag = c->oldest_tag = c->return_tag = 1;
+    content_next(&c->returned);
+    if (!c->args->publish.confirm)
+        return 0;
+    amqp_confirm_select(c->connection, PUBLISH_CHANNEL);
+    return rabbit_refused(c->connection, "confirm.select", NULL, err) ? -1 : 0;
+}
+
+/* ---- sending */
+
+static struct completion completion_of(const struct rabbit_client *c, uint32_t slot,
+                                       enum outcome outcome, enum level level, int code)
+{
+    unsigned first = c->spec->plan->clusters[c->spec->client->cluster].first_node;
+
+    return (struct completion){.slot = slot,
+                               .outcome = outcome,
+                               .level = level,
+                               .code = (int16_t)code,
+                               .node = (uint16_t)(first + c->home),
+                               .unit = c->unit,
+                               .position = -1};
+}
+
+enum submit publish_send(struct rabbit_client *c, const struct send *send, uint32_t slot,
+                         struct completion *done)
+{
+    struct in_flight *f;
+
+    if (c->in_flight + c->done_n >= c->limit)
+        return SUBMIT_BUSY;
+    if (!wire_publish(&c->wire, &c->frames, send->payload, send->size, c->frame_max)) {
+        if (wire_flush(&c->wire, c->fd) < 0)
+            client_break(c, AMQP_STATUS_SOCKET_ERROR);
+        return SUBMIT_BUSY; /* room comes with the next poll */
+    }
+    if (!c->args->publish.confirm) {
+        *done = completion_of(c, slot, OUTCOME_BELIEVED, LEVEL_SENT, 0);
+        return SUBMIT_DONE;
+    }
+    f = &c->ring[c->next_tag++ & c->mask];
+    assert(!f->open);
+    *f = (struct in_flight){
+        .seq = send->msg->id.seq, .slot = slot, .attempt = send->msg->attempt, .open = true};
+    c->in_flight++;
+    return SUBMIT_QUEUED;
+}
+
+/* ---- answers */
+
+static void resolve(struct rabbit_client *c, uint64_t tag, enum outcome outcome, int code)
+{
+    struct in_flight *f = &c->ring[tag & c->mask];
+
+    if (!f->open)
+        return;
+    f->open = false;
+    c->in_flight--;
+    if (f->returned && outcome == OUTCOME_OK)
+        outcome = OUTCOME_FAIL, code = f->returned;
+    client_complete(
+        c, completion_of(c, f->slot, outcome, outcome == OUTCOME_OK ? c->level : LEVEL_NONE, code));
+}
+
+static void resolve_upto(struct rabbit_client *c, uint64_t tag, bool multiple, enum outcome outcome,
+                         int code)
+{
+    if (tag >= c->next_tag)
+        return; /* of nothing we sent */
+    for (uint64_t t = multiple ? c->oldest_tag : tag; t <= tag; t++)
+        if (t >= c->oldest_tag)
+            resolve(c, t, outcome, code);
+    while (c->oldest_tag < c->next_tag && !c->ring[c->oldest_tag & c->mask].open)
+        c->oldest_tag++;
+}
+
+/* Returned messages keep their order, so the search goes on from the last one found. */
+static void message_returned(struct rabbit_client *c)
+{
+    const struct msg_id mine = {.client = c->spec->client_id,
+                                .incarnation = c->spec->incarnation,
+                                .worker = c->spec->worker};
+    struct msg msg;
+    uint64_t tag = c->return_tag > c->oldest_tag ? c->return_tag : c->oldest_tag;
+
+    if (payload_read(c->returned.body, c->returned.size, c->spec->run, &msg) != PAYLOAD_OK ||
+        msg.id.client != mine.client || msg.id.incarnation != mine.incarnation ||
+        msg.id.worker != mine.worker)
+        return;
+    for (; tag < c->next_tag; tag++) {
+        struct in_flight *f = &c->ring[tag & c->mask];
+
+        if (f->open && f->seq == msg.id.seq && f->attempt == msg.attempt) {
+            f->returned = (int16_t)c->returned.code;
+            c->return_tag = tag + 1;
+            return;
+        }
+    }
+}
+
+void publish_frame(struct rabbit_client *c, const amqp_frame_t *frame)
+{
+    enum content_state state = content_feed(&c->returned, frame);
+
+    if (state == CONTENT_WHOLE) {
+        message_returned(c);
+        content_next(&c->returned);
+    }
+    if (state != CONTENT_OTHER || frame->frame_type != AMQP_FRAME_METHOD)
+        return;
+    if (frame->payload.method.id == AMQP_BASIC_ACK_METHOD) {
+        const amqp_basic_ack_t *ack = frame->payload.method.decoded;
+
+        resolve_upto(c, ack->delivery_tag, ack->multiple, OUTCOME_OK, CODE_ACK);
+    } else if (frame->payload.method.id == AMQP_BASIC_NACK_METHOD) {
+        const amqp_basic_nack_t *nack = frame->payload.method.decoded;
+
+        resolve_upto(c, nack->delivery_tag, nack->multiple, OUTCOME_FAIL, CODE_NACK);
+    }
+}
+
+void publish_break(struct rabbit_client *c, int16_t code)
+{
+    for (uint64_t tag = c->oldest_tag; tag < c->next_tag; tag++)
+        resolve(c, tag, OUTCOME_UNKNOWN, code);
+    c->oldest_tag = c->next_tag;
+}

@@ -1,0 +1,85 @@
+/*
+ * One look at a cluster: every node is asked the same question at once, over the Erlang
+ * distribution, and answers only of itself and its own processes, so that nothing a node says is
+ * another's stale copy. Counts come from the queue itself, never from metrics (FACTS: counts that
+ * lie).
+ *
+ *     struct rabbit_view view;
+ *     rabbit_look(cluster, &view, deadline, err);
+ *     leader = rabbit_leader(&view, q);                     // by the members' majority; -1 none
+ *     rabbit_view_release(&view);
+ *
+ * Queues are numbered in the order of the plan's units of this cluster (rabbit_unit_of).
+ */
+#ifndef ASSAY_SYSTEMS_RABBITMQ_VIEW_H
+#define ASSAY_SYSTEMS_RABBITMQ_VIEW_H
+
+#include "systems/rabbitmq/dist.h"
+#include "systems/rabbitmq/rabbitmq.h"
+
+/* cluster->state */
+struct rabbit_state {
+    struct rabbit_link {
+        struct dist *dist;
+        int64_t retry_ns; /* not before: a paused node costs a second each time */
+    } links[RABBIT_NODES_MAX];
+    const struct plan_case *plan; /* of `question` */
+    char *question;
+};
+
+enum queue_kind {
+    QUEUE_UNKNOWN, /* the node did not say */
+    QUEUE_GONE,    /* the node knows no such queue */
+    QUEUE_ABSENT,  /* durable, but its home is down */
+    QUEUE_CLASSIC,
+    QUEUE_QUORUM,
+};
+
+struct queue_view { /* of one queue by one node */
+    enum queue_kind kind;
+    bool leads;               /* by its own word; classic: the queue's process runs here */
+    int leader;               /* whom it takes for the leader; -1 nobody */
+    uint32_t term;            /* quorum: of its last applied entry */
+    int64_t applied;          /* quorum: index of its last applied entry; -1 unknown */
+    int64_t ready, unacked;   /* -1: not for this node to say */
+    uint32_t members, synced; /* bit per node; classic: mirrors, and those that are synchronised */
+};
+
+struct node_view {
+    bool answered, booted;
+    uint32_t running, partitioned; /* bit per node, by its word */
+    struct queue_view *queues;
+};
+
+struct rabbit_view {
+    unsigned n_nodes;
+    size_t n_queues;
+    struct node_view nodes[RABBIT_NODES_MAX];
+};
+
+/* Units of this cluster, and the unit of queue number q. */
+size_t rabbit_queues(const struct cluster *cluster);
+uint32_t rabbit_unit_of(const struct cluster *cluster, size_t q);
+const char *rabbit_queue_name(const struct cluster *cluster, size_t q);
+
+/* Nodes that do not answer within 400 ms are marked so: no error. -1: out of memory. */
+int rabbit_look(struct cluster *cluster, struct rabbit_view *view, struct deadline deadline,
+                struct err *err);
+void rabbit_view_release(struct rabbit_view *view);
+
+/* Leader of queue q: it says so itself and most members agree; classic: its process's node. -1:
+ * none. */
+int rabbit_leader(const struct rabbit_view *view, size_t q);
+/* Nodes that are up by their own word and run by the word of most that answered. */
+uint32_t rabbit_running(const struct rabbit_view *view);
+/* All of `wanted` are up, see exactly each other, and nobody sees a partition. */
+bool rabbit_agrees(const struct rabbit_view *view, uint32_t wanted);
+
+/* One question to one node of the cluster, over the connection that looks use. */
+int rabbit_eval(struct cluster *cluster, unsigned node, const char *expression, char *out,
+                size_t size, struct deadline deadline, struct err *err);
+/* `text` as an Erlang binary, <<"…">>. From the arena. */
+const char *rabbit_binary(struct arena *arena, const char *text);
+void rabbit_release(struct cluster *cluster);
+
+#endif
