@@ -48,19 +48,19 @@ static int add_case(struct plan *plan, struct plan_case *c, struct err *err)
     return 0;
 }
 
-/* Every case is built, wanted or not: a suite with a mistake in it is refused as a whole. */
 static int load_case(struct plan *plan, const struct plan_options *o, const struct suite *suite,
                      const struct suite_case *sc, FILE *warn, struct err *err)
 {
-    bool wanted = is_wanted(o, sc, &plan->arena);
-    unsigned repeats = wanted && o->repeats > 1 ? o->repeats : 1;
+    unsigned repeats = o->repeats > 1 ? o->repeats : 1;
 
+    if (!is_wanted(o, sc, &plan->arena))
+        return 0;
     for (unsigned repeat = 0; repeat < repeats; repeat++) {
         const struct tree *tree = expand_case(suite, sc, o->seed, repeat, &plan->arena, err);
         struct plan_case *c =
             tree ? build_case(tree, &plan->arena, repeat == 0 ? warn : NULL, err) : NULL;
 
-        if (!c || (wanted && add_case(plan, c, err) < 0))
+        if (!c || add_case(plan, c, err) < 0)
             return -1;
     }
     return 0;
