@@ -1,0 +1,182 @@
+/*
+ * The data plane of Redis: what the client files of this folder share.
+ *
+ *     client.c   the broker_ops: table, open, send, settle, poll
+ *     lane.c     one connection: commands appended, written as one batch, replies in their order
+ *     resolve.c  which node is the primary right now, as a client may find out
+ *     reader.c   consuming: BLPOP/BRPOP, BLMOVE with a processing list, XREADGROUP
+ *
+ * One handle has a lane per server it talks to, so that `via:` can name one, and for consumers a
+ * second to the same server, because a blocking command holds up all that follows it.
+ */
+#ifndef ASSAY_SYSTEMS_REDIS_CLIENT_H
+#define ASSAY_SYSTEMS_REDIS_CLIENT_H
+
+#include "systems/redis/redis.h"
+
+/* ---- keys of a client entry */
+enum redis_push { PUSH_RPUSH, PUSH_LPUSH };
+enum redis_confirm { CONFIRM_REPLY, CONFIRM_IGNORE };
+enum redis_zero { ZERO_UNKNOWN, ZERO_OK };
+enum redis_take { TAKE_BLPOP, TAKE_BRPOP, TAKE_BLMOVE };
+
+struct redis_client_args {
+    struct {
+        const char *list;
+        int command;
+    } push;
+    struct {
+        const char *stream;
+    } add;
+    struct {
+        const char *keys;
+    } set;
+    struct {
+        int by;
+        int64_t wait, timeout_ns, every; /* wait 0: no WAIT */
+        int treat_zero_as;
+    } confirm;
+    struct {
+        const char *list, *stream, *group, *from, *processing;
+        int mode;
+        bool noack;
+        int64_t count;
+    } consume;
+    struct {
+        int64_t timeout_ns, connect_timeout_ns;
+    } hiredis;
+};
+/* Name of a consumer's own processing list (BLMOVE). */
+void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,
+                           size_t size);
+
+/* ---- lane.c */
+#define FLIGHTS_MAX 8192u /* commands without a reply on one lane; a power of two */
+
+enum flight_kind {
+    FLIGHT_WRITE,  /* a send: RPUSH, XADD, SET */
+    FLIGHT_WAIT,   /* WAIT over the writes before it */
+    FLIGHT_SETTLE, /* LREM, XACK */
+    FLIGHT_TAKE,   /* BLPOP, BLMOVE, XREADGROUP */
+    FLIGHT_OLD,    /* LRANGE, XREADGROUP … 0: what an earlier incarnation left unsettled */
+    FLIGHT_OTHER,  /* XGROUP CREATE: its reply matters only as an error */
+};
+struct flight {
+    uint32_t slot;
+    uint8_t kind;
+    bool settled;        /* a write whose outcome is known though a WAIT is to come */
+    int64_t position;    /* from its reply */
+    int64_t patience_ns; /* no reply so long after the one before: timeout */
+};
+struct lane {
+    redisContext *c; /* NULL: closed */
+    uint16_t node;   /* plan node number */
+    uint32_t head, answered,
+        tail; /* flights: [head, answered) wait for a WAIT, [answered, tail) for a reply */
+    uint32_t unconfirmed; /* writes behind the last WAIT */
+    size_t unwritten;     /* bytes appended since the last write: 0 none */
+    int64_t progress_ns;  /* last reply, or the write that ended idleness */
+    struct flight flights[FLIGHTS_MAX];
+};
+static inline struct flight *lane_flight(struct lane *lane, uint32_t i)
+{
+    return &lane->flights[i & (FLIGHTS_MAX - 1)];
+}
+static inline uint32_t lane_open_flights(const struct lane *lane)
+{
+    return lane->tail - lane->head;
+}
+int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t timeout_ns,
+                       struct err *err);
+void redis_lane_close(
+    struct lane *lane); /* forgets its flights: their owner completes them first */
+/* Remembers that one more reply is due. The command is appended by the caller. */
+void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot,
+                       int64_t patience_ns);
+/* Writes what the socket takes; -1: the connection is gone (*code says how). */
+int redis_lane_flush(struct lane *lane, enum redis_code *code);
+/* Reads what is there without waiting; -1 as redis_lane_flush. */
+int redis_lane_read(struct lane *lane, enum redis_code *code);
+/* The next reply if it is complete; NULL: none. *broken on a protocol error. Caller frees. */
+redisReply *redis_lane_reply(struct lane *lane, bool *broken);
+/* When the oldest unanswered command times out; INT64_MAX: none. */
+int64_t redis_lane_due_ns(struct lane *lane);
+/* Appends one command; bytes are counted. */
+void redis_lane_append(struct lane *lane, const char *bytes, size_t size);
+void redis_lane_command(struct lane *lane, const char *format, ...);
+
+/* ---- resolve.c */
+/* The primary as a client finds it: from the first sentinel that answers, checked by the server's
+ * ROLE; without sentinels the first server that says so, `stay` preferred. NULL: none now. Blocks
+ * at most timeout_ns per node asked. */
+const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster, uint16_t stay,
+                                      int64_t timeout_ns, struct err *err);
+
+/* ---- client.c, reader.c: a handle */
+#define TAKEN_MAX 1024u /* deliveries not yet settled; a power of two */
+#define SERVERS_MAX 10u /* topology's bound: a primary and nine replicas */
+
+struct taken {
+    char *bytes; /* payload; NULL: a free place */
+    size_t size;
+    char id[40]; /* stream id; "" */
+    bool redelivered;
+};
+struct redis_client {
+    const struct plan_case *plan;
+    const struct redis_client_args *args;
+    unsigned cluster;
+    uint16_t client_id, incarnation, worker;
+    int wake_fd;
+    bool sends, receives;
+    uint32_t unit_send, unit_read;
+    char group[64], consumer[64], processing[128];
+
+    struct lane *lanes[SERVERS_MAX]; /* by server index; made when first used */
+    struct lane *take;               /* the consumer's blocking lane */
+    int current;                     /* server index of the primary we believe in, -1 none */
+    bool misled;                     /* a reply said that it is not the primary: look again */
+    int64_t looked_ns;
+    size_t open_slots;
+
+    char head[256]; /* RESP up to the payload's bytes, for payloads of head_size */
+    size_t head_n, head_size;
+
+    struct completion *done; /* ring of completions not yet harvested */
+    uint32_t done_head, done_tail;
+    bool broke; /* to be told by the next poll */
+
+    struct taken taken[TAKEN_MAX]; /* delivered and not settled, or waiting to be delivered */
+    uint16_t queue[TAKEN_MAX];     /* ring of places not yet handed over */
+    uint16_t spare[TAKEN_MAX];     /* stack of free places */
+    uint32_t queue_head, queue_tail, n_spare;
+    uint32_t epoch; /* ownership interval of the consumer */
+    bool announced, took_old;
+    char old_from[40]; /* streams: what is pending is read from here */
+};
+#define DONE_MAX (2 * FLIGHTS_MAX)
+
+void redis_client_complete(struct redis_client *h, uint32_t slot, enum redis_code code,
+                           enum outcome outcome, enum level level, uint16_t node, int64_t position,
+                           uint32_t unit);
+/* Everything open ends as unknown, all lanes are closed. */
+void redis_client_break(struct redis_client *h, enum redis_code code);
+
+int redis_reader_open(struct redis_client *h, struct err *err);
+/* Keeps one taking command in flight; consumes a reply of TAKE or OLD (takes it). */
+void redis_reader_ask(struct redis_client *h);
+void redis_reader_reply(struct redis_client *h, enum flight_kind kind, redisReply *reply);
+void redis_reader_harvest(struct redis_client *h, struct harvest *harvest);
+enum submit redis_reader_settle(struct redis_client *h, const struct settle *settle, uint32_t slot,
+                                struct completion *c);
+/* Deliveries that handing over settled: their payloads end here. */
+void redis_reader_release(struct redis_client *h, const struct harvest *harvest);
+void redis_reader_forget(struct redis_client *h); /* unsettled deliveries are void */
+/* Leaving in order: what was popped and never handed over goes back to the end it came from. */
+void redis_reader_give_back(struct redis_client *h);
+bool redis_hands_over(const struct redis_client_args *args);
+
+/* ms-seq as one rising number: ms in the high bits, 20 bits of seq */
+int64_t redis_stream_position(const char *id);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * Bring-up: from started processes to a cluster that serves: every server answers, replicas are
+ * linked, every sentinel knows them, the other sentinels and the same primary. And its relatives:
+ * a node that came back, a cluster emptied for the next case, the configuration read back.
+ *
+ * timing: fast shortens the sentinels' periods through SENTINEL DEBUG right after their start (and
+ * again after each restart: they are not kept in sentinel.conf).
+ */
+#include "systems/redis/redis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRY_EVERY_NS (5 * MS_NS)
+
+static const char *name_of(const struct cluster *cluster, unsigned index)
+{
+    return cluster->nodes[index].plan->name;
+}
+
+/* PING until it says PONG (a server that loads its dataset says LOADING). */
+static int wait_answers(struct cluster *cluster, unsigned index, struct deadline deadline,
+                        struct err *err)
+{
+    for (;;) {
+        struct err last = {0};
+        redisReply *reply = redis_ask(cluster, index, deadline, &last, "PING");
+        bool pong = reply && reply->type == REDIS_REPLY_STATUS;
+
+        if (reply && !pong)
+            err_set(&last, "%s: PING answers %.200s", name_of(cluster, index),
+                    reply->str ? reply->str : "nothing");
+        if (reply)
+            freeReplyObject(reply);
+        if (pong)
+            return 0;
+        if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
+            return err_set(err, "node %s: does not answer PING: %s", name_of(cluster, index),
+                           last.text);
+    }
+}
+
+static int quicken_sentinel(struct cluster *cluster, unsigned index, struct deadline deadline,
+                            struct err *err)
+{
+    redisReply *reply;
+
+    if (redis_config(cluster)->redis.timing != TIMING_FAST)
+        return 0;
+    reply = redis_want(cluster, index, deadline, err,
+                       "SENTINEL DEBUG info-period 200 ping-period 100 ask-period 100 "
+                       "publish-period 200 min-link-reconnect-period 200 "
+                       "slave-reconf-timeout 1000 election-timeout 1000");
+    if (!reply)
+        return -1;
+    freeReplyObject(reply);
+    return 0;
+}
+
+/* A replica that started before its primary tries again only a second later: point it there anew.
+ * Both commands in one transaction, so that nobody sees it as a primary in between. */
+static void kick_replica(struct cluster *cluster, unsigned index, unsigned primary,
+                         struct deadline deadline)
+{
+    static const char *const commands[] = {"MULTI", "REPLICAOF NO ONE", NULL, "EXEC"};
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        redisReply *reply = commands[i]
+                                ? redis_ask(cluster, index, deadline, NULL, commands[i])
+                                : redis_ask(cluster, index, deadline, NULL, "REPLICAOF %s %d",
+                                            cluster->nodes[primary].plan->address, REDIS_PORT);
+
+        if (!reply)
+            return;
+        freeReplyObject(reply);
+    }
+}
+
+/* Why the servers are not yet one primary with linked replicas; false: they are. */
+static bool servers_apart(struct cluster *cluster, const struct redis_view *views, unsigned primary,
+                          char *why, size_t size)
+{
+    unsigned servers = redis_servers(redis_config(cluster));
+
+    for (unsigned i = 0; i < servers; i++) {
+        const struct redis_view *v = &views[i];
+
+        if (!v->answered)
+            snprintf(why, size, "%s does not answer", name_of(cluster, i));
+        else if (i == primary && !v->primary)
+            snprintf(why, size, "%s is not primary", name_of(cluster, i));
+        else if (i == primary && v->replicas != servers - 1)
+            snprintf(why, size, "%s sees %u of %u replicas", name_of(cluster, i), v->replicas,
+                     servers - 1);
+        else if (i != primary && (v->of != (int)primary || !v->linked))
+            snprintf(why, size, "%s is not linked to %s", name_of(cluster, i),
+                     name_of(cluster, primary));
+        else
+            continue;
+        return true;
+    }
+    return false;
+}
+
+static bool sentinels_apart(struct cluster *cluster, const struct redis_view *views,
+                            unsigned primary, char *why, size_t size)
+{
+    const struct redis_config *c = redis_config(cluster);
+    unsigned servers = redis_servers(c), sentinels = redis_sentinels(c);
+
+    for (unsigned i = servers; i < servers + sentinels; i++) {
+        const struct redis_view *v = &views[i];
+
+        if (!v->answered)
+            snprintf(why, size, "%s does not answer", name_of(cluster, i));
+        else if (v->names != (int)primary || !v->steady)
+            snprintf(why, size, "%s does not see %s as a healthy primary", name_of(cluster, i),
+                     name_of(cluster, primary));
+        else if (v->knows_replicas != servers - 1 || v->knows_sentinels != sentinels - 1)
+            snprintf(why, size, "%s knows %lld replicas and %lld sentinels", name_of(cluster, i),
+                     (long long)v->knows_replicas, (long long)v->knows_sentinels);
+        else
+            continue;
+        return true;
+    }
+    return false;
+}
+
+/* Every sentinel has heard from every replica that its link is up: only such a one can be promoted.
+ */
+static bool replicas_unseen(struct cluster *cluster, struct deadline deadline, char *why,
+                            size_t size)
+{
+    const struct redis_config *c = redis_config(cluster);
+    unsigned servers = redis_servers(c), sentinels = redis_sentinels(c);
+
+    for (unsigned i = servers; i < servers + sentinels; i++) {
+        redisReply *reply =
+            redis_ask(cluster, i, deadline, NULL, "SENTINEL REPLICAS %s", REDIS_MASTER);
+        unsigned up = 0;
+
+        for (size_t r = 0; reply && reply->type == REDIS_REPLY_ARRAY && r < reply->elements; r++) {
+            const redisReply *flat = reply->element[r];
+
+            for (size_t f = 0; f + 1 < flat->elements; f += 2)
+                if (strcmp(flat->element[f]->str, "master-link-status") == 0 &&
+                    strcmp(flat->element[f + 1]->str, "ok") == 0)
+                    up++;
+        }
+        if (reply)
+            freeReplyObject(reply);
+        if (up == servers - 1)
+            continue;
+        snprintf(why, size, "%s has seen %u of %u replicas linked", name_of(cluster, i), up,
+                 servers - 1);
+        return true;
+    }
+    return false;
+}
+
+static int wait_formed(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    struct redis_view views[REDIS_NODES_MAX];
+    unsigned servers = redis_servers(redis_config(cluster));
+    char why[200] = "";
+
+    for (;;) {
+        redis_look(cluster, views, deadline);
+        for (unsigned i = 1; i < servers; i++)
+            if (views[i].connecting && redis_config(cluster)->redis.timing == TIMING_FAST)
+                kick_replica(cluster, i, 0, deadline);
+        if (!servers_apart(cluster, views, 0, why, sizeof(why)) &&
+            !sentinels_apart(cluster, views, 0, why, sizeof(why)) &&
+            !replicas_unseen(cluster, deadline, why, sizeof(why)))
+            return 0;
+        if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
+            return err_set(err, "not formed: %s", why);
+    }
+}
+
+int redis_form(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    unsigned servers = redis_servers(redis_config(cluster));
+
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
+        if (wait_answers(cluster, i, deadline, err) < 0)
+            return -1;
+        if (i >= servers && quicken_sentinel(cluster, i, deadline, err) < 0)
+            return -1;
+    }
+    return wait_formed(cluster, deadline, err);
+}
+
+/* The server itself answers again with a role; a sentinel names a primary. */
+int redis_rejoined(struct cluster *cluster, struct node *node, struct deadline deadline,
+                   struct err *err)
+{
+    unsigned index = node->plan->index;
+    struct redis_view views[REDIS_NODES_MAX];
+
+    if (wait_answers(cluster, index, deadline, err) < 0)
+        return -1;
+    if (index >= redis_servers(redis_config(cluster)) &&
+        quicken_sentinel(cluster, index, deadline, err) < 0)
+        return -1;
+    for (;;) {
+        redis_look(cluster, views, deadline);
+        if (views[index].answered && (!views[index].sentinel || views[index].names >= 0))
+            return 0;
+        if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
+            return err_set(err, "node %s: answers PING but has no role", node->plan->name);
+    }
+}
+
+static int wait_empty(struct cluster *cluster, unsigned index, struct deadline deadline,
+                      struct err *err)
+{
+    for (;;) {
+        redisReply *reply = redis_want(cluster, index, deadline, err, "DBSIZE");
+        long long left = reply ? reply->integer : -1;
+
+        if (!reply)
+            return -1;
+        freeReplyObject(reply);
+        if (left == 0)
+            return 0;
+        if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
+            return err_set(err, "%s still holds %lld keys after FLUSHALL", name_of(cluster, index),
+                           left);
+    }
+}
+
+/* Roles as at the start, nothing stored anywhere; a cluster that failed over is made anew instead.
+ */
+int redis_reset(struct cluster *cluster, const struct plan_case *next, struct deadline deadline,
+                struct err *err)
+{
+    struct redis_view views[REDIS_NODES_MAX];
+    unsigned servers = redis_servers(redis_config(cluster));
+    redisReply *reply;
+    char why[200];
+
+    (void)next; /* keys need no making */
+    redis_look(cluster, views, deadline);
+    if (servers_apart(cluster, views, 0, why, sizeof(why)) ||
+        sentinels_apart(cluster, views, 0, why, sizeof(why)))
+        return err_set(err, "roles are not as at the start: %s", why);
+    reply = redis_want(cluster, 0, deadline, err, "FLUSHALL SYNC");
+    if (!reply)
+        return -1;
+    freeReplyObject(reply);
+    for (unsigned i = 0; i < servers; i++)
+        if (wait_empty(cluster, i, deadline, err) < 0)
+            return -1;
+    return 0;
+}
+
+static void put_flat(const redisReply *flat, const struct kv_sink *sink, const char *node)
+{
+    for (size_t i = 0; i + 1 < flat->elements; i += 2)
+        if (flat->element[i]->str && flat->element[i + 1]->str)
+            sink->put(sink->context, node, flat->element[i]->str, flat->element[i + 1]->str);
+}
+
+int redis_effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline,
+                    struct err *err)
+{
+    unsigned servers = redis_servers(redis_config(cluster));
+
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
+        redisReply *reply =
+            i < servers ? redis_want(cluster, i, deadline, err, "CONFIG GET *")
+                        : redis_want(cluster, i, deadline, err, "SENTINEL MASTER %s", REDIS_MASTER);
+
+        if (!reply)
+            return -1;
+        put_flat(reply, sink, name_of(cluster, i));
+        freeReplyObject(reply);
+    }
+    return 0;
+}

@@ -1,0 +1,295 @@
+/*
+ * How a Redis node is started: its config file, written once and from then on the server's own (a
+ * sentinel rewrites its file and, by CONFIG REWRITE, that of a server it turned into a replica: a
+ * restarted node comes back as what it was told to be last). Pure.
+ *
+ * The user's keys are laid over ours: a key that is kept stands in place of our line.
+ */
+#include "systems/redis/redis.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* A text that grows in an arena. */
+struct text {
+    struct arena *arena;
+    char *all;
+};
+
+static void add_line(struct text *t, const char *line)
+{
+    t->all = arena_printf(t->arena, "%s%s\n", t->all ? t->all : "", line);
+}
+#define LINE(t, ...) add_line(t, arena_printf((t)->arena, __VA_ARGS__))
+
+static bool given(const struct pairs *pairs, const char *key)
+{
+    for (size_t i = 0; i < pairs->n; i++)
+        if (strcasecmp(pairs->items[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+static void ours(struct text *t, const struct pairs *user, const char *key, const char *value)
+{
+    if (!given(user, key))
+        LINE(t, "%s %s", key, value);
+}
+
+static void server_conf(struct text *t, const struct cluster *cluster, const struct node *node)
+{
+    const struct redis_config *c = redis_config(cluster);
+    const struct pairs *user = &c->redis_conf;
+
+    LINE(t, "bind %s", node->plan->address);
+    LINE(t, "port %d", REDIS_PORT);
+    LINE(t, "protected-mode no");
+    LINE(t, "daemonize no");
+    LINE(t, "dir %s", node->data);
+    LINE(t, "logfile \"\"");
+    LINE(t, "replica-announce-ip %s", node->plan->address);
+    /* a fresh replica must not wait 5 s for company before it is served */
+    ours(t, user, "repl-diskless-sync-delay", "0");
+    ours(t, user, "save", "\"\"");
+    if (c->redis.timing == TIMING_FAST) {
+        ours(t, user, "repl-ping-replica-period", "1");
+        ours(t, user, "repl-timeout", "5");
+    }
+    for (size_t i = 0; i < user->n; i++) {
+        const struct pair *p = &user->items[i];
+
+        if (redis_verdict("redis.conf", p->key) == CONFIG_KEPT)
+            LINE(t, "%s %s", p->key, p->value[0] ? p->value : "\"\"");
+    }
+    if (node->plan->index > 0)
+        LINE(t, "replicaof %s %d", cluster->nodes[0].plan->address, REDIS_PORT);
+}
+
+/* Any 40 hex digits that are the same in every run: sentinels know each other before they first
+ * meet. */
+static const char *sentinel_id(struct arena *arena, unsigned index)
+{
+    return arena_printf(arena, "a55a%036x", index + 1);
+}
+
+/* Options that belong to the sentinel itself and name no primary (sentinel.c
+ * sentinelHandleConfiguration). */
+static bool names_no_primary(const char *key)
+{
+    static const char *const keys[] = {"deny-scripts-reconfig", "announce-hostnames", NULL};
+
+    for (size_t i = 0; keys[i]; i++)
+        if (strcasecmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+/* Keys of the server's own config that a sentinel.conf may hold (not behind `sentinel`). */
+static bool plain_key(const char *key)
+{
+    static const char *const keys[] = {"loglevel", "maxclients", "timeout", "tcp-keepalive", NULL};
+
+    for (size_t i = 0; keys[i]; i++)
+        if (strcasecmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static char *word_off(char *text)
+{
+    text += strcspn(text, " ");
+    if (*text)
+        *text++ = '\0';
+    return text + strspn(text, " ");
+}
+
+/* Our short form `quorum: "2"` or a line of a real file, `sentinel: down-after-milliseconds NAME
+ * 500`: both as option and value, the primary's name taken off. */
+static struct pair sentinel_option(struct arena *arena, const struct pair *p)
+{
+    char *key, *value;
+
+    if (strcasecmp(p->key, "sentinel") != 0)
+        return *p;
+    key = arena_strdup(arena, p->value);
+    value = word_off(key);
+    if (!names_no_primary(key))
+        value = word_off(value);
+    return (struct pair){.key = key, .value = value, .mark = p->mark};
+}
+
+static const char *sentinel_value(struct arena *arena, const struct pairs *user, const char *key)
+{
+    const char *found = NULL;
+
+    for (size_t i = 0; i < user->n; i++) {
+        struct pair option = sentinel_option(arena, &user->items[i]);
+
+        if (strcasecmp(option.key, key) == 0)
+            found = option.value;
+    }
+    return found;
+}
+
+/* The user's quorum: `quorum: "2"`, or the last word of a `monitor` line; else the majority. */
+static long quorum_of(struct arena *arena, const struct redis_config *c)
+{
+    const char *text = sentinel_value(arena, &c->sentinel_conf, "quorum");
+    const char *monitor = sentinel_value(arena, &c->sentinel_conf, "monitor");
+
+    if (!text && monitor && strrchr(monitor, ' '))
+        text = strrchr(monitor, ' ') + 1;
+    return text && atol(text) > 0 ? atol(text) : (long)redis_sentinels(c) / 2 + 1;
+}
+
+static void sentinel_ours(struct text *t, const struct pairs *user, const char *key, int value_ms)
+{
+    if (!sentinel_value(t->arena, user, key))
+        LINE(t, "sentinel %s %s %d", key, REDIS_MASTER, value_ms);
+}
+
+static void sentinel_user_lines(struct text *t, const struct pairs *user)
+{
+    for (size_t i = 0; i < user->n; i++) {
+        struct pair option = sentinel_option(t->arena, &user->items[i]);
+
+        if (redis_verdict("sentinel.conf", option.key) != CONFIG_KEPT ||
+            strcasecmp(option.key, "quorum") == 0)
+            continue;
+        if (plain_key(option.key))
+            LINE(t, "%s %s", option.key, option.value);
+        else if (names_no_primary(option.key))
+            LINE(t, "sentinel %s %s", option.key, option.value);
+        else
+            LINE(t, "sentinel %s %s %s", option.key, REDIS_MASTER, option.value);
+    }
+}
+
+static void sentinel_conf(struct text *t, const struct cluster *cluster, const struct node *node)
+{
+    const struct redis_config *c = redis_config(cluster);
+    const struct pairs *user = &c->sentinel_conf;
+    unsigned servers = redis_servers(c);
+
+    LINE(t, "bind %s", node->plan->address);
+    LINE(t, "port %d", SENTINEL_PORT);
+    LINE(t, "protected-mode no");
+    LINE(t, "daemonize no");
+    LINE(t, "dir %s", node->data);
+    LINE(t, "logfile \"\"");
+    LINE(t, "sentinel myid %s", sentinel_id(t->arena, node->plan->index - servers));
+    LINE(t, "sentinel announce-ip %s", node->plan->address);
+    LINE(t, "sentinel monitor %s %s %d %ld", REDIS_MASTER, cluster->nodes[0].plan->address,
+         REDIS_PORT, quorum_of(t->arena, c));
+    if (c->redis.timing == TIMING_FAST) {
+        sentinel_ours(t, user, "down-after-milliseconds", 500);
+        sentinel_ours(t, user, "failover-timeout", 1000);
+    }
+    sentinel_user_lines(t, user);
+    /* what discovery would find out within its periods (2 to 10 s) */
+    for (unsigned i = 1; i < servers; i++)
+        LINE(t, "sentinel known-replica %s %s %d", REDIS_MASTER, cluster->nodes[i].plan->address,
+             REDIS_PORT);
+    for (unsigned i = servers; i < cluster->spec->n_nodes; i++)
+        if (i != node->plan->index)
+            LINE(t, "sentinel known-sentinel %s %s %d %s", REDIS_MASTER,
+                 cluster->nodes[i].plan->address, SENTINEL_PORT,
+                 sentinel_id(t->arena, i - servers));
+}
+
+int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
+{
+    const struct redis_config *c = redis_config(cluster);
+    struct arena *arena = cluster->arena;
+    bool sentinel = node->plan->index >= redis_servers(c);
+    struct text conf = {.arena = arena};
+    const char **argv = arena_alloc(arena, 4 * sizeof(*argv));
+    const char **env = arena_alloc(arena, 4 * sizeof(*env));
+    struct file_spec *file = arena_alloc(arena, sizeof(*file));
+
+    if (cluster->spec->n_nodes > REDIS_NODES_MAX)
+        return err_set(err, "more than %d nodes in one Redis cluster", REDIS_NODES_MAX);
+    if (sentinel)
+        sentinel_conf(&conf, cluster, node);
+    else
+        server_conf(&conf, cluster, node);
+    file->path = sentinel ? "sentinel.conf" : "redis.conf";
+    file->text = conf.all;
+    file->mode = 0644;
+    argv[0] = c->redis.binary;
+    argv[1] = arena_printf(arena, "%s/%s", node->data, file->path);
+    argv[2] = sentinel ? "--sentinel" : NULL;
+    env[0] = "PATH=/usr/local/bin:/usr/bin:/bin";
+    env[1] = "LC_ALL=C";
+    env[2] = arena_printf(arena, "HOME=%s", node->data);
+    node->spec = (struct node_spec){.argv = argv,
+                                    .env = env,
+                                    .files = file,
+                                    .n_files = 1,
+                                    .stop_within_ns = 5 * SECOND_NS,
+                                    .cpu = -1};
+    return 0;
+}
+
+/* Output of `binary --version`; the process gets 5 s. */
+static int ask_version(const char *binary, char *out, size_t size, struct err *err)
+{
+    char *argv[] = {(char *)(uintptr_t)binary, (char *)(uintptr_t) "--version", NULL};
+    posix_spawn_file_actions_t actions;
+    struct pollfd p;
+    int fds[2], rc, status;
+    ssize_t n = 0;
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(err, "pipe");
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    rc = posix_spawn(&pid, binary, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(fds[1]);
+    if (rc != 0) {
+        close(fds[0]);
+        return err_input(err, "redis binary %s: %s", binary, strerror(rc));
+    }
+    p = (struct pollfd){.fd = fds[0], .events = POLLIN};
+    if (poll(&p, 1, 5000) > 0)
+        n = read(fds[0], out, size - 1);
+    else
+        kill(pid, SIGKILL);
+    out[n > 0 ? n : 0] = '\0';
+    close(fds[0]);
+    waitpid(pid, &status, 0);
+    return 0;
+}
+
+int redis_version(const void *config, char *out, size_t size, struct err *err)
+{
+    const struct redis_config *c = config;
+    const char *want = c->redis.version;
+    char text[512], *v;
+
+    if (ask_version(c->redis.binary, text, sizeof(text), err) < 0)
+        return -1;
+    v = strstr(text, "v=");
+    if (!v)
+        return err_input(err, "%s --version says \"%.80s\", no Redis version", c->redis.binary,
+                         text);
+    v += 2;
+    v[strcspn(v, " \n")] = '\0';
+    if (want && (strncmp(v, want, strlen(want)) != 0 ||
+                 (v[strlen(want)] != '\0' && v[strlen(want)] != '.')))
+        return err_input(err, "%s is version %s, the suite asks for %s", c->redis.binary, v, want);
+    snprintf(out, size, "%s", v);
+    return 0;
+}
