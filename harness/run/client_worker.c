@@ -159,19 +159,26 @@ static int open_log(struct worker *w, struct err *err)
     return w->log ? 0 : -1;
 }
 
+struct client_spec worker_spec(const struct worker *w)
+{
+    const struct client *client = w->client;
+
+    return (struct client_spec){.plan = client->plan,
+                                .client = client->spec,
+                                .client_id = client->id,
+                                .incarnation = client->incarnation,
+                                .worker = w->number,
+                                .sends = w->sends,
+                                .receives = w->receives,
+                                .run = client->plan->run,
+                                .folder = client->folder};
+}
+
 static int open_broker(struct worker *w, struct err *err)
 {
     struct client *client = w->client;
     const struct broker_ops *ops = client->spec->broker;
-    struct client_spec spec = {.plan = client->plan,
-                               .client = client->spec,
-                               .client_id = client->id,
-                               .incarnation = client->incarnation,
-                               .worker = w->number,
-                               .sends = w->sends,
-                               .receives = w->receives,
-                               .run = client->plan->run,
-                               .folder = client->folder};
+    struct client_spec spec = worker_spec(w);
     struct recorder_options recorder = {.log = w->log,
                                         .clock = &w->clock,
                                         .run = client->plan->run,

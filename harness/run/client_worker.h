@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "plan/plan.h"
 #include "run/contract.h"
+#include "run/liar.h"
 #include "run/record.h"
 
 #include <pthread.h>
@@ -107,8 +108,7 @@ struct worker {
     bool broken;
     int64_t reconnect_at_ns;
     int64_t owned;
-    const struct store_ops *store_ops; /* NULL: no effects */
-    void *store;
+    struct store store; /* ops NULL: no effects */
 
     bool sends, receives, hands_over;
     long target, source;
@@ -163,6 +163,7 @@ void worker_receive_close(struct worker *w);
 void worker_flush(struct worker *w);
 /* record_effect.c */
 int worker_store_open(struct worker *w, struct err *err);
+struct client_spec worker_spec(const struct worker *w);
 void worker_store_close(struct worker *w);
 
 #endif

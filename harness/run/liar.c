@@ -10,17 +10,13 @@
  */
 #include "run/liar.h"
 
-#include "base/draw.h"
-
 #include <assert.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *const lie_names[LIES] = {"lose", "double", "swap", "corrupt", "skip", "twice"};
 #define PAYLOAD_KEPT_MAX 65536
+#define DOUBLED_KEPT 256
 
 struct held {
     bool there;
@@ -32,75 +28,20 @@ struct held {
 
 struct liar {
     struct broker inner;
-    struct liar_options with;
-    struct draw draws[LIES];
+    struct lies lies;
     uint64_t run, n_deliveries;
-    int fd;
     uint32_t slots;                       /* of the layers above; doubles use the one beyond */
     struct completion faked[HARVEST_MAX]; /* of lost sends, handed out by the next poll */
     size_t n_faked;
     struct held held;
     bool double_open; /* the extra slot is in use */
     unsigned char payload[PAYLOAD_KEPT_MAX];
-    struct delivery *deliveries; /* of this harvest, as handed up */
+    struct delivery *deliveries;    /* of this harvest, as handed up */
+    uint64_t doubled[DOUBLED_KEPT]; /* tags handed up twice, oldest overwritten; settled: once more
+                                       to come */
+    bool doubled_settled[DOUBLED_KEPT];
+    uint32_t n_doubled;
 };
-
-/* ---- asked for, or not */
-
-static int read_one(const char *item, size_t n, struct liar_options *options, struct err *err)
-{
-    const char *colon = memchr(item, ':', n);
-
-    for (int i = 0; colon && i < LIES; i++) {
-        size_t length = (size_t)(colon - item);
-
-        if (strlen(lie_names[i]) == length && strncmp(lie_names[i], item, length) == 0) {
-            options->one_in[i] = strtoull(colon + 1, NULL, 10);
-            return options->one_in[i] > 0
-                       ? 0
-                       : err_set(err, "ASSAY_LIAR: %s: one in how many?", lie_names[i]);
-        }
-    }
-    return err_set(err, "ASSAY_LIAR: cannot read \"%.*s\"", (int)n, item);
-}
-
-int liar_asked(const char *text, struct liar_options *options, struct err *err)
-{
-    if (!text || !*text)
-        return 0;
-    while (*text) {
-        size_t n = strcspn(text, ",");
-
-        if (read_one(text, n, options, err) < 0)
-            return -1;
-        text += n + (text[n] == ',');
-    }
-    return 1;
-}
-
-/* ---- telling */
-
-static bool tempted(const struct liar *l, enum lie lie, uint64_t index)
-{
-    return l->with.one_in[lie] > 0 && draw_below(&l->draws[lie], index, l->with.one_in[lie]) == 0;
-}
-
-static void confess(const struct liar *l, enum lie lie, const struct msg *msg,
-                    const struct msg *other)
-{
-    char line[256];
-    int n = snprintf(line, sizeof(line),
-                     "{\"lie\":\"%s\",\"client\":%u,\"incarnation\":%u,\"worker\":%u,\"seq\":%llu",
-                     lie_names[lie], msg->id.client, msg->id.incarnation, msg->id.worker,
-                     (unsigned long long)msg->id.seq);
-
-    if (other)
-        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"with\":%llu",
-                      (unsigned long long)other->id.seq);
-    n += snprintf(line + n, sizeof(line) - (size_t)n, "}\n");
-    if (write(l->fd, line, (size_t)n) != n)
-        abort(); /* a lie nobody knows of would be blamed on the system */
-}
 
 /* ---- sends */
 
@@ -110,7 +51,7 @@ static enum submit lose(struct liar *l, const struct send *send, uint32_t slot,
     (void)c;
     if (l->n_faked == HARVEST_MAX)
         return SUBMIT_BUSY;
-    confess(l, LIE_LOSE, send->msg, NULL);
+    lies_confess(&l->lies, LIE_LOSE, &send->msg->id, NULL);
     l->faked[l->n_faked++] = (struct completion){.slot = slot,
                                                  .outcome = OUTCOME_OK,
                                                  .level = LEVEL_QUORUM,
@@ -133,7 +74,7 @@ static enum submit send_twice(struct liar *l, const struct send *send, uint32_t 
     if (again == SUBMIT_BUSY)
         return answer; /* no room: then it was no lie */
     l->double_open = again == SUBMIT_QUEUED;
-    confess(l, LIE_DOUBLE, send->msg, NULL);
+    lies_confess(&l->lies, LIE_DOUBLE, &send->msg->id, NULL);
     return answer;
 }
 
@@ -148,7 +89,7 @@ static enum submit send_corrupt(struct liar *l, const struct send *send, uint32_
     changed.payload = l->payload;
     answer = l->inner.ops->send(l->inner.self, &changed, slot, c);
     if (answer != SUBMIT_BUSY)
-        confess(l, LIE_CORRUPT, send->msg, NULL);
+        lies_confess(&l->lies, LIE_CORRUPT, &send->msg->id, NULL);
     return answer;
 }
 
@@ -194,7 +135,7 @@ static enum submit overtake(struct liar *l, const struct send *send, uint32_t sl
 
     if (answer == SUBMIT_BUSY || !same)
         return answer;
-    confess(l, LIE_SWAP, &l->held.msg, send->msg);
+    lies_confess(&l->lies, LIE_SWAP, &l->held.msg.id, &send->msg->id);
     (void)let_go(l); /* BUSY: the next poll tries again */
     return answer;
 }
@@ -209,13 +150,13 @@ static enum submit liar_send(void *self, const struct send *send, uint32_t slot,
         return overtake(l, send, slot, c);
     if (send->msg->attempt > 0 || send->msg->flags || send->size > PAYLOAD_KEPT_MAX)
         return l->inner.ops->send(l->inner.self, send, slot, c);
-    if (tempted(l, LIE_LOSE, index))
+    if (lies_tempt(&l->lies, LIE_LOSE, index))
         return lose(l, send, slot, c);
-    if (tempted(l, LIE_CORRUPT, index))
+    if (lies_tempt(&l->lies, LIE_CORRUPT, index))
         return send_corrupt(l, send, slot, c);
-    if (tempted(l, LIE_DOUBLE, index) && !l->double_open)
+    if (lies_tempt(&l->lies, LIE_DOUBLE, index) && !l->double_open)
         return send_twice(l, send, slot, c);
-    if (tempted(l, LIE_SWAP, index))
+    if (lies_tempt(&l->lies, LIE_SWAP, index))
         return hold_back(l, send, slot);
     return l->inner.ops->send(l->inner.self, send, slot, c);
 }
@@ -258,14 +199,16 @@ static void change_deliveries(struct liar *l, struct harvest *h)
         struct msg msg;
         bool mine = payload_read(d->payload, d->size, l->run, &msg) == PAYLOAD_OK && msg.flags == 0;
 
-        if (mine && tempted(l, LIE_SKIP, index)) {
-            confess(l, LIE_SKIP, &msg, NULL);
+        if (mine && lies_tempt(&l->lies, LIE_SKIP, index)) {
+            lies_confess(&l->lies, LIE_SKIP, &msg.id, NULL);
             continue;
         }
         l->deliveries[n++] = *d;
         if (mine && n < HARVEST_MAX && h->n_deliveries < HARVEST_MAX &&
-            tempted(l, LIE_TWICE, index)) {
-            confess(l, LIE_TWICE, &msg, NULL);
+            lies_tempt(&l->lies, LIE_TWICE, index)) {
+            lies_confess(&l->lies, LIE_TWICE, &msg.id, NULL);
+            l->doubled[l->n_doubled % DOUBLED_KEPT] = d->tag;
+            l->doubled_settled[l->n_doubled++ % DOUBLED_KEPT] = false;
             l->deliveries[n++] = *d;
         }
         if (n == HARVEST_MAX)
@@ -287,7 +230,7 @@ static int liar_poll(void *self, struct harvest *harvest, int64_t until_ns)
         return result;
     drop_extra(l, harvest);
     add_faked(l, harvest);
-    if (l->with.one_in[LIE_SKIP] || l->with.one_in[LIE_TWICE])
+    if (l->lies.one_in[LIE_SKIP] || l->lies.one_in[LIE_TWICE])
         change_deliveries(l, harvest);
     return result;
 }
@@ -302,11 +245,30 @@ static int liar_open(void *self, const struct client_spec *spec, int wake_fd, st
     return err_set(err, "a liar is made by liar_wrap");
 }
 
+/* The second settle of a delivery handed up twice is ours to answer: a broker may call it an error.
+ */
+static bool settled_before(struct liar *l, const struct settle *settle)
+{
+    for (uint32_t i = 0; i < DOUBLED_KEPT && i < l->n_doubled; i++)
+        if (l->doubled[i] == settle->upto->tag && !settle->cumulative) {
+            bool before = l->doubled_settled[i];
+
+            l->doubled_settled[i] = true;
+            return before;
+        }
+    return false;
+}
+
 static enum submit liar_settle(void *self, const struct settle *settle, uint32_t slot,
                                struct completion *c)
 {
     struct liar *l = self;
 
+    if (settled_before(l, settle)) {
+        *c = (struct completion){
+            .slot = slot, .outcome = OUTCOME_OK, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+        return SUBMIT_DONE;
+    }
     return l->inner.ops->settle(l->inner.self, settle, slot, c);
 }
 
@@ -337,7 +299,7 @@ static void liar_close(void *self, enum close_how how)
 
     l->inner.ops->close(l->inner.self, how);
     free(l->inner.self);
-    close(l->fd);
+    close(l->lies.fd);
     free(l->deliveries);
 }
 
@@ -358,23 +320,15 @@ struct broker liar_wrap(struct broker inner, const struct liar_options *options,
                         const struct client_spec *spec, uint32_t slots)
 {
     struct liar *l = calloc(1, sizeof(*l));
-    char text[1024];
 
     if (!l)
         abort();
     l->inner = inner;
-    l->with = *options;
     l->run = spec->run;
     l->slots = slots;
     l->deliveries = calloc(HARVEST_MAX, sizeof(*l->deliveries));
-    snprintf(text, sizeof(text), "%s/lies.jsonl", options->folder);
-    l->fd = open(text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (!l->deliveries || l->fd < 0)
+    if (!l->deliveries)
         abort();
-    for (int i = 0; i < LIES; i++) {
-        snprintf(text, sizeof(text), "liar.%s.%u.%u.%u", lie_names[i], spec->client_id,
-                 spec->incarnation, spec->worker);
-        l->draws[i] = draw_stream(options->seed, text);
-    }
+    lies_open(&l->lies, options, spec);
     return (struct broker){.ops = &liar_ops, .self = l};
 }

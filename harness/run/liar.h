@@ -5,15 +5,32 @@
  *
  *     ASSAY_LIAR="lose:1000,double:700"     one send in 1000 is never sent, one in 700 sent twice
  *
- * Kinds: lose, double, swap, corrupt (sends); skip, twice (deliveries: forgotten, or processed
- * twice). Each lie told is one line of CASE_FOLDER/lies.jsonl.
+ * Kinds:  lose, double, swap, corrupt   of sends: never sent but ok; sent twice; exchanged with the
+ *                                       next one of its unit; one bit flipped
+ *         skip, twice                   of deliveries: never handed up nor settled; handed up twice
+ *         forget, repeat                of effects: says ok without a row; two rows
+ * Each lie told is one line of CASE_FOLDER/lies.jsonl.
  */
 #ifndef ASSAY_RUN_LIAR_H
 #define ASSAY_RUN_LIAR_H
 
+#include "api/store.h"
+#include "base/draw.h"
 #include "run/record.h"
 
-enum lie { LIE_LOSE, LIE_DOUBLE, LIE_SWAP, LIE_CORRUPT, LIE_SKIP, LIE_TWICE, LIES };
+enum lie {
+    LIE_LOSE,
+    LIE_DOUBLE,
+    LIE_SWAP,
+    LIE_CORRUPT,
+    LIE_SKIP,
+    LIE_TWICE,
+    LIE_FORGET,
+    LIE_REPEAT,
+    LIES
+};
+
+extern const char *const lie_names[LIES];
 
 struct liar_options {
     uint64_t one_in[LIES]; /* 0: never */
@@ -25,5 +42,26 @@ struct liar_options {
 int liar_asked(const char *text, struct liar_options *options, struct err *err);
 struct broker liar_wrap(struct broker inner, const struct liar_options *options,
                         const struct client_spec *spec, uint32_t slots);
+
+/* A store in the same way: the same ops, one layer more. */
+struct store {
+    const struct store_ops *ops;
+    void *self;
+};
+struct store liar_wrap_store(struct store inner, const struct liar_options *options,
+                             const struct client_spec *spec);
+
+/* What both sides of it share. */
+struct lies {
+    uint64_t one_in[LIES];
+    struct draw draws[LIES];
+    int fd;
+};
+void lies_open(struct lies *lies, const struct liar_options *options,
+               const struct client_spec *spec);
+bool lies_tempt(const struct lies *lies, enum lie lie, uint64_t index);
+/* other: NULL, or the message it was exchanged with. */
+void lies_confess(const struct lies *lies, enum lie lie, const struct msg_id *id,
+                  const struct msg_id *other);
 
 #endif

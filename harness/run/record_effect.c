@@ -29,6 +29,7 @@ static const struct plan_cluster *store_cluster(const struct worker *w)
 int worker_store_open(struct worker *w, struct err *err)
 {
     const struct plan_cluster *cluster;
+    struct store store;
     char folder[700];
 
     if (!w->client->needs.store || !w->receives)
@@ -39,30 +40,33 @@ int worker_store_open(struct worker *w, struct err *err)
     snprintf(folder, sizeof(folder), "%s/%s", w->client->folder, STORE_FOLDER);
     if (mkdir(folder, 0755) < 0 && errno != EEXIST)
         return err_errno(err, "folder %s", folder);
-    w->store = calloc(1, cluster->system->store->size);
-    if (!w->store)
+    store = (struct store){cluster->system->store, calloc(1, cluster->system->store->size)};
+    if (!store.self)
         return err_set(err, "out of memory");
-    if (cluster->system->store->open(w->store, w->client->plan, cluster, folder, err) < 0) {
-        free(w->store);
-        w->store = NULL;
+    if (store.ops->open(store.self, w->client->plan, cluster, folder, err) < 0) {
+        free(store.self);
         return err_prefix(err, "store %s", w->client->needs.store);
     }
-    w->store_ops = cluster->system->store;
+    if (w->client->lies) {
+        struct client_spec spec = worker_spec(w);
+
+        store = liar_wrap_store(store, w->client->lies, &spec);
+    }
+    w->store = store;
     return 0;
 }
 
 void worker_store_close(struct worker *w)
 {
-    if (w->store_ops)
-        w->store_ops->close(w->store);
-    free(w->store);
-    w->store = NULL;
-    w->store_ops = NULL;
+    if (w->store.ops)
+        w->store.ops->close(w->store.self);
+    free(w->store.self);
+    w->store = (struct store){0};
 }
 
 bool worker_has_store(const struct worker *w)
 {
-    return w->store_ops != NULL;
+    return w->store.ops != NULL;
 }
 
 static struct event effect_event(const struct worker *w, const struct delivery *d, uint8_t type)
@@ -84,11 +88,11 @@ static int prepare(struct worker *w, const struct msg *msg, struct err *err)
     struct journal_row row = {
         .message = msg->id, .key = msg->key, .key_seq = msg->key_seq, .by = w->client->id};
 
-    if (w->store_ops->begin(w->store, err) < 0)
+    if (w->store.ops->begin(w->store.self, err) < 0)
         return -1;
-    if (w->store_ops->append(w->store, &row, err) == 0)
+    if (w->store.ops->append(w->store.self, &row, err) == 0)
         return 0;
-    w->store_ops->rollback(w->store);
+    w->store.ops->rollback(w->store.self);
     return -1;
 }
 
@@ -100,12 +104,12 @@ enum outcome worker_effect(struct worker *w, const struct delivery *d)
     struct err err = {0};
     int16_t code = 0;
 
-    assert(w->store_ops && d->msg);
+    assert(w->store.ops && d->msg);
     invoke.unit = d->unit;
     invoke.at_ns = worker_clock_read(&w->clock);
     history_record(w->log, &invoke);
     if (prepare(w, d->msg, &err) == 0)
-        outcome = w->store_ops->commit(w->store, &code);
+        outcome = w->store.ops->commit(w->store.self, &code);
     complete.at_ns = worker_clock_read(&w->clock);
     complete.code = code;
     complete.outcome_level = event_result(outcome, LEVEL_NONE);
