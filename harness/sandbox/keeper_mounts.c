@@ -84,6 +84,11 @@ static void cover_tmp(const char *shared)
         close(kept);
 }
 
+static int mount_proc(const char *target)
+{
+    return mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
 static int bind_under_root(const char *path, unsigned long flags)
 {
     char target[PATH_MAX];
@@ -97,6 +102,9 @@ static int lay_root(const char *root, const char *shared)
     if (mkdir(NEW_ROOT, 0755) < 0 || overlay(root, "root", NEW_ROOT) < 0)
         return -1;
     if (bind_under_root("/dev", MS_REC) < 0 || make_parents(NEW_ROOT "/proc") < 0)
+        return -1;
+    /* while the old /proc is still in sight: a user namespace may mount one only then */
+    if (mount_proc(NEW_ROOT "/proc") < 0)
         return -1;
     bind_under_root("/sys", MS_REC); /* only runtimes that size themselves by cgroup miss it */
     return shared ? bind_under_root(shared, 0) : 0;
@@ -141,10 +149,10 @@ int keeper_mounts(const struct mount_plan *plan, const char **what)
         *what = "take the scratch tmpfs away";
         if (umount2(SCRATCH, MNT_DETACH) < 0)
             return -1;
+        *what = "mount /proc";
+        if (mount_proc("/proc") < 0)
+            return -1;
     }
-    *what = "mount /proc";
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return -1;
     mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
     *what = "mount the data folder";
     return plan->folder && mount_folder(plan->folder, plan->folder_bytes) < 0 ? -1 : 0;
