@@ -231,7 +231,7 @@ static int cut_draw(struct arena *arena, const char *target, void *arguments)
     struct cut_args *args = arguments;
     struct err err;
 
-    args->isolate = expr_parse(target, arena, NULL, &err);
+    args->isolate = expr_parse(target, arena, &no_mark, &err);
     return args->isolate ? 0 : -1;
 }
 

@@ -17,7 +17,7 @@ int death_draw(struct arena *arena, const char *target, void *arguments)
     struct death_args *args = arguments;
     struct err err;
 
-    args->target = expr_parse(target, arena, NULL, &err);
+    args->target = expr_parse(target, arena, &no_mark, &err);
     return args->target ? 0 : -1;
 }
 

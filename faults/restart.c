@@ -69,7 +69,7 @@ static int restart_draw(struct arena *arena, const char *target, void *arguments
     struct restart_args *args = arguments;
     struct err err;
 
-    args->target = expr_parse(target, arena, NULL, &err);
+    args->target = expr_parse(target, arena, &no_mark, &err);
     return args->target ? 0 : -1;
 }
 

@@ -261,7 +261,6 @@ static void give_back(struct run *run, bool healthy, struct cluster_slot **pool,
     for (size_t c = 0; c < run->plan->n_clusters; c++) {
         if (!run->slots[c])
             continue;
-        cluster_unwatch(run->slots[c]);
         if (healthy && !run->slots[c]->damaged && *n_pool < POOL_MAX)
             pool[(*n_pool)++] = run->slots[c];
         else
@@ -280,35 +279,12 @@ static int open_case(struct run *run, struct err *err)
     return run->chronicle ? 0 : -1;
 }
 
-int case_run(const struct plan_case *plan, struct sandbox *box, const char *folder,
-             const char *cache, struct cluster_slot **pool, size_t *n_pool, FILE *progress_file,
-             const struct cancel *interrupt, struct err *err)
+/* The last event of a case that broke, then the seal: what is in the history now is what there is.
+ */
+static int close_history(struct run *run, int result, struct err *err)
 {
-    struct run *run = calloc(1, sizeof(*run));
-    int result;
+    struct err why;
 
-    if (!run)
-        abort();
-    run->plan = plan;
-    run->sandbox = box;
-    run->progress = progress_file;
-    run->began_ns = clock_now_ns();
-    run->deadline = deadline_in(plan->deadline_ns, &run->cancel);
-    snprintf(run->folder, sizeof(run->folder), "%s", folder);
-    pthread_mutex_init(&run->lock, NULL);
-    pthread_mutex_init(&run->chronicle_lock, NULL);
-    run->slots = arena_alloc(&run->arena, (plan->n_clusters + 1) * sizeof(struct cluster_slot *));
-
-    result = open_case(run, err);
-    if (result == 0)
-        result = raise_clusters(run, cache, pool, n_pool, err);
-    if (result == 0)
-        result = supervise(run, interrupt, err);
-    if (run->is_broken) {
-        *err = run->broken;
-        result = -1;
-    }
-    give_back(run, result == 0, pool, n_pool);
     if (run->chronicle) {
         if (result < 0)
             chronicle(run, (struct event){.type = EV_BROKEN,
@@ -317,15 +293,61 @@ int case_run(const struct plan_case *plan, struct sandbox *box, const char *fold
         run->chronicle = NULL;
     }
     if (run->sealer) {
-        struct err why;
-
         if (sealer_finish(run->sealer, result == 0 ? err : &why) < 0)
             result = -1;
         sealer_close(run->sealer);
+        run->sealer = NULL;
     }
+    return result;
+}
+
+static struct run *run_new(const struct case_options *options)
+{
+    struct run *run = calloc(1, sizeof(*run));
+
+    if (!run)
+        abort();
+    run->plan = options->plan;
+    run->sandbox = options->sandbox;
+    run->progress = options->progress;
+    run->began_ns = clock_now_ns();
+    run->deadline = deadline_in(options->plan->deadline_ns, &run->cancel);
+    snprintf(run->folder, sizeof(run->folder), "%s", options->folder);
+    pthread_mutex_init(&run->lock, NULL);
+    pthread_mutex_init(&run->chronicle_lock, NULL);
+    run->slots =
+        arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(struct cluster_slot *));
+    return run;
+}
+
+static void run_free(struct run *run)
+{
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->chronicle_lock);
     arena_release(&run->arena);
     free(run);
+}
+
+int case_run(const struct case_options *options, struct err *err)
+{
+    struct run *run = run_new(options);
+    int result = open_case(run, err);
+
+    if (result == 0)
+        result = raise_clusters(run, options->cache, options->pool, options->n_pool, err);
+    if (result == 0)
+        result = supervise(run, options->interrupt, err);
+    if (run->is_broken) {
+        *err = run->broken;
+        result = -1;
+    }
+    for (size_t c = 0; c < run->plan->n_clusters; c++)
+        if (run->slots[c])
+            cluster_unwatch(run->slots[c]);
+    result = close_history(run, result, err);
+    if (options->sealed)
+        options->sealed(options->context, result, err, run->slots);
+    give_back(run, result == 0, options->pool, options->n_pool);
+    run_free(run);
     return result;
 }

@@ -23,7 +23,7 @@ static size_t down_on_purpose(struct run *run, uint16_t *nodes, size_t max)
 
     for (size_t i = 0; i < run->plan->final_down.n; i++) {
         struct err err;
-        struct expr *e = expr_parse(run->plan->final_down.items[i], &run->arena, NULL, &err);
+        struct expr *e = expr_parse(run->plan->final_down.items[i], &run->arena, &no_mark, &err);
         struct value value;
 
         if (!e || run_eval(run, e, &value, &err) < 0 || value.kind != VALUE_NODES)

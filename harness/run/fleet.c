@@ -206,7 +206,7 @@ int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, s
 
     assert(instances && burst < BURSTS_MAX);
     if (args->via) {
-        struct expr *e = expr_parse(args->via, &run->arena, NULL, err);
+        struct expr *e = expr_parse(args->via, &run->arena, &no_mark, err);
         struct value value;
 
         if (!e || run_eval(run, e, &value, err) < 0)

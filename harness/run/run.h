@@ -191,10 +191,20 @@ int run_drain(struct run *run, struct err *err);
 
 /* ---- case.c: one case from its folder to its sealed history */
 #define POOL_MAX 16
-/* `pool` holds healthy clusters between cases (POOL_MAX places). -1: the case is broken, err says
- * why; its history is sealed all the same. */
-int case_run(const struct plan_case *plan, struct sandbox *box, const char *folder,
-             const char *cache, struct cluster_slot **pool, size_t *n_pool, FILE *progress,
-             const struct cancel *interrupt, struct err *err);
+struct case_options {
+    const struct plan_case *plan;
+    struct sandbox *sandbox;
+    const char *folder, *cache;
+    struct cluster_slot **pool; /* healthy clusters between cases, POOL_MAX places */
+    size_t *n_pool;
+    FILE *progress; /* may be NULL */
+    const struct cancel *interrupt;
+    /* The history is sealed, the clusters still stand: judge, and look around if it is to be kept
+     * up. */
+    void (*sealed)(void *context, int result, const struct err *err, struct cluster_slot **slots);
+    void *context;
+};
+/* -1: the case is broken, err says why; its history is sealed all the same. */
+int case_run(const struct case_options *options, struct err *err);
 
 #endif

@@ -259,7 +259,7 @@ static void open_gate(struct step_gate *gate)
 static int trigger_instances(struct run *run, const struct trigger *at, struct fault_targets *out,
                              struct err *err)
 {
-    struct expr *e = expr_parse(at->client, &run->arena, NULL, err);
+    struct expr *e = expr_parse(at->client, &run->arena, &no_mark, err);
 
     if (!e || run_targets(run, e, out, err) < 0)
         return -1;

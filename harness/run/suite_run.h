@@ -2,24 +2,25 @@
  * `assay run`: a plan in a fresh sandbox, case after case, each judged and reported as it ends.
  *
  *     struct suite_run_options options = {.out = "runs/x", .cache = cache, .format = REPORT_TEXT};
- *     status = suite_run(plan, &options, err);      // exit status of JUDGING; -1: err says why nothing ran
+ *     status = suite_run(plan, &options, err);      // exit status of JUDGING; -1: err says why
+ * nothing ran
  */
 #ifndef ASSAY_RUN_SUITE_RUN_H
 #define ASSAY_RUN_SUITE_RUN_H
 
 #include "base/err.h"
 #include "plan/plan.h"
+#include "report/report.h"
 
 #include <stdbool.h>
 
-enum report_format { REPORT_TEXT, REPORT_TAP, REPORT_JSON };
-
 struct suite_run_options {
-    const char *out;        /* run folder; must not exist yet */
-    const char *cache;      /* outlives runs: class-data archives, formatted folders */
+    const char *out;   /* run folder; must not exist yet */
+    const char *cache; /* outlives runs: class-data archives, formatted folders */
     enum report_format format;
-    bool keep_up_fail;      /* --keep-up fail: a shell beside the cluster of the first case not as expected */
-    bool quiet;             /* no progress lines */
+    bool keep_up_fail; /* --keep-up fail: a shell beside the cluster of the first case not as
+                          expected */
+    bool quiet;        /* no progress lines */
 };
 
 int suite_run(const struct plan *plan, const struct suite_run_options *options, struct err *err);

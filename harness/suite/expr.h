@@ -50,6 +50,9 @@ struct value {
  * evaluate them. */
 typedef int (*expr_lookup)(void *context, const struct expr *e, struct value *out, struct err *err);
 
+/* For texts that stood in no file. */
+static const struct tree_mark no_mark = {.file = "script", .line = 1, .column = 1};
+
 struct expr *expr_parse(const char *text, struct arena *arena, const struct tree_mark *where,
                         struct err *err);
 /* ">= X", "== X" or plain "X" (meaning ==): *op and the right side. */

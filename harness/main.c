@@ -1,0 +1,76 @@
+/*
+ * The verbs. `assay help` lists them; each is one function, most live with what they show. Names
+ * that begin with an underscore are our own processes again (DESIGN: Processes).
+ */
+#include "run/verbs.h"
+
+#include "run/client.h"
+#include "run/shell.h"
+#include "sandbox/keeper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct verb {
+    const char *name;
+    int (*main)(int argc, char **argv);
+    const char *help; /* NULL: hidden */
+};
+
+static int help(int argc, char **argv);
+
+static const struct verb verbs[] = {
+    {"run", verb_run,
+     "run SUITE… [--case GLOB] [--seed N] [--repeat N] [--set INPUT=VALUE] [--out DIR]"},
+    {"plan", verb_plan, "plan SUITE… : what would be done, every draw made"},
+    {"check", verb_check, "check RUN : judge a recorded run again"},
+    {"show", verb_show, "show RUN [--format json] : its events, for people or one JSON line each"},
+    {"explain", verb_explain, "explain RUN MESSAGE : one message's whole life"},
+    {"list", verb_list, "list SUITE… : the cases of suites, or of everything under suites/"},
+    {"up", verb_up, "up SYSTEM : a cluster to play with; gone on exit"},
+    {"doctor", verb_doctor, "doctor : what this machine can do, and the fix where it cannot"},
+    {"help", help, "help : this list"},
+    {"_client", client_main, NULL},
+    {"_watch", watcher_main, NULL},
+    {"_keeper", keeper_main, NULL},
+    {"_shell", shell_main, NULL},
+};
+
+static int usage(FILE *out)
+{
+    fprintf(out,
+            "assay %s: breaks real messaging and cache clusters and judges what they promised\n\n",
+            ASSAY_VERSION);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+        if (verbs[i].help)
+            fprintf(out, "  assay %s\n", verbs[i].help);
+    fprintf(
+        out,
+        "\nExit status: 0 as expected, 1 a violation (or one that should be there and is not),\n"
+        "2 wrong input, 3 broken, 4 inconclusive or vacuous, 130 interrupted, 143 terminated.\n");
+    return out == stdout ? 0 : 2;
+}
+
+static int help(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return usage(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return usage(stdout);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("assay %s\n", ASSAY_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+        if (strcmp(verbs[i].name, argv[1]) == 0)
+            return verbs[i].main(argc - 1, argv + 1);
+    fprintf(stderr, "assay: no verb \"%s\"; `assay help` lists them\n", argv[1]);
+    return 2;
+}

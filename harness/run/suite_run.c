@@ -1,0 +1,183 @@
+/*
+ * The coordinator's outer loop: each case of a plan is run, judged and reported before the next one
+ * begins, so that whatever ends the run leaves valid, partial reports. The launcher's side makes
+ * the run folder and the sandbox and turns the coordinator's end into an exit status.
+ */
+#include "run/suite_run.h"
+
+#include "report/report.h"
+#include "run/run.h"
+#include "run/shell.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct job {
+    const struct plan *plan;
+    const struct suite_run_options *options;
+};
+
+/* ---- interrupts: one flag that every wait looks at */
+
+static struct cancel interrupt;
+static volatile sig_atomic_t interrupted_by;
+
+static void on_signal(int number)
+{
+    interrupted_by = number;
+    atomic_store(&interrupt.asked, true);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- one case */
+
+/* "003-K02-acks1-leader-crash.acks-all.n=1000": the order they ran in, then what a person looks
+ * for. */
+static void case_folder(const char *run, size_t index, const struct plan_case *c, char *out,
+                        size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "%s/%03zu-", run, index + 1);
+    const char *title = plan_case_title(c);
+
+    for (; *title && used + 1 < size; title++)
+        out[used++] = *title == '/' ? '.' : *title;
+    out[used] = '\0';
+}
+
+struct turn { /* one case of the job */
+    const struct job *job;
+    const struct plan_case *plan;
+    const char *folder;
+    struct report *report;
+};
+
+/* Judged while the clusters still stand, so that `--keep-up fail` can leave them to a person. */
+static void judge(void *context, int result, const struct err *err, struct cluster_slot **slots)
+{
+    struct turn *turn = context;
+    const struct judgement *judgement =
+        result < 0 ? report_broken(turn->report, turn->plan, turn->folder, err)
+                   : report_case(turn->report, turn->plan, turn->folder);
+    struct err why;
+
+    if (!turn->job->options->keep_up_fail || judgement->as_expected ||
+        atomic_load(&interrupt.asked))
+        return;
+    printf("%s is not as expected: its clusters are kept up.\n", plan_case_title(turn->plan));
+    if (shell_beside(sandbox_here(), slots, turn->plan->n_clusters, &why) < 0)
+        fprintf(stderr, "assay: %s\n", why.text);
+}
+
+static void play_case(const struct job *job, size_t i, struct cluster_slot **pool, size_t *n_pool,
+                      struct report *report)
+{
+    const struct plan_case *c = job->plan->cases[i];
+    FILE *progress_file = job->options->quiet ? NULL : stderr;
+    char folder[300];
+    struct turn turn = {job, c, folder, report};
+    struct case_options options = {.plan = c,
+                                   .sandbox = sandbox_here(),
+                                   .folder = folder,
+                                   .cache = job->options->cache,
+                                   .pool = pool,
+                                   .n_pool = n_pool,
+                                   .progress = progress_file,
+                                   .interrupt = &interrupt,
+                                   .sealed = judge,
+                                   .context = &turn};
+    struct err err = {0};
+
+    case_folder(job->options->out, i, c, folder, sizeof(folder));
+    if (progress_file)
+        fprintf(progress_file, "%s (%zu of %zu, seed %llu)\n", plan_case_title(c), i + 1,
+                job->plan->n, (unsigned long long)c->seed);
+    case_run(&options, &err);
+}
+
+static int coordinate(void *argument)
+{
+    const struct job *job = argument;
+    struct cluster_slot *pool[POOL_MAX];
+    size_t n_pool = 0;
+    struct report *report;
+    struct err err = {0};
+    int status;
+
+    catch_signals();
+    report = report_open(job->plan, job->options->out, job->options->format, &err);
+    if (!report) {
+        fprintf(stderr, "assay: %s\n", err.text);
+        return 3;
+    }
+    for (size_t i = 0; i < job->plan->n && !atomic_load(&interrupt.asked); i++)
+        play_case(job, i, pool, &n_pool, report);
+    while (n_pool > 0)
+        cluster_close(pool[--n_pool]);
+    status = report_close(report);
+    return interrupted_by ? 128 + interrupted_by : status;
+}
+
+int suite_run(const struct plan *plan, const struct suite_run_options *options, struct err *err)
+{
+    struct job job = {plan, options};
+    struct sandbox_options box = {.run_folder = options->out};
+    int died = 0;
+    int status;
+
+    fflush(NULL);
+    status = sandbox_run(coordinate, &job, &box, &died, err);
+    if (status < 0 && died)
+        fprintf(stderr,
+                "assay: the coordinator died (signal %d); what it recorded can be judged: assay "
+                "check %s\n",
+                died, options->out);
+    return status < 0 && died ? (died == SIGINT ? 130 : died == SIGTERM ? 143 : 3) : status;
+}
+
+/* ---- check: the same judgement from the recorded histories */
+
+static int is_case(const struct dirent *entry)
+{
+    return entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
+}
+
+int suite_check(const char *run_folder, enum report_format format, struct err *err)
+{
+    struct dirent **entries = NULL;
+    struct report *report;
+    char folder[4200];
+    struct stat st;
+    int n = scandir(run_folder, &entries, is_case, alphasort);
+
+    if (n < 0)
+        return err_input(err, "%s: %s", run_folder, strerror(errno));
+    report = report_open(NULL, run_folder, format, err);
+    for (int i = 0; i < n; i++) {
+        snprintf(folder, sizeof(folder), "%s/%s", run_folder, entries[i]->d_name);
+        if (report && stat(folder, &st) == 0 && S_ISDIR(st.st_mode))
+            report_case(report, NULL, folder);
+        free(entries[i]);
+    }
+    free(entries);
+    if (!report)
+        return -1;
+    if (n == 0) {
+        report_close(report);
+        return err_input(err, "%s: holds no case of a run", run_folder);
+    }
+    return report_close(report);
+}

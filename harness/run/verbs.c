@@ -1,0 +1,320 @@
+/* The verbs that load or run suites, and their command lines. What they print lives with what it
+ * shows. */
+#include "run/verbs.h"
+
+#include "api/registry.h"
+#include "api/system.h"
+#include "plan/plan.h"
+#include "run/shell.h"
+#include "run/suite_run.h"
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SETS_MAX 64
+#define CASES_MAX 16
+#define DEFAULT_SEED 1
+
+struct suite_options {
+    struct plan_options plan;
+    struct pair set[SETS_MAX];
+    const char *cases[CASES_MAX];
+    struct suite_run_options run;
+    char out[PATH_MAX];
+};
+
+enum { OPT_CASE = 256, OPT_SEED, OPT_REPEAT, OPT_SET, OPT_KEEP_UP, OPT_OUT, OPT_FORMAT, OPT_QUIET };
+
+static const struct option suite_flags[] = {{"case", required_argument, NULL, OPT_CASE},
+                                            {"seed", required_argument, NULL, OPT_SEED},
+                                            {"repeat", required_argument, NULL, OPT_REPEAT},
+                                            {"set", required_argument, NULL, OPT_SET},
+                                            {"keep-up", required_argument, NULL, OPT_KEEP_UP},
+                                            {"out", required_argument, NULL, OPT_OUT},
+                                            {"format", required_argument, NULL, OPT_FORMAT},
+                                            {"quiet", no_argument, NULL, OPT_QUIET},
+                                            {0}};
+
+static int wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int wrong(const char *format, ...)
+{
+    va_list args;
+
+    fputs("assay: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return -1;
+}
+
+static int say(const struct err *err)
+{
+    fprintf(stderr, "assay: %s\n", err->text);
+    return err->status == ERR_INPUT ? 2 : err->status == ERR_CANCELLED ? 130 : 3;
+}
+
+static int parse_number(const char *text, uint64_t low, uint64_t *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text == '\0' || *text == '-' || *end || errno || *out < low ? -1 : 0;
+}
+
+static int parse_format(const char *text, enum report_format *out)
+{
+    static const char *const names[] = {
+        [REPORT_TEXT] = "text", [REPORT_TAP] = "tap", [REPORT_JSON] = "json"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(names[i], text) == 0) {
+            *out = (enum report_format)i;
+            return 0;
+        }
+    return wrong("--format %s: text, tap or json was expected", text);
+}
+
+static int add_set(struct suite_options *o, char *argument)
+{
+    char *equals = strchr(argument, '=');
+
+    if (!equals || o->plan.n_set == SETS_MAX)
+        return wrong("--set %s: INPUT=VALUE was expected", argument);
+    *equals = '\0';
+    o->set[o->plan.n_set++] = (struct pair){.key = argument, .value = equals + 1};
+    return 0;
+}
+
+static int take_option(struct suite_options *o, int option, char *argument)
+{
+    uint64_t number;
+
+    switch (option) {
+    case OPT_CASE:
+        if (o->plan.n_case_globs == CASES_MAX)
+            return wrong("more than 16 times --case: %s", argument);
+        o->cases[o->plan.n_case_globs++] = argument;
+        return 0;
+    case OPT_SEED:
+        return parse_number(argument, 0, &o->plan.seed) < 0
+                   ? wrong("--seed %s: a number was expected", argument)
+                   : 0;
+    case OPT_REPEAT:
+        if (parse_number(argument, 1, &number) < 0 || number > 10000)
+            return wrong("--repeat %s: a number from 1 to 10000 was expected", argument);
+        o->plan.repeats = (unsigned)number;
+        return 0;
+    case OPT_SET:
+        return add_set(o, argument);
+    case OPT_KEEP_UP:
+        if (strcmp(argument, "fail") != 0)
+            return wrong("--keep-up %s: fail was expected", argument);
+        o->run.keep_up_fail = true;
+        return 0;
+    case OPT_OUT:
+        o->run.out = argument;
+        return 0;
+    case OPT_FORMAT:
+        return parse_format(argument, &o->run.format);
+    case OPT_QUIET:
+        o->run.quiet = true;
+        return 0;
+    default:
+        return -1; /* getopt has said what is wrong */
+    }
+}
+
+/* Long options anywhere; what is left are suites. */
+static int parse_suites(struct suite_options *o, int argc, char **argv)
+{
+    int option;
+
+    o->plan.seed = DEFAULT_SEED;
+    o->plan.repeats = 1;
+    o->plan.set = o->set;
+    o->plan.case_globs = o->cases;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", suite_flags, NULL)) != -1)
+        if (take_option(o, option, optarg) < 0)
+            return -1;
+    o->plan.suites = (const char *const *)&argv[optind];
+    o->plan.n_suites = (size_t)(argc - optind);
+    return 0;
+}
+
+void cache_folder(char *out, size_t size)
+{
+    const char *chosen = getenv("ASSAY_CACHE");
+    ssize_t n = readlink("/proc/self/exe", out, size - 8);
+
+    if (chosen) {
+        snprintf(out, size, "%s", chosen);
+        return;
+    }
+    out[n > 0 ? n : 0] = '\0';
+    if (strrchr(out, '/'))
+        *strrchr(out, '/') = '\0';
+    strcat(out, "/cache");
+}
+
+static void default_out(struct suite_options *o)
+{
+    char when[32];
+    time_t now = time(NULL);
+    struct tm utc;
+
+    gmtime_r(&now, &utc);
+    strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &utc);
+    mkdir("runs", 0755);
+    snprintf(o->out, sizeof(o->out), "runs/%s-%d", when, (int)getpid());
+    o->run.out = o->out;
+}
+
+static int make_run_folder(struct suite_options *o, struct err *err)
+{
+    char *absolute;
+
+    if (!o->run.out)
+        default_out(o);
+    if (mkdir(o->run.out, 0755) < 0) {
+        if (errno == EEXIST)
+            return err_input(err, "--out %s exists already; a run never overwrites another",
+                             o->run.out);
+        return err_errno(err, "run folder %s", o->run.out);
+    }
+    absolute = realpath(o->run.out, NULL);
+    if (!absolute)
+        return err_errno(err, "run folder %s", o->run.out);
+    snprintf(o->out, sizeof(o->out), "%s", absolute);
+    free(absolute);
+    o->run.out = o->out;
+    return 0;
+}
+
+int verb_run(int argc, char **argv)
+{
+    struct suite_options o = {0};
+    char cache[PATH_MAX];
+    struct plan *plan;
+    struct err err = {0};
+    int status;
+
+    if (parse_suites(&o, argc, argv) < 0)
+        return 2;
+    if (o.plan.n_suites == 0) {
+        wrong("run: name a suite");
+        return 2;
+    }
+    plan = plan_load(&o.plan, stderr, &err);
+    if (!plan)
+        return say(&err);
+    cache_folder(cache, sizeof(cache));
+    mkdir(cache, 0755);
+    o.run.cache = cache;
+    status = make_run_folder(&o, &err);
+    if (status == 0)
+        status = suite_run(plan, &o.run, &err);
+    if (status < 0)
+        status = say(&err);
+    plan_free(plan);
+    return status;
+}
+
+static int with_plan(int argc, char **argv, void (*show)(const struct plan *plan))
+{
+    struct suite_options o = {0};
+    struct err err = {0};
+    struct plan *plan;
+
+    if (parse_suites(&o, argc, argv) < 0)
+        return 2;
+    if (o.plan.n_suites == 0) {
+        fprintf(stderr, "assay: %s: name a suite\n", argv[0]);
+        return 2;
+    }
+    plan = plan_load(&o.plan, stderr, &err);
+    if (!plan)
+        return say(&err);
+    show(plan);
+    plan_free(plan);
+    return 0;
+}
+
+static void print_plan(const struct plan *plan)
+{
+    plan_print(plan, stdout);
+}
+
+static void print_cases(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        printf("%-48s %-12s %s\n", plan_case_title(plan->cases[i]),
+               verdict_names[plan->cases[i]->expect.verdict],
+               plan->cases[i]->about ? plan->cases[i]->about : "");
+}
+
+int verb_plan(int argc, char **argv)
+{
+    return with_plan(argc, argv, print_plan);
+}
+
+int verb_list(int argc, char **argv)
+{
+    return with_plan(argc, argv, print_cases);
+}
+
+int verb_check(int argc, char **argv)
+{
+    static const struct option flags[] = {{"format", required_argument, NULL, OPT_FORMAT}, {0}};
+    enum report_format format = REPORT_TEXT;
+    struct err err = {0};
+    int option, status;
+
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", flags, NULL)) != -1)
+        if (option != OPT_FORMAT || parse_format(optarg, &format) < 0)
+            return 2;
+    if (optind != argc - 1) {
+        wrong("check: name one run folder");
+        return 2;
+    }
+    status = suite_check(argv[optind], format, &err);
+    return status < 0 ? say(&err) : status;
+}
+
+int verb_doctor(int argc, char **argv)
+{
+    struct capability capabilities[48];
+    size_t n = sandbox_probe(capabilities, sizeof(capabilities) / sizeof(*capabilities));
+    int missing = 0;
+
+    (void)argc;
+    (void)argv;
+    for (size_t i = 0; i < n; i++) {
+        const struct capability *c = &capabilities[i];
+
+        printf("%-28s %-3s  %s\n", c->name, c->yes ? "yes" : "no", c->how);
+        if (!c->yes && c->fix[0])
+            printf("%-28s      fix: %s\n", "", c->fix);
+        missing += !c->yes;
+    }
+    for (size_t i = 0; all_systems[i]; i++) {
+        struct err err = {0};
+        bool there = !all_systems[i]->installed || all_systems[i]->installed(&err) == 0;
+
+        printf("%-28s %-3s  %s\n", all_systems[i]->name, there ? "yes" : "no",
+               there ? all_systems[i]->about : err.text);
+    }
+    return 0;
+}
