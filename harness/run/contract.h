@@ -18,7 +18,6 @@
 
 #define CLIENT_CONTROL_FD 3
 #define CLIENT_BOARD_FD 4
-#define STORE_FOLDER "store" /* in the case folder: data of embedded stores, `folder` of store_ops.open */
 
 #define BURSTS_MAX 64
 #define STEPS_MAX 24

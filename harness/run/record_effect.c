@@ -7,14 +7,10 @@
 #include "run/client_worker.h"
 
 #include "api/system.h"
-#include "base/clock.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const struct plan_cluster *store_cluster(const struct worker *w)
 {
@@ -30,20 +26,16 @@ int worker_store_open(struct worker *w, struct err *err)
 {
     const struct plan_cluster *cluster;
     struct store store;
-    char folder[700];
 
     if (!w->client->needs.store || !w->receives)
         return 0;
     cluster = store_cluster(w);
     if (!cluster || !cluster->system->store)
         return err_input(err, "effect: %s is no cluster with a store", w->client->needs.store);
-    snprintf(folder, sizeof(folder), "%s/%s", w->client->folder, STORE_FOLDER);
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return err_errno(err, "folder %s", folder);
     store = (struct store){cluster->system->store, calloc(1, cluster->system->store->size)};
     if (!store.self)
         return err_set(err, "out of memory");
-    if (store.ops->open(store.self, w->client->plan, cluster, folder, err) < 0) {
+    if (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, err) < 0) {
         free(store.self);
         return err_prefix(err, "store %s", w->client->needs.store);
     }
