@@ -30,7 +30,9 @@ struct keeper {
     char name[64], address[16];
     struct process process; /* the keeper itself */
     int control;
-    pthread_mutex_t lock; /* one request at a time; server and has_server */
+    pthread_mutex_t lock; /* one request at a time on control */
+    pthread_mutex_t
+        server_lock; /* server, has_server: a guard looks while a script starts it again */
     bool has_server;
     struct process server;
     int cpu;
@@ -129,10 +131,12 @@ struct keeper *keeper_open(struct sandbox *box, const char *name, const char *ad
     snprintf(keeper->name, sizeof(keeper->name), "%s", name);
     snprintf(keeper->address, sizeof(keeper->address), "%s", address);
     pthread_mutex_init(&keeper->lock, NULL);
+    pthread_mutex_init(&keeper->server_lock, NULL);
     if (open_process(keeper, options, err) == 0)
         return keeper;
     err_prefix(err, "node %s", name);
     pthread_mutex_destroy(&keeper->lock);
+    pthread_mutex_destroy(&keeper->server_lock);
     free(keeper);
     return NULL;
 }
@@ -144,15 +148,14 @@ static void forget_server(struct keeper *keeper)
     keeper->has_server = false;
 }
 
-pid_t keeper_start(struct keeper *keeper, const struct keeper_command *command, struct err *err)
+static bool server_alive(struct keeper *keeper)
 {
-    if (keeper_alive(keeper))
-        return err_set(err, "node %s: its server runs already", keeper->name);
-    forget_server(keeper);
-    int log = open(command->log ? command->log : "/dev/null",
-                   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (log < 0)
-        return err_errno(err, "node %s: open log %s", keeper->name, command->log);
+    return keeper->has_server && !process_dead(&keeper->server, NULL);
+}
+
+static pid_t start_server(struct keeper *keeper, const struct keeper_command *command, int log,
+                          struct err *err)
+{
     static const char *const no_env[] = {NULL};
     struct process_spec spec = {.cpu = keeper->cpu,
                                 .uid = command->uid,
@@ -162,16 +165,30 @@ pid_t keeper_start(struct keeper *keeper, const struct keeper_command *command, 
                                 .fds = {log, log},
                                 .targets = {1, 2},
                                 .n_fds = 2};
-    int result = process_spawn(keeper->control, &spec, &keeper->server, err);
-    close(log);
-    if (result == 0 && process_go(&keeper->server, command->argv[0], err) < 0) {
+    if (server_alive(keeper))
+        return err_set(err, "its server runs already");
+    forget_server(keeper);
+    if (process_spawn(keeper->control, &spec, &keeper->server, err) < 0)
+        return -1;
+    if (process_go(&keeper->server, command->argv[0], err) < 0) {
         process_release(&keeper->server);
-        result = -1;
+        return -1;
     }
-    if (result < 0)
-        return err_prefix(err, "node %s", keeper->name);
     keeper->has_server = true;
     return keeper->server.pid;
+}
+
+pid_t keeper_start(struct keeper *keeper, const struct keeper_command *command, struct err *err)
+{
+    const char *path = command->log ? command->log : "/dev/null";
+    int log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    if (log < 0)
+        return err_errno(err, "node %s: open log %s", keeper->name, path);
+    pthread_mutex_lock(&keeper->server_lock);
+    pid_t pid = start_server(keeper, command, log, err);
+    pthread_mutex_unlock(&keeper->server_lock);
+    close(log);
+    return pid < 0 ? err_prefix(err, "node %s", keeper->name) : pid;
 }
 
 int keeper_signal(struct keeper *keeper, int signal, struct err *err)
@@ -236,7 +253,10 @@ int keeper_wait_stopped(struct keeper *keeper, struct deadline deadline, struct 
 
 bool keeper_alive(struct keeper *keeper)
 {
-    return keeper->has_server && !process_dead(&keeper->server, NULL);
+    pthread_mutex_lock(&keeper->server_lock);
+    bool alive = server_alive(keeper);
+    pthread_mutex_unlock(&keeper->server_lock);
+    return alive;
 }
 
 int keeper_pidfd(struct keeper *keeper)
@@ -290,5 +310,6 @@ void keeper_close(struct keeper *keeper)
     link_close(keeper->box, keeper->address);
     close(keeper->control);
     pthread_mutex_destroy(&keeper->lock);
+    pthread_mutex_destroy(&keeper->server_lock);
     free(keeper);
 }

@@ -3,6 +3,7 @@
 #include "sandbox/testing/verbs.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -345,6 +346,46 @@ static int clients(void *unused)
     return 0;
 }
 
+static void *bring_up_one(void *argument)
+{
+    const char *name = argument;
+    struct err err = {0};
+    char address[16], log[300], *output = NULL;
+    snprintf(address, sizeof(address), "10.77.2.%s", name);
+    snprintf(log, sizeof(log), "%s.%s", in_run("parallel"), name);
+    struct keeper_options options = {.hostname = name, .cpu = -1};
+    const char *argv[] = {"/bin/hostname", NULL};
+    struct keeper *keeper = keeper_open(sandbox_here(), name, address, &options, &err);
+    if (!keeper || echo_start(keeper, "7110", log, 0, &err) < 0 ||
+        keeper_exec(keeper, argv, NULL, NULL, &output, NULL, soon(), &err) < 0)
+        fprintf(stderr, "%s\n", err.text);
+    bool same = output && strncmp(output, name, strlen(name)) == 0;
+    free(output);
+    return same && keeper_alive(keeper) ? keeper : NULL;
+}
+
+/* Bring-up is one thread per node. */
+static int parallel(void *unused)
+{
+    (void)unused;
+    static char names[12][4];
+    pthread_t threads[12];
+    void *keepers[12];
+    int64_t start = clock_now_ns();
+    for (int i = 0; i < 12; i++) {
+        snprintf(names[i], sizeof(names[i]), "%d", i + 1);
+        CHECK(pthread_create(&threads[i], NULL, bring_up_one, names[i]) == 0);
+    }
+    for (int i = 0; i < 12; i++)
+        CHECK(pthread_join(threads[i], &keepers[i]) == 0);
+    printf("# 12 nodes up in %lld ms\n", (long long)((clock_now_ns() - start) / MS_NS));
+    for (int i = 0; i < 12; i++)
+        CHECK(keepers[i]);
+    for (int i = 0; i < 12; i++)
+        keeper_close(keepers[i]);
+    return 0;
+}
+
 static int ends_with_42(void *unused)
 {
     (void)unused;
@@ -385,6 +426,7 @@ INSIDE(a_node_runs_in_a_root_folder, root_folder)
 INSIDE(a_log_is_capped, long_log)
 INSIDE(a_crash_leaves_no_connection, crash)
 INSIDE(a_client_reports_its_end, clients)
+INSIDE(nodes_come_up_at_once, parallel)
 
 static int tests(void)
 {
@@ -400,6 +442,7 @@ static int tests(void)
         cmocka_unit_test(a_log_is_capped),
         cmocka_unit_test(a_crash_leaves_no_connection),
         cmocka_unit_test(a_client_reports_its_end),
+        cmocka_unit_test(nodes_come_up_at_once),
     };
     return cmocka_run_group_tests(list, NULL, NULL);
 }

@@ -123,8 +123,8 @@ static char run_folder[200];
 
 const char *in_run(const char *name)
 {
-    static char path[4][300];
-    static unsigned next;
+    static _Thread_local char path[4][300];
+    static _Thread_local unsigned next;
     char *p = path[next++ % 4];
     snprintf(p, sizeof(path[0]), "%s/%s", run_folder, name);
     return p;
