@@ -48,7 +48,7 @@ struct check_result {
     struct drain_proof *proofs; /* one per unit of the plan, then one of the stores */
     unsigned passes;
     char damage[200]; /* of the history, met while reading; "" none */
-    uint64_t events; /* of the first pass */
+    uint64_t events;  /* of the first pass */
 };
 
 int check_source(const struct event_source *source, const struct plan_case *plan,

@@ -71,7 +71,7 @@ static struct inflight_item *at(const struct interval *i, size_t n)
     return &i->items[(i->first + n) & (i->size - 1)];
 }
 
-void inflight_add(struct inflight *f, struct interval *i, int64_t position, uint64_t key)
+void inflight_add(struct inflight *f, struct interval *i, const struct event *e, uint64_t key)
 {
     if (f->held >= INFLIGHT_MAX) {
         f->full = true;
@@ -92,11 +92,11 @@ void inflight_add(struct inflight *f, struct interval *i, int64_t position, uint
     }
     i->n++;
     f->held++;
-    *at(i, i->n - 1) = (struct inflight_item){position, key};
+    *at(i, i->n - 1) = (struct inflight_item){e->position, key, e->key};
 }
 
 static void take(struct inflight *f, struct interval *i, size_t n,
-                 void (*each)(void *, uint64_t, int64_t), void *context)
+                 void (*each)(void *, const struct inflight_item *), void *context)
 {
     struct inflight_item item = *at(i, n);
 
@@ -106,11 +106,11 @@ static void take(struct inflight *f, struct interval *i, size_t n,
     i->n--;
     f->held--;
     if (each)
-        each(context, item.key, item.position);
+        each(context, &item);
 }
 
 void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
-                     void (*each)(void *, uint64_t, int64_t), void *context)
+                     void (*each)(void *, const struct inflight_item *), void *context)
 {
     for (size_t n = 0; n < i->n;) {
         int64_t held = at(i, n)->position;

@@ -4,7 +4,7 @@
  * interval began.
  *
  *     struct interval *i = inflight_of(&f, event);             // made when new
- *     inflight_add(&f, i, event->position, key);
+ *     inflight_add(&f, i, event, key);
  *     inflight_settle(&f, i, position, cumulative, each, context);
  */
 #ifndef ASSAY_CHECKERS_INFLIGHT_H
@@ -18,7 +18,8 @@
 
 struct inflight_item {
     int64_t position;
-    uint64_t key; /* message_key */
+    uint64_t key;   /* message_key */
+    uint32_t label; /* the message's own key, for order by key */
 };
 struct interval {
     uint16_t by;
@@ -44,10 +45,10 @@ struct interval *inflight_of(struct inflight *f, const struct event *e);
 /* EV_OWN: begins (or begins again) or ends an interval; EV_CLIENT_DEATH: its client holds nothing
  * any more. */
 void inflight_event(struct inflight *f, const struct event *e);
-void inflight_add(struct inflight *f, struct interval *i, int64_t position, uint64_t key);
+void inflight_add(struct inflight *f, struct interval *i, const struct event *e, uint64_t key);
 /* Takes out what this settle covers, and calls `each` (may be NULL) for it. */
 void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
-                     void (*each)(void *context, uint64_t key, int64_t position), void *context);
+                     void (*each)(void *context, const struct inflight_item *item), void *context);
 void inflight_release(struct inflight *f);
 
 #endif

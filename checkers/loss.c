@@ -198,13 +198,12 @@ struct clear_context {
     uint32_t dest, unit;
 };
 
-static void clear_key(void *context, uint64_t key, int64_t position)
+static void clear_item(void *context, const struct inflight_item *item)
 {
     struct clear_context *c = context;
-    struct loss_stream *stream = streams_at(&c->s->streams, (uint32_t)(key >> 48));
+    struct loss_stream *stream = streams_at(&c->s->streams, (uint32_t)(item->key >> 48));
 
-    (void)position;
-    clear(c->s, stream, c->dest, key & MESSAGE_SEQ_MAX, c->unit);
+    clear(c->s, stream, c->dest, item->key & MESSAGE_SEQ_MAX, c->unit);
 }
 
 static void delivered(struct loss *s, const struct event *e)
@@ -218,7 +217,7 @@ static void delivered(struct loss *s, const struct event *e)
     if (e->by < s->plan->n_client_ids && s->hands_over[e->by])
         clear(s, stream, dest, e->seq, e->unit);
     else
-        inflight_add(&s->inflight, inflight_of(&s->inflight, e), e->position,
+        inflight_add(&s->inflight, inflight_of(&s->inflight, e), e,
                      message_key(stream->head.number, e->seq));
 }
 
@@ -231,7 +230,7 @@ static void settled(struct loss *s, const struct event *e)
     if (dest == UINT32_MAX || !duties_forgets(s->plan, dest))
         return;
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE, requeued ? NULL : clear_key, &context);
+                    e->flags & EV_CUMULATIVE, requeued ? NULL : clear_item, &context);
     if (!requeued && !(e->flags & EV_CUMULATIVE))
         clear(s, stream_of(s, e), dest, e->seq, e->unit);
 }

@@ -1,0 +1,304 @@
+/*
+ * effect: exactly_once | at_least_once | at_most_once       findings: missing_effect,
+ * duplicate_effect
+ *
+ * c(m) = rows of an append-only journal *without* a unique key, written in the same database
+ * transaction as the business change, read when the store is quiet (D3). duplicate: c ≥ 2. missing:
+ * c = 0 and (m ok or m in the final log) and D2.
+ *
+ * Counter-examples: a journal keyed by m dedupes the evidence. A "processed" event in the client is
+ * lost when it dies between COMMIT and the event: the journal is asked, not the client. An unknown
+ * send that is not in the log owes no effect. What still stands in a queue owes it later: not D2.
+ *
+ * Memory: 3 bits a message. Leaves out: balance (the transfer workload's), more than one
+ * journal (rows are not told apart by who wrote them).
+ */
+#include "api/broker.h"
+#include "api/checker.h"
+#include "checkers/cells.h"
+#include "checkers/duties.h"
+#include "checkers/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum promise { EXACTLY_ONCE, AT_LEAST_ONCE, AT_MOST_ONCE };
+enum { ROWS_NONE, ROWS_ONE, ROWS_MANY };
+
+struct effect_args {
+    int how;
+};
+
+struct effect_stream {
+    struct stream head;
+    struct cells rows; /* ROWS_ */
+    struct cells owed; /* 1: acknowledged or in the final log */
+    struct cells told; /* second pass: 1 */
+    uint64_t end;      /* sequence numbers below may be owed */
+};
+
+struct effect {
+    const struct plan_case *plan;
+    enum promise how;
+    bool *read; /* per destination: a client of the plan consumes it */
+    bool *owes; /* per client number: it sends to such a destination */
+    struct streams streams;
+    int64_t kills, again;
+    bool second;
+    const struct drain_proof *proofs;
+    struct findings found;
+};
+
+/* ---- who owes effects: what is sent to destinations that clients read */
+
+static void find_readers(struct effect *s)
+{
+    const struct plan_case *plan = s->plan;
+
+    for (size_t i = 0; i < plan->n_clients; i++) {
+        const struct plan_client *c = &plan->clients[i];
+        const char *sends_to = NULL, *reads = NULL, *group = NULL;
+        long dest;
+
+        if (!c->broker || !c->broker->names ||
+            c->broker->names(c->broker_args, &sends_to, &reads, &group) < 0 || !reads)
+            continue;
+        dest = plan_dest_named(plan, reads);
+        if (dest >= 0)
+            s->read[dest] = true;
+    }
+    for (size_t i = 0; i < plan->n_clients; i++)
+        for (size_t d = 0; d < plan->clients[i].n_duties; d++)
+            if (s->read[duties_log_of(plan, plan->clients[i].duties[d])])
+                for (unsigned k = 0; k < plan->clients[i].instances; k++)
+                    s->owes[plan->clients[i].first_id + k] = true;
+}
+
+static int effect_open(void *self, const struct plan_case *plan, const void *args,
+                       const struct results *earlier, struct err *err)
+{
+    struct effect *s = self;
+
+    (void)earlier;
+    (void)err;
+    *s = (struct effect){.plan = plan,
+                         .how = args ? (enum promise)((const struct effect_args *)args)->how
+                                     : EXACTLY_ONCE,
+                         .streams = {.size = sizeof(struct effect_stream)},
+                         .found = {.current = "effect"}};
+    s->read = calloc(plan->n_dests + 1, sizeof(bool));
+    s->owes = calloc(plan->n_client_ids + 1u, sizeof(bool));
+    if (!s->read || !s->owes)
+        abort();
+    find_readers(s);
+    return 0;
+}
+
+/* ---- first pass */
+
+static void owe(struct effect *s, const struct event *e)
+{
+    struct effect_stream *stream;
+
+    if (e->client >= s->plan->n_client_ids || !s->owes[e->client])
+        return;
+    stream = streams_of(&s->streams, e);
+    if (e->seq >= stream->end)
+        stream->end = e->seq + 1;
+    cells_set(&stream->owed, e->seq, 1);
+}
+
+static void row(struct effect *s, const struct event *e)
+{
+    struct effect_stream *stream = streams_of(&s->streams, e);
+    struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
+                                    .unit = NO_UNIT,
+                                    .at_ns = e->at_ns,
+                                    .node = NO_NODE};
+    unsigned old = cells_get(&stream->rows, e->seq);
+
+    if (old == ROWS_MANY)
+        return;
+    cells_set(&stream->rows, e->seq, old + 1);
+    if (old == ROWS_NONE || s->how == AT_LEAST_ONCE)
+        return;
+    snprintf(sample.text, sizeof(sample.text),
+             "its effect is in the journal more than once, again as row %lld",
+             (long long)e->position);
+    findings_add(&s->found, "duplicate_effect", 1, &sample);
+}
+
+static void first_pass(struct effect *s, const struct event *e)
+{
+    uint32_t dest;
+
+    switch (e->type) {
+    case EV_SEND_COMPLETE:
+        if (event_outcome(e) == OUTCOME_OK)
+            owe(s, e);
+        break;
+    case EV_AUDIT_LOG:
+        dest = duties_dest_of_unit(s->plan, e->unit);
+        if (dest != UINT32_MAX && s->read[dest] && !(e->flags & EV_MARKER))
+            owe(s, e);
+        break;
+    case EV_AUDIT_EFFECT:
+        row(s, e);
+        break;
+    case EV_DELIVER:
+        s->again += (e->flags & EV_REDELIVERED) != 0;
+        break;
+    case EV_CLIENT_DEATH:
+        s->kills += e->code == 9;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- second pass: who acknowledged what has no effect */
+
+static bool is_missing(const struct effect_stream *stream, uint64_t seq)
+{
+    return cells_get(&stream->owed, seq) && cells_get(&stream->rows, seq) == ROWS_NONE;
+}
+
+/* Consumers are done with what this destination holds. */
+static bool done(const struct effect *s, uint32_t dest)
+{
+    const struct plan_dest *d = &s->plan->dests[dest];
+
+    for (uint32_t u = d->first_unit; u < d->first_unit + d->n_units; u++)
+        if (!s->proofs[u].proven || s->proofs[u].level < DRAIN_D2)
+            return false;
+    return s->proofs[s->plan->n_units].proven;
+}
+
+static bool can_judge(const struct effect *s, uint16_t client)
+{
+    const struct plan_client *c = plan_client_of_id(s->plan, client);
+
+    for (size_t d = 0; c && d < c->n_duties; d++) {
+        uint32_t dest = duties_log_of(s->plan, c->duties[d]);
+
+        if (s->read[dest] && !done(s, dest))
+            return false;
+    }
+    return c != NULL;
+}
+
+static void missing(struct effect *s, const struct event *e)
+{
+    struct effect_stream *stream;
+    struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
+                                    .unit = e->unit,
+                                    .at_ns = e->at_ns,
+                                    .node = NO_NODE};
+
+    if (e->flags & EV_MARKER || e->client >= s->plan->n_client_ids || !s->owes[e->client] ||
+        (e->type == EV_SEND_COMPLETE && event_outcome(e) != OUTCOME_OK))
+        return;
+    stream = streams_of(&s->streams, e);
+    if (!is_missing(stream, e->seq) || cells_get(&stream->told, e->seq) || !can_judge(s, e->client))
+        return;
+    cells_set(&stream->told, e->seq, 1);
+    if (e->type == EV_SEND_COMPLETE)
+        sample.node = e->node;
+    snprintf(sample.text, sizeof(sample.text), "%s%s, and the journal has no row of it",
+             e->type == EV_SEND_COMPLETE ? "acknowledged by " : "in the final log of ",
+             e->type == EV_SEND_COMPLETE ? duties_node_name(s->plan, e->node)
+                                         : duties_unit_name(s->plan, e->unit));
+    findings_add(&s->found, "missing_effect", 1, &sample);
+}
+
+static void effect_events(void *self, const struct event *events, size_t n)
+{
+    struct effect *s = self;
+
+    for (size_t i = 0; i < n; i++)
+        if (!s->second)
+            first_pass(s, &events[i]);
+        else if (events[i].type == EV_SEND_COMPLETE || events[i].type == EV_AUDIT_LOG)
+            missing(s, &events[i]);
+}
+
+static bool effect_again(void *self, const struct drain_proof *proofs)
+{
+    struct effect *s = self;
+
+    if (s->second || s->how == AT_MOST_ONCE)
+        return false;
+    s->second = true;
+    s->proofs = proofs;
+    for (uint32_t i = 0; i < s->streams.n; i++) {
+        const struct effect_stream *stream = streams_at(&s->streams, i);
+
+        for (uint64_t seq = cells_next(&stream->rows, 0, stream->end, 1u << ROWS_NONE);
+             seq < stream->end;
+             seq = cells_next(&stream->rows, seq + 1, stream->end, 1u << ROWS_NONE))
+            if (is_missing(stream, seq))
+                return true;
+    }
+    return false;
+}
+
+static void effect_finish(void *self, const struct drain_proof *proofs, struct findings *out)
+{
+    struct effect *s = self;
+
+    s->proofs = proofs;
+    findings_move(out, &s->found);
+    if (!proofs[s->plan->n_units].proven)
+        findings_inconclusive(out, "the stores were not proven quiet (D3)%s%.140s",
+                              proofs[s->plan->n_units].why[0] ? ": " : "",
+                              proofs[s->plan->n_units].why);
+    for (uint32_t d = 0; d < s->plan->n_dests && s->how != AT_MOST_ONCE; d++)
+        if (s->read[d] && !s->plan->dests[d].group && !done(s, d))
+            findings_inconclusive(out, "consumers of %s were not proven done (D2)",
+                                  s->plan->dests[d].name);
+    out->exercised = s->kills + s->again;
+}
+
+static void effect_close(void *self)
+{
+    struct effect *s = self;
+
+    for (uint32_t i = 0; i < s->streams.n; i++) {
+        struct effect_stream *stream = streams_at(&s->streams, i);
+
+        cells_release(&stream->rows);
+        cells_release(&stream->owed);
+        cells_release(&stream->told);
+    }
+    streams_release(&s->streams);
+    free(s->read);
+    free(s->owes);
+    findings_release(&s->found);
+}
+
+static const struct param params[] = {
+    {"how", PARAM_CHOICE, offsetof(struct effect_args, how), .fallback = "exactly_once",
+     .choices = (const char *const[]){"exactly_once", "at_least_once", "at_most_once", NULL},
+     .help = "how often the journal may hold the effect of one message"},
+    {0}};
+
+const struct checker_ops effect_checker = {
+    .name = "effect",
+    .property = "effect",
+    .kinds = (const char *const[]){"missing_effect", "duplicate_effect", NULL},
+    .about = "What was acknowledged had its effect in the store, as often as promised",
+    .params = params,
+    .shorthand = "how",
+    .args_size = sizeof(struct effect_args),
+    .size = sizeof(struct effect),
+    .wants = WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(AUDIT_EFFECT) | WANTS(DELIVER) |
+             WANTS(CLIENT_DEATH),
+    .needs = DRAIN_D2,
+    .order = BY_TIME,
+    .open = effect_open,
+    .events = effect_events,
+    .again = effect_again,
+    .finish = effect_finish,
+    .close = effect_close,
+};

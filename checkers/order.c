@@ -1,0 +1,489 @@
+/*
+ * order: {by: partition|key, at: log|delivery|effect}       findings: order, redelivery_order
+ *
+ * at log: same producer session, a1 submitted before a2, both in the log ⇒ first position of a1 <
+ * first position of a2. At delivery, logs: within *one* ownership interval (group, partition,
+ * generation, member) positions rise, nothing visible is skipped, the start is the committed or
+ * reset position. At delivery, queues: within one channel the first deliveries of a session rise.
+ * Owners are never compared by time. At effect: per key, first effects in commit order rise.
+ * redelivery_order: x came back after messages that were in flight beside it and are settled; it is
+ * `order` only if overtaken by one first delivered by an owner that began after x's return was
+ * fenced.
+ *
+ * Counter-examples: 1,2,3,2,3 with a redelivery is duplication, not disorder; 1,3,2 among first
+ * deliveries is disorder; loss alone is none. A fetches 6 and is paused, B delivers 6 7 8, A wakes
+ * and records 6: two owners. bigserial is assigned at insert, not at commit: versions are taken
+ * under the key's row lock.
+ *
+ * Memory: a maximum per (session, unit or key), a bit a message. Leaves out: one key on two
+ * partitions (positions of two logs have no order).
+ */
+#include "api/checker.h"
+#include "checkers/duties.h"
+#include "checkers/gaps.h"
+#include "checkers/hazards.h"
+#include "checkers/inflight.h"
+#include "checkers/ranks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum by { BY_PARTITION, BY_KEY };
+enum at { AT_LOG, AT_DELIVERY, AT_EFFECT };
+
+#define STREAMS_OF_KEYS_MAX (1u << 22)
+#define RETURNED_MAX 1024
+
+enum { DELIVERED = 1, SETTLED = 2 }; /* bits of ranked_stream.seen, queues */
+
+struct order_args {
+    int by, at;
+};
+
+/* Back in the queue for certain since `fenced_ns`, and not delivered again yet. */
+struct returned {
+    uint64_t key, rank, stream;
+    int64_t fenced_ns;
+};
+
+struct order {
+    const struct plan_case *plan;
+    struct order_args args;
+    struct ranks ranks;
+    struct table maxima;   /* stream → greatest rank met, plus one */
+    struct table settled;  /* stream → greatest rank settled, plus one */
+    struct table versions; /* key → last version in the journal */
+    struct table committed; /* (group, unit) → greatest position a settle was asked for, plus one */
+    struct inflight inflight;
+    struct gaps gaps;
+    struct hazards hazards;
+    struct returned *returned;
+    size_t n_returned;
+    int64_t *last; /* per unit: greatest position audited */
+    int64_t before, after, again, owners;
+    bool disturbed, unsorted;
+    struct findings found;
+};
+
+static int order_open(void *self, const struct plan_case *plan, const void *args,
+                      const struct results *earlier, struct err *err)
+{
+    struct order *s = self;
+
+    (void)earlier;
+    (void)err;
+    *s = (struct order){.plan = plan,
+                        .maxima = {.max = STREAMS_OF_KEYS_MAX},
+                        .settled = {.max = STREAMS_OF_KEYS_MAX},
+                        .versions = {.max = STREAMS_OF_KEYS_MAX},
+                        .found = {.current = "order"}};
+    if (args)
+        s->args = *(const struct order_args *)args;
+    ranks_open(&s->ranks, plan->n_dests);
+    hazards_open(&s->hazards, plan);
+    s->last = calloc(plan->n_units + 1, sizeof(*s->last));
+    s->returned = calloc(RETURNED_MAX, sizeof(*s->returned));
+    if (!s->last || !s->returned)
+        abort();
+    for (size_t i = 0; i < plan->n_units; i++)
+        s->last[i] = -1;
+    return 0;
+}
+
+static void tell(struct order *s, const char *kind, const char *stage, const struct event *e,
+                 const char *text)
+{
+    struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
+                                    .unit = e->type == EV_AUDIT_EFFECT ? NO_UNIT : e->unit,
+                                    .at_ns = e->at_ns,
+                                    .node = NO_NODE};
+
+    if (e->type == EV_OWN)
+        sample.message = (struct msg_id){.seq = UINT64_MAX};
+    snprintf(sample.stage, sizeof(sample.stage), "%s", stage);
+    snprintf(sample.text, sizeof(sample.text), "%s", text);
+    findings_add(&s->found, kind, 1, &sample);
+}
+
+/* What is ordered against each other: a session's messages in one unit, or of one key in it. */
+static uint64_t stream_key(struct order *s, const struct event *e)
+{
+    const struct ranked_stream *session = ranks_stream(&s->ranks, e);
+
+    return (uint64_t)session->head.number << 32 | (s->args.by == BY_KEY ? e->key : 0);
+}
+
+/* True when it was met behind one that was submitted after it; `slot` names what is ordered. */
+static bool overtaken(struct order *s, uint64_t stream, uint64_t slot, uint64_t rank)
+{
+    uint64_t *max = table_put(&s->maxima, stream, slot);
+
+    if (!max)
+        return false;
+    if (rank + 1 <= *max)
+        return true;
+    *max = rank + 1;
+    return false;
+}
+
+/* ---- at log */
+
+static bool read_again(struct order *s, const struct event *e, uint32_t dest)
+{
+    if (duties_forgets(s->plan, dest) || e->position < 0)
+        return false;
+    if (e->position <= s->last[e->unit])
+        return true;
+    s->last[e->unit] = e->position;
+    return false;
+}
+
+static void skipped(void *context, const struct gap *gap, const struct event *e)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "an owner of %s went from position %lld to %lld and skipped it",
+             duties_unit_name(((struct order *)context)->plan, gap->unit), (long long)gap->from,
+             (long long)gap->to);
+    tell(context, "order", "skipped", e, text);
+}
+
+static void audited(struct order *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    uint64_t rank;
+
+    if (dest == UINT32_MAX || e->flags & EV_MARKER)
+        return;
+    if (s->args.at == AT_DELIVERY && !duties_forgets(s->plan, dest))
+        gaps_found(&s->gaps, e, skipped, s);
+    if (s->args.at != AT_LOG || read_again(s, e, dest) || e->flags & (EV_REDELIVERED | EV_REJECT))
+        return;
+    rank = ranks_meet(&s->ranks, e, dest);
+    if (rank != RANK_UNKNOWN && overtaken(s, stream_key(s, e), e->unit, rank)) {
+        char text[160];
+
+        snprintf(text, sizeof(text), "stands in %s behind one that was submitted after it",
+                 duties_unit_name(s->plan, e->unit));
+        tell(s, "order", "log", e, text);
+    }
+}
+
+/* ---- at delivery: logs */
+
+static void delivered_from_log(struct order *s, const struct event *e)
+{
+    struct interval *i = inflight_of(&s->inflight, e);
+    int64_t before = i->last >= 0 ? i->last : i->start - 1;
+    bool known = i->last >= 0 || i->start >= 0;
+
+    if (i->last >= 0 && e->position <= i->last) {
+        char text[160];
+
+        snprintf(text, sizeof(text),
+                 "position %lld of %s was delivered behind %lld to the same owner",
+                 (long long)e->position, duties_unit_name(s->plan, e->unit), (long long)i->last);
+        tell(s, "order", "delivery", e, text);
+        return;
+    }
+    if (known && e->position > before + 1)
+        gaps_add(&s->gaps, e->unit, before, e->position);
+    i->last = e->position;
+}
+
+/* The start of an interval is the committed position, unless it was reset. */
+static void gained(struct order *s, const struct event *e)
+{
+    const uint64_t *max = table_get(&s->committed, e->ref, e->unit);
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    char text[200];
+
+    s->owners++;
+    if (dest == UINT32_MAX || duties_forgets(s->plan, dest) || !max || e->position < 0 ||
+        e->flags & EV_RESET || e->position <= (int64_t)*max)
+        return;
+    snprintf(text, sizeof(text),
+             "an owner of %s starts at position %lld, though no settle went beyond %lld",
+             duties_unit_name(s->plan, e->unit), (long long)e->position, (long long)*max - 1);
+    tell(s, "order", "start", e, text);
+}
+
+/* ---- at delivery: queues */
+
+static void comes_back(struct order *s, const struct event *e, uint64_t stream, uint64_t key,
+                       bool is_settled)
+{
+    const uint64_t *max = table_get(&s->settled, stream, e->unit);
+
+    s->again++;
+    for (size_t i = 0; i < s->n_returned; i++)
+        if (s->returned[i].key == key)
+            s->returned[i--] = s->returned[--s->n_returned];
+    if (max && rank_of_message(e->seq) + 1 < *max && !is_settled)
+        tell(s, "redelivery_order", "", e,
+             "came back after messages that were in flight beside it were settled");
+}
+
+static void delivered_from_queue(struct order *s, const struct event *e, uint32_t dest)
+{
+    struct interval *i = inflight_of(&s->inflight, e);
+    struct ranked_stream *session = ranks_stream(&s->ranks, e);
+    unsigned seen = cells_get(&session->seen[dest], e->seq);
+    uint64_t stream = stream_key(s, e), key = message_key(session->head.number, e->seq);
+    uint64_t rank = rank_of_message(e->seq);
+    bool again = seen || e->flags & EV_REDELIVERED;
+
+    cells_set(&session->seen[dest], e->seq, seen | DELIVERED);
+    inflight_add(&s->inflight, i, e, key);
+    if (again) {
+        comes_back(s, e, stream, key, seen & SETTLED);
+        return;
+    }
+    if (s->args.at != AT_DELIVERY || e->attempt > 0)
+        return;
+    if (overtaken(s, stream, (uint64_t)e->by << 48 ^ (uint64_t)e->epoch << 16 ^ e->unit, rank))
+        tell(s, "order", "delivery", e,
+             "first delivered behind one that was submitted after it, to the same owner");
+    for (size_t k = 0; k < s->n_returned; k++) {
+        const struct returned *r = &s->returned[k];
+
+        if (r->stream == stream && r->rank < rank && i->announced && i->began_ns > r->fenced_ns) {
+            tell(s, "order", "overtaken", e,
+                 "first delivered while an earlier one was back in the queue");
+            break;
+        }
+    }
+}
+
+static void delivered(struct order *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+
+    if (dest == UINT32_MAX || s->args.at == AT_LOG || e->flags & EV_MARKER)
+        return;
+    if (duties_forgets(s->plan, dest)) {
+        delivered_from_queue(s, e, dest);
+        return;
+    }
+    s->again += (e->flags & EV_REDELIVERED) != 0;
+    if (s->args.at == AT_DELIVERY)
+        delivered_from_log(s, e);
+}
+
+struct settle_context {
+    struct order *s;
+    uint32_t unit, dest;
+};
+
+static void settle_item(void *context, const struct inflight_item *item)
+{
+    struct settle_context *c = context;
+    struct ranked_stream *session = streams_at(&c->s->ranks.streams, (uint32_t)(item->key >> 48));
+    uint64_t seq = item->key & MESSAGE_SEQ_MAX, rank = rank_of_message(seq);
+    uint64_t stream =
+        (uint64_t)session->head.number << 32 | (c->s->args.by == BY_KEY ? item->label : 0);
+    uint64_t *max = table_put(&c->s->settled, stream, c->unit);
+
+    if (max && *max < rank + 1)
+        *max = rank + 1;
+    cells_set(&session->seen[c->dest], seq, cells_get(&session->seen[c->dest], seq) | SETTLED);
+}
+
+static void settles(struct order *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    struct settle_context context = {s, e->unit, dest};
+
+    if (dest == UINT32_MAX || s->args.at == AT_LOG)
+        return;
+    if (!duties_forgets(s->plan, dest)) {
+        uint64_t *max = table_put(&s->committed, e->ref, e->unit);
+
+        if (e->position + 1 > (int64_t)*max)
+            *max = (uint64_t)(e->position + 1);
+        return;
+    }
+    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
+                    e->flags & EV_CUMULATIVE, e->flags & EV_REQUEUE ? NULL : settle_item, &context);
+}
+
+/* A requeue that was answered: x is back for certain. */
+static void settle_answered(struct order *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct ranked_stream *session;
+
+    if (dest == UINT32_MAX || s->args.at != AT_DELIVERY || !duties_forgets(s->plan, dest) ||
+        !(e->flags & EV_REQUEUE) || e->flags & EV_CUMULATIVE || event_outcome(e) != OUTCOME_OK ||
+        s->n_returned == RETURNED_MAX)
+        return;
+    session = ranks_stream(&s->ranks, e);
+    s->returned[s->n_returned++] =
+        (struct returned){.key = message_key(session->head.number, e->seq),
+                          .rank = rank_of_message(e->seq),
+                          .stream = stream_key(s, e),
+                          .fenced_ns = e->at_ns};
+}
+
+/* ---- at effect */
+
+static void journal_row(struct order *s, const struct event *e)
+{
+    struct ranked_stream *session;
+
+    if (s->args.at != AT_EFFECT)
+        return;
+    if (e->value > 0) {
+        uint64_t *version = table_put(&s->versions, e->key, 0);
+
+        s->unsorted |= version && (int64_t)*version > e->value;
+        if (version)
+            *version = (uint64_t)e->value;
+    }
+    session = ranks_stream(&s->ranks, e);
+    if (cells_get(&session->seen[s->plan->n_dests], e->seq))
+        return;
+    cells_set(&session->seen[s->plan->n_dests], e->seq, 1);
+    if (overtaken(s, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,
+                  rank_of_message(e->seq)))
+        tell(s, "order", "effect", e,
+             "took effect behind one of its key that was submitted after it");
+}
+
+/* ---- the events */
+
+static void disturbance(struct order *s, const struct event *e)
+{
+    int64_t takeovers = 0;
+
+    hazards_event(&s->hazards, e);
+    for (size_t d = 0; d < s->plan->n_dests; d++)
+        takeovers |= s->hazards.takeover_ns[d];
+    s->disturbed |= takeovers != 0 || (e->type == EV_FAULT && e->code == STAMP_EFFECTIVE) ||
+                    (e->type == EV_NODE_STATE && e->code == NODE_DEAD);
+}
+
+static void completed(struct order *s, const struct event *e)
+{
+    if (event_outcome(e) != OUTCOME_OK)
+        s->after += s->before > 0 && event_outcome(e) == OUTCOME_UNKNOWN;
+    else if (!s->disturbed)
+        s->before++;
+    else
+        s->after += s->before > 0;
+}
+
+static void one_event(struct order *s, const struct event *e)
+{
+    switch (e->type) {
+    case EV_SEND_INVOKE:
+        ranks_invoke(&s->ranks, e);
+        break;
+    case EV_SEND_COMPLETE:
+        completed(s, e);
+        break;
+    case EV_AUDIT_LOG:
+        audited(s, e);
+        break;
+    case EV_DELIVER:
+        delivered(s, e);
+        break;
+    case EV_SETTLE_INVOKE:
+        settles(s, e);
+        break;
+    case EV_SETTLE_COMPLETE:
+        settle_answered(s, e);
+        break;
+    case EV_AUDIT_EFFECT:
+        journal_row(s, e);
+        break;
+    case EV_OWN:
+        if (e->flags & EV_GAINED && s->args.at == AT_DELIVERY)
+            gained(s, e);
+        inflight_event(&s->inflight, e);
+        break;
+    case EV_CLIENT_DEATH:
+        s->again += e->code == 9;
+        inflight_event(&s->inflight, e);
+        break;
+    default:
+        disturbance(s, e);
+        break;
+    }
+}
+
+static void order_events(void *self, const struct event *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        one_event(self, &events[i]);
+}
+
+static void order_finish(void *self, const struct drain_proof *proofs, struct findings *out)
+{
+    struct order *s = self;
+
+    findings_move(out, &s->found);
+    for (uint32_t u = 0; u < s->plan->n_units && s->args.at != AT_EFFECT; u++)
+        if (!proofs[u].proven || proofs[u].level < DRAIN_D1)
+            findings_inconclusive(out, "%s was not proven complete (D1)%s%.120s",
+                                  s->plan->units[u].name, proofs[u].why[0] ? ": " : "",
+                                  proofs[u].why);
+    if (s->args.at == AT_EFFECT && !proofs[s->plan->n_units].proven)
+        findings_inconclusive(out, "the stores were not proven quiet (D3)");
+    if (s->unsorted)
+        findings_inconclusive(out, "the journal was not read in the order of its versions");
+    if (s->ranks.full || s->gaps.full || s->inflight.full || s->n_returned == RETURNED_MAX)
+        findings_inconclusive(out,
+                              "more re-sent, skipped or unsettled messages than can be remembered");
+    out->exercised = s->args.at == AT_LOG
+                         ? s->after + s->hazards.outstanding
+                         : s->again + (s->owners > 1 ? s->owners - 1 : 0) + s->after;
+}
+
+static void order_close(void *self)
+{
+    struct order *s = self;
+
+    ranks_release(&s->ranks);
+    table_release(&s->maxima);
+    table_release(&s->settled);
+    table_release(&s->versions);
+    table_release(&s->committed);
+    inflight_release(&s->inflight);
+    gaps_release(&s->gaps);
+    hazards_release(&s->hazards);
+    free(s->returned);
+    free(s->last);
+    findings_release(&s->found);
+}
+
+static const struct param params[] = {
+    {"by", PARAM_CHOICE, offsetof(struct order_args, by), .fallback = "partition",
+     .choices = (const char *const[]){"partition", "key", NULL},
+     .help = "what is ordered against each other"},
+    {"at", PARAM_CHOICE, offsetof(struct order_args, at), .fallback = "log",
+     .choices = (const char *const[]){"log", "delivery", "effect", NULL},
+     .help = "where the order must be seen"},
+    {0}};
+
+const struct checker_ops order_checker = {
+    .name = "order",
+    .property = "order",
+    .kinds = (const char *const[]){"order", "redelivery_order", NULL},
+    .about =
+        "What one producer sent first comes first, in the log, to one owner, or in its effects",
+    .params = params,
+    .shorthand = "by",
+    .args_size = sizeof(struct order_args),
+    .size = sizeof(struct order),
+    .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(DELIVER) |
+             WANTS(SETTLE_INVOKE) | WANTS(SETTLE_COMPLETE) | WANTS(AUDIT_EFFECT) | WANTS(OWN) |
+             WANTS(CLIENT_DEATH) | HAZARD_EVENTS,
+    .needs = DRAIN_D1,
+    .order = BY_TIME,
+    .open = order_open,
+    .events = order_events,
+    .finish = order_finish,
+    .close = order_close,
+};

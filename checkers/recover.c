@@ -1,0 +1,279 @@
+/*
+ * recover: {within: 15s, per: partition}                        finding: unavailable
+ *
+ * Per unit: effective → invoke of the first operation after it that is ok, not lost, and followed
+ * by 5 s without a refusal. An operation is a send to that unit; one whose unit nobody said is
+ * counted for its destination's only unit. Second pass, after loss.
+ *
+ * Counter-example: a zombie leader's acknowledgement gives recovery 0: what it acknowledged is
+ * lost, so it does not count.
+ *
+ * Judged only where somebody went on sending: a unit with no operation after the fault is neither
+ * recovered nor unavailable (exercised 0). The distance between operations before the recovery is
+ * the resolution and is told. Memory: a few numbers per (window, unit).
+ */
+#include "api/checker.h"
+#include "checkers/duties.h"
+#include "checkers/loss.h"
+#include "checkers/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUIET_NS INT64_C(5000000000) /* "followed by 5 s without a refusal" */
+#define OPEN_FIRST 1024u
+#define OPEN_MAX (1u << 20) /* sends open at once in one session */
+
+struct recover_args {
+    int64_t within_ns;
+    int per;
+};
+
+struct outage {
+    uint32_t window, unit;
+    int64_t effective_ns;
+    int64_t candidate_ns; /* invoke of the first good operation since the last refusal; 0 none */
+    int64_t last_ns;      /* last operation looked at */
+    int64_t recovered_ns; /* settled: the candidate held 5 s */
+    uint64_t refusals, operations;
+};
+
+struct recover {
+    const struct plan_case *plan;
+    struct recover_args args;
+    const void *loss;
+    struct streams streams;
+    struct outage *outages;
+    size_t n_outages;
+    int64_t end_ns;
+    bool full;
+};
+
+struct open_send {
+    uint64_t seq; /* plus one; 0 free */
+    int64_t at_ns;
+};
+
+struct recover_stream {
+    struct stream head;
+    struct open_send *open; /* by seq modulo size */
+    uint64_t size;
+};
+
+static int recover_open(void *self, const struct plan_case *plan, const void *args,
+                        const struct results *earlier, struct err *err)
+{
+    struct recover *s = self;
+
+    (void)err;
+    *s = (struct recover){.plan = plan,
+                          .loss = results_self(earlier, "loss"),
+                          .streams = {.size = sizeof(struct recover_stream)}};
+    if (args)
+        s->args = *(const struct recover_args *)args;
+    return 0;
+}
+
+static void begin_outages(struct recover *s, const struct event *e)
+{
+    s->outages = realloc(s->outages, (s->n_outages + s->plan->n_units) * sizeof(*s->outages));
+    if (!s->outages)
+        abort();
+    for (uint32_t u = 0; u < s->plan->n_units; u++)
+        s->outages[s->n_outages++] =
+            (struct outage){.window = e->epoch, .unit = u, .effective_ns = e->at_ns};
+}
+
+static void good(struct outage *o, int64_t invoked_ns, int64_t now_ns)
+{
+    if (!o->candidate_ns)
+        o->candidate_ns = invoked_ns;
+    if (now_ns - o->candidate_ns >= QUIET_NS)
+        o->recovered_ns = o->candidate_ns;
+}
+
+static void operation(struct recover *s, const struct event *e, uint32_t unit, int64_t invoked_ns,
+                      bool ok)
+{
+    for (size_t i = 0; i < s->n_outages; i++) {
+        struct outage *o = &s->outages[i];
+
+        if (o->unit != unit || o->recovered_ns || invoked_ns < o->effective_ns)
+            continue;
+        o->operations++;
+        o->last_ns = e->at_ns;
+        if (ok) {
+            good(o, invoked_ns, e->at_ns);
+        } else {
+            o->refusals++;
+            if (o->candidate_ns && e->at_ns - o->candidate_ns >= QUIET_NS)
+                o->recovered_ns = o->candidate_ns;
+            else
+                o->candidate_ns = 0;
+        }
+    }
+}
+
+/* ---- invoke times of open sends: slots are reused, doubled while something else is still open
+ * there */
+
+static struct open_send *slot_of(const struct recover_stream *stream, uint64_t seq)
+{
+    return &stream->open[seq & (stream->size - 1)];
+}
+
+static bool grow(struct recover_stream *stream)
+{
+    struct recover_stream old = *stream;
+
+    if (old.size >= OPEN_MAX)
+        return false;
+    stream->size = old.size ? old.size * 2 : OPEN_FIRST;
+    stream->open = calloc(stream->size, sizeof(*stream->open));
+    if (!stream->open)
+        abort();
+    for (uint64_t i = 0; i < old.size; i++)
+        if (old.open[i].seq)
+            *slot_of(stream, old.open[i].seq - 1) = old.open[i];
+    free(old.open);
+    return true;
+}
+
+static void invoked(struct recover *s, const struct event *e)
+{
+    struct recover_stream *stream = streams_of(&s->streams, e);
+
+    while (!stream->size ||
+           (slot_of(stream, e->seq)->seq && slot_of(stream, e->seq)->seq != e->seq + 1))
+        if (!grow(stream)) {
+            s->full =
+                true; /* the one that never completed is forgotten: it was killed with its client */
+            break;
+        }
+    *slot_of(stream, e->seq) = (struct open_send){e->seq + 1, e->at_ns};
+}
+
+static void completed(struct recover *s, const struct event *e)
+{
+    const struct recover_stream *stream = streams_of(&s->streams, e);
+    const struct plan_client *c = plan_client_of_id(s->plan, e->client);
+    struct msg_id m = {e->seq, e->client, e->incarnation, e->worker};
+    bool ok = event_outcome(e) == OUTCOME_OK && !loss_has_lost(s->loss, &m);
+    struct open_send open;
+
+    if (!stream->size || slot_of(stream, e->seq)->seq != e->seq + 1)
+        return;
+    open = *slot_of(stream, e->seq);
+    slot_of(stream, e->seq)->seq = 0;
+    for (size_t d = 0; c && d < c->n_duties; d++)
+        operation(s, e, duties_unit(s->plan, duties_log_of(s->plan, c->duties[d]), e->unit),
+                  open.at_ns, ok);
+}
+
+static void recover_events(void *self, const struct event *events, size_t n)
+{
+    struct recover *s = self;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct event *e = &events[i];
+
+        if (e->type == EV_FAULT && e->code == STAMP_EFFECTIVE && event_outcome(e) != OUTCOME_FAIL)
+            begin_outages(s, e);
+        else if (e->type == EV_SEND_INVOKE && s->n_outages > 0)
+            invoked(s, e);
+        else if (e->type == EV_SEND_COMPLETE && s->n_outages > 0)
+            completed(s, e);
+        if (e->type != EV_FAULT)
+            s->end_ns = e->at_ns;
+    }
+}
+
+static void judge(struct recover *s, const struct outage *o, struct findings *out)
+{
+    int64_t back_ns = o->recovered_ns ? o->recovered_ns : o->candidate_ns;
+    struct finding_sample sample = {.message = {.seq = UINT64_MAX},
+                                    .unit = o->unit,
+                                    .at_ns = o->effective_ns,
+                                    .window = o->window,
+                                    .node = NO_NODE};
+
+    if (o->operations == 0)
+        return;
+    out->exercised += o->refusals > 0 || (back_ns && back_ns - o->effective_ns > 0);
+    if (back_ns && back_ns - o->effective_ns <= s->args.within_ns)
+        return;
+    if (!back_ns && o->last_ns - o->effective_ns <= s->args.within_ns) {
+        findings_inconclusive(
+            out, "sends to %s ended %.1f s after the fault, before it had recovered",
+            duties_unit_name(s->plan, o->unit), (double)(o->last_ns - o->effective_ns) / 1e9);
+        return;
+    }
+    if (back_ns)
+        snprintf(sample.text, sizeof(sample.text),
+                 "%s was back %.3f s after the fault, promised within %.3f s",
+                 duties_unit_name(s->plan, o->unit), (double)(back_ns - o->effective_ns) / 1e9,
+                 (double)s->args.within_ns / 1e9);
+    else
+        snprintf(sample.text, sizeof(sample.text),
+                 "%s did not come back in the %.3f s it was asked after the fault",
+                 duties_unit_name(s->plan, o->unit), (double)(o->last_ns - o->effective_ns) / 1e9);
+    findings_add(out, "unavailable", 1, &sample);
+}
+
+static void recover_finish(void *self, const struct drain_proof *proofs, struct findings *out)
+{
+    struct recover *s = self;
+
+    out->exercised = 0;
+    for (size_t i = 0; i < s->n_outages; i++)
+        judge(s, &s->outages[i], out);
+    for (uint32_t u = 0; u < s->plan->n_units; u++)
+        if (proofs[u].down && s->n_outages > 0) {
+            struct finding_sample sample = {
+                .message = {.seq = UINT64_MAX}, .unit = u, .at_ns = s->end_ns, .node = NO_NODE};
+
+            snprintf(sample.text, sizeof(sample.text), "nobody served %s at the end",
+                     s->plan->units[u].name);
+            findings_add(out, "unavailable", 1, &sample);
+        }
+    if (s->full)
+        findings_inconclusive(out, "more operations open than can be remembered");
+}
+
+static void recover_close(void *self)
+{
+    struct recover *s = self;
+
+    for (uint32_t i = 0; i < s->streams.n; i++)
+        free(((struct recover_stream *)streams_at(&s->streams, i))->open);
+    streams_release(&s->streams);
+    free(s->outages);
+}
+
+static const struct param params[] = {
+    {"within", PARAM_DURATION, offsetof(struct recover_args, within_ns), .required = true, .min = 1,
+     .max = INT64_MAX, .help = "longest time from a fault to the first operation that lasts"},
+    {"per", PARAM_CHOICE, offsetof(struct recover_args, per), .fallback = "partition",
+     .choices = (const char *const[]){"partition", NULL},
+     .help = "judged for each partition, queue or list"},
+    {0}};
+
+const struct checker_ops recover_checker = {
+    .name = "recover",
+    .property = "recover",
+    .kinds = (const char *const[]){"unavailable", NULL},
+    .about = "After a fault every unit takes writes again within the time promised",
+    .params = params,
+    .shorthand = "within",
+    .args_size = sizeof(struct recover_args),
+    .size = sizeof(struct recover),
+    .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(FAULT),
+    .needs = DRAIN_D1,
+    .after = (const char *const[]){"loss", NULL},
+    .order = BY_TIME,
+    .open = recover_open,
+    .events = recover_events,
+    .finish = recover_finish,
+    .close = recover_close,
+};
