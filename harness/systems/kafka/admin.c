@@ -1,6 +1,6 @@
 /*
- * librdkafka's admin API, made blocking: topics, groups, DescribeConfigs. One admin client a cluster,
- * made when it is first needed. Source: rdkafka.h 2.0.2 "Admin API".
+ * librdkafka's admin API, made blocking: topics, groups, DescribeConfigs. One admin client a
+ * cluster, made when it is first needed. Source: rdkafka.h 2.0.2 "Admin API".
  */
 #include "systems/kafka/kafka.h"
 
@@ -12,7 +12,8 @@
 #define TOPICS_MAX 64
 #define SLICE_MS 50
 
-void kafka_bootstrap(const struct plan_case *plan, const struct plan_cluster *cluster, char *out, size_t size)
+void kafka_bootstrap(const struct plan_case *plan, const struct plan_cluster *cluster, char *out,
+                     size_t size)
 {
     const struct kafka_config *config = cluster->config;
     size_t n = 0;
@@ -25,7 +26,8 @@ void kafka_bootstrap(const struct plan_case *plan, const struct plan_cluster *cl
 
 static void drop_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    (void)rk, (void)level, (void)facility, (void)text; /* connection errors while brokers start are no news */
+    (void)rk, (void)level, (void)facility,
+        (void)text; /* connection errors while brokers start are no news */
 }
 
 rd_kafka_t *kafka_admin(struct cluster *cluster, struct err *err)
@@ -39,10 +41,13 @@ rd_kafka_t *kafka_admin(struct cluster *cluster, struct err *err)
     kafka_bootstrap(cluster->plan, cluster->spec, brokers, sizeof(brokers));
     conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, drop_log);
-    if (rd_kafka_conf_set(conf, "bootstrap.servers", brokers, why, sizeof(why)) != RD_KAFKA_CONF_OK ||
+    if (rd_kafka_conf_set(conf, "bootstrap.servers", brokers, why, sizeof(why)) !=
+            RD_KAFKA_CONF_OK ||
         rd_kafka_conf_set(conf, "client.id", "assay-admin", why, sizeof(why)) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_set(conf, "reconnect.backoff.ms", "20", why, sizeof(why)) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", why, sizeof(why)) != RD_KAFKA_CONF_OK ||
+        rd_kafka_conf_set(conf, "reconnect.backoff.ms", "20", why, sizeof(why)) !=
+            RD_KAFKA_CONF_OK ||
+        rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", why, sizeof(why)) !=
+            RD_KAFKA_CONF_OK ||
         !(s->admin = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why)))) {
         rd_kafka_conf_destroy(conf);
         err_set(err, "admin client: %s", why);
@@ -73,7 +78,8 @@ static rd_kafka_event_t *await(rd_kafka_queue_t *queue, struct deadline deadline
     return NULL;
 }
 
-static rd_kafka_AdminOptions_t *options(rd_kafka_t *admin, rd_kafka_admin_op_t op, struct deadline deadline)
+static rd_kafka_AdminOptions_t *options(rd_kafka_t *admin, rd_kafka_admin_op_t op,
+                                        struct deadline deadline)
 {
     rd_kafka_AdminOptions_t *o = rd_kafka_AdminOptions_new(admin, op);
     int left = deadline_left_ms(&deadline);
@@ -85,7 +91,8 @@ static rd_kafka_AdminOptions_t *options(rd_kafka_t *admin, rd_kafka_admin_op_t o
 
 /* ---- topics */
 
-static int put_replicas(rd_kafka_NewTopic_t *new_topic, const struct kafka_topic *topic, struct err *err)
+static int put_replicas(rd_kafka_NewTopic_t *new_topic, const struct kafka_topic *topic,
+                        struct err *err)
 {
     char why[300];
 
@@ -93,14 +100,15 @@ static int put_replicas(rd_kafka_NewTopic_t *new_topic, const struct kafka_topic
         int32_t ids[BROKERS_MAX];
         size_t n = kafka_topic_replicas(topic, p, ids, BROKERS_MAX);
 
-        if (rd_kafka_NewTopic_set_replica_assignment(new_topic, (int32_t)p, ids, n, why, sizeof(why)))
+        if (rd_kafka_NewTopic_set_replica_assignment(new_topic, (int32_t)p, ids, n, why,
+                                                     sizeof(why)))
             return err_set(err, "topic %s: replicas: %s", topic->name, why);
     }
     return 0;
 }
 
-static rd_kafka_NewTopic_t *new_topic(const struct kafka_config *config, const struct kafka_topic *topic,
-                                      struct err *err)
+static rd_kafka_NewTopic_t *new_topic(const struct kafka_config *config,
+                                      const struct kafka_topic *topic, struct err *err)
 {
     int64_t factor = topic->replication_factor;
     char why[300];
@@ -108,8 +116,8 @@ static rd_kafka_NewTopic_t *new_topic(const struct kafka_config *config, const s
 
     if (factor <= 0)
         factor = config->kafka.brokers < 3 ? config->kafka.brokers : 3;
-    t = rd_kafka_NewTopic_new(topic->name, (int)kafka_topic_partitions(topic), topic->replicas ? -1 : (int)factor,
-                              why, sizeof(why));
+    t = rd_kafka_NewTopic_new(topic->name, (int)kafka_topic_partitions(topic),
+                              topic->replicas ? -1 : (int)factor, why, sizeof(why));
     if (!t) {
         err_set(err, "topic %s: %s", topic->name, why);
         return NULL;
@@ -209,7 +217,8 @@ int kafka_delete_topics(struct cluster *cluster, struct deadline deadline, struc
 
 /* ---- groups */
 
-int kafka_delete_group(struct cluster *cluster, const char *group, struct deadline deadline, struct err *err)
+int kafka_delete_group(struct cluster *cluster, const char *group, struct deadline deadline,
+                       struct err *err)
 {
     rd_kafka_t *admin = kafka_admin(cluster, err);
     rd_kafka_AdminOptions_t *o;
@@ -250,7 +259,8 @@ static bool is_unknown(const rd_kafka_ConfigEntry_t *entry)
     const char *name = rd_kafka_ConfigEntry_name(entry);
 
     return rd_kafka_ConfigEntry_is_sensitive(entry) && !strstr(name, "password") &&
-           !strstr(name, "secret") && !strstr(name, "jaas") && !strstr(name, "ssl.") && !strstr(name, "sasl.");
+           !strstr(name, "secret") && !strstr(name, "jaas") && !strstr(name, "ssl.") &&
+           !strstr(name, "sasl.");
 }
 
 static bool reported(const rd_kafka_ConfigEntry_t **entries, size_t n, const char *key)
@@ -268,27 +278,30 @@ static int read_back(const rd_kafka_ConfigResource_t *resource, const char *name
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &n);
 
     if (rd_kafka_ConfigResource_error(resource))
-        return err_set(err, "config of %s: %s", name, rd_kafka_err2str(rd_kafka_ConfigResource_error(resource)));
+        return err_set(err, "config of %s: %s", name,
+                       rd_kafka_err2str(rd_kafka_ConfigResource_error(resource)));
     for (size_t i = 0; i < n; i++) {
         const char *value = rd_kafka_ConfigEntry_value(entries[i]);
 
         if (!rd_kafka_ConfigEntry_is_sensitive(entries[i])) /* secrets reach no report */
-            sink->put(sink->context, name, rd_kafka_ConfigEntry_name(entries[i]), value ? value : "");
+            sink->put(sink->context, name, rd_kafka_ConfigEntry_name(entries[i]),
+                      value ? value : "");
     }
     for (size_t i = 0; i < asked->n; i++) {
         const struct pair *pair = &asked->items[i];
 
         if (!kafka_is_replaced(file, pair->key) && !reported(entries, n, pair->key))
             return err_input(err, "%s:%d:%d: %s: %s does not know the key \"%s\"",
-                             pair->mark.file ? pair->mark.file : "suite", pair->mark.line, pair->mark.column,
-                             file, name, pair->key);
+                             pair->mark.file ? pair->mark.file : "suite", pair->mark.line,
+                             pair->mark.column, file, name, pair->key);
     }
     return 0;
 }
 
-static int describe(struct cluster *cluster, rd_kafka_ResourceType_t type, const char *resource_name,
-                    const char *name, const char *file, const struct pairs *asked,
-                    const struct kv_sink *sink, struct deadline deadline, struct err *err)
+static int describe(struct cluster *cluster, rd_kafka_ResourceType_t type,
+                    const char *resource_name, const char *name, const char *file,
+                    const struct pairs *asked, const struct kv_sink *sink, struct deadline deadline,
+                    struct err *err)
 {
     rd_kafka_t *admin = kafka_admin(cluster, err);
     rd_kafka_AdminOptions_t *o;
@@ -319,7 +332,8 @@ static int describe(struct cluster *cluster, rd_kafka_ResourceType_t type, const
     return result;
 }
 
-int kafka_effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline, struct err *err)
+int kafka_effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline,
+                    struct err *err)
 {
     const struct kafka_config *config = cluster->spec->config;
     const struct kafka_topic *topics = config->topics.items;
@@ -328,16 +342,16 @@ int kafka_effective(struct cluster *cluster, const struct kv_sink *sink, struct 
         char id[12];
 
         snprintf(id, sizeof(id), "%u", i + 1);
-        if (describe(cluster, RD_KAFKA_RESOURCE_BROKER, id, cluster->nodes[i].plan->name, "server.properties",
-                     &config->server_properties, sink, deadline, err) < 0)
+        if (describe(cluster, RD_KAFKA_RESOURCE_BROKER, id, cluster->nodes[i].plan->name,
+                     "server.properties", &config->server_properties, sink, deadline, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < config->topics.n; i++) {
         char name[300];
 
         snprintf(name, sizeof(name), "topic %s", topics[i].name);
-        if (describe(cluster, RD_KAFKA_RESOURCE_TOPIC, topics[i].name, name, "topics", &topics[i].config, sink,
-                     deadline, err) < 0)
+        if (describe(cluster, RD_KAFKA_RESOURCE_TOPIC, topics[i].name, name, "topics",
+                     &topics[i].config, sink, deadline, err) < 0)
             return -1;
     }
     return 0;

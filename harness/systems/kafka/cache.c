@@ -1,7 +1,7 @@
 /*
- * What is made once per Kafka version and kept in the cache folder: a class-data archive (halves the
- * start of every node) and, for 4.x, the bootstrap.checkpoint that StorageTool writes. Both are made
- * under a file lock by one short-lived server in a network namespace of its own.
+ * What is made once per Kafka version and kept in the cache folder: a class-data archive (halves
+ * the start of every node) and, for 4.x, the bootstrap.checkpoint that StorageTool writes. Both are
+ * made under a file lock by one short-lived server in a network namespace of its own.
  *
  *     CACHE/kafka-3.9.1/libs/…jar  kafka.jsa  lock  warm.log        jars: pom.xml beside this file
  *     CACHE/kafka-home-HASH/       kafka.jsa  …                     for `home:` and KAFKA_HOME
@@ -60,7 +60,8 @@ static int find_java(char *out, size_t size, struct err *err)
             return 0;
         at += n + (at[n] == ':');
     }
-    return err_set(err, "no java in JAVA_HOME or PATH: Kafka 3.9 and 4.x need Java 17 (Debian: openjdk-17-jre-headless)");
+    return err_set(err, "no java in JAVA_HOME or PATH: Kafka 3.9 and 4.x need Java 17 (Debian: "
+                        "openjdk-17-jre-headless)");
 }
 
 static int is_jar(const struct dirent *entry)
@@ -115,10 +116,12 @@ static void find_libs(const struct kafka_config *config, const char *cache, stru
         struct draw d = draw_stream(0, home);
 
         snprintf(p->libs, sizeof(p->libs), "%s/libs", home);
-        snprintf(folder, size, "%s/kafka-home-%08llx", cache, (unsigned long long)(draw_u64(&d, 0) >> 32));
+        snprintf(folder, size, "%s/kafka-home-%08llx", cache,
+                 (unsigned long long)(draw_u64(&d, 0) >> 32));
     } else {
-        const char *version = config->kafka.version && config->kafka.version[0] ? config->kafka.version
-                                                                                : DEFAULT_VERSION;
+        const char *version = config->kafka.version && config->kafka.version[0]
+                                  ? config->kafka.version
+                                  : DEFAULT_VERSION;
 
         snprintf(folder, size, "%s/kafka-%s", cache, version);
         snprintf(p->libs, sizeof(p->libs), "%s/libs", folder);
@@ -239,13 +242,14 @@ static int warm_config(const char *folder, char *path, size_t size, struct err *
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
         return err_errno(err, "%s", dir);
     snprintf(path, size, "%s/server.properties", dir);
-    snprintf(text, sizeof(text),
-             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:9093\n"
-             "listeners=CLIENT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n"
-             "listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
-             "inter.broker.listener.name=CLIENT\ncontroller.listener.names=CONTROLLER\nlog.dirs=%s/log\n"
-             "num.network.threads=1\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
-             dir);
+    snprintf(
+        text, sizeof(text),
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:9093\n"
+        "listeners=CLIENT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n"
+        "listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+        "inter.broker.listener.name=CLIENT\ncontroller.listener.names=CONTROLLER\nlog.dirs=%s/log\n"
+        "num.network.threads=1\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
+        dir);
     if (write_text(path, text, err) < 0)
         return -1;
     /* without them nothing says when the server has started */
@@ -259,8 +263,16 @@ static int warm_config(const char *folder, char *path, size_t size, struct err *
 static int format_once(const struct kafka_places *p, const char *folder, struct err *err)
 {
     char config[700], log[640];
-    const char *argv[] = {p->java, "-cp", p->class_path, "kafka.tools.StorageTool", "format",
-                          "-t", "KAAAAAAAAAAAAAAAAAAAAA", "-c", config, NULL};
+    const char *argv[] = {p->java,
+                          "-cp",
+                          p->class_path,
+                          "kafka.tools.StorageTool",
+                          "format",
+                          "-t",
+                          "KAAAAAAAAAAAAAAAAAAAAA",
+                          "-c",
+                          config,
+                          NULL};
 
     remove_warm(folder);
     snprintf(log, sizeof(log), "%s/format.log", folder);
@@ -272,15 +284,27 @@ static int format_once(const struct kafka_places *p, const char *folder, struct 
 static int make_archive(const struct kafka_places *p, const char *folder, struct err *err)
 {
     char config[700], log[640], flag[700], made[640], log4j1[800], log4j2[800];
-    const char *argv[] = {p->java, "-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                          "-XX:-UsePerfData", flag, log4j1, log4j2, "-cp", p->class_path, "kafka.Kafka",
-                          config, NULL};
+    const char *argv[] = {p->java,
+                          "-Xms96m",
+                          "-Xmx256m",
+                          "-XX:+UseSerialGC",
+                          "-XX:TieredStopAtLevel=1",
+                          "-XX:-UsePerfData",
+                          flag,
+                          log4j1,
+                          log4j2,
+                          "-cp",
+                          p->class_path,
+                          "kafka.Kafka",
+                          config,
+                          NULL};
 
     snprintf(config, sizeof(config), "%s/warm/server.properties", folder);
     snprintf(log, sizeof(log), "%s/warm.log", folder);
     snprintf(made, sizeof(made), "%s/kafka.jsa.new", folder);
     snprintf(log4j1, sizeof(log4j1), "-Dlog4j.configuration=file:%s/warm/log4j.properties", folder);
-    snprintf(log4j2, sizeof(log4j2), "-Dlog4j2.configurationFile=%s/warm/log4j2.properties", folder);
+    snprintf(log4j2, sizeof(log4j2), "-Dlog4j2.configurationFile=%s/warm/log4j2.properties",
+             folder);
     snprintf(flag, sizeof(flag), "-XX:ArchiveClassesAtExit=%s", made);
     if (run_java(argv, log, "Kafka Server started", err) < 0)
         return -1;
@@ -308,7 +332,8 @@ static int copy_checkpoint(const char *folder, const char *to, struct err *err)
 }
 
 /* Under the lock: whoever waited for it finds everything made. */
-static int make_missing(struct kafka_places *p, const char *folder, const char *checkpoint, struct err *err)
+static int make_missing(struct kafka_places *p, const char *folder, const char *checkpoint,
+                        struct err *err)
 {
     char failed[640];
     struct err why;
@@ -316,9 +341,11 @@ static int make_missing(struct kafka_places *p, const char *folder, const char *
     snprintf(failed, sizeof(failed), "%s/kafka.jsa.failed", folder);
     if (access(p->archive, R_OK) == 0 && (!p->checkpoint || access(checkpoint, R_OK) == 0))
         return 0;
-    if (format_once(p, folder, err) < 0 || (p->checkpoint && copy_checkpoint(folder, checkpoint, err) < 0))
+    if (format_once(p, folder, err) < 0 ||
+        (p->checkpoint && copy_checkpoint(folder, checkpoint, err) < 0))
         return -1;
-    if (access(p->archive, R_OK) < 0 && access(failed, F_OK) < 0 && make_archive(p, folder, &why) < 0)
+    if (access(p->archive, R_OK) < 0 && access(failed, F_OK) < 0 &&
+        make_archive(p, folder, &why) < 0)
         write_text(failed, why.text, NULL); /* nodes start without it, only slower */
     remove_warm(folder);
     return 0;
@@ -337,7 +364,8 @@ static int read_checkpoint(struct kafka_places *p, const char *path, struct err 
     return p->checkpoint_size == (size_t)st.st_size ? 0 : err_set(err, "%s: cut short", path);
 }
 
-static int make_under_lock(struct kafka_places *p, const char *folder, const char *checkpoint, struct err *err)
+static int make_under_lock(struct kafka_places *p, const char *folder, const char *checkpoint,
+                           struct err *err)
 {
     char path[640];
     int lock, result;
@@ -367,7 +395,10 @@ int kafka_places_find(struct kafka_places *p, const struct kafka_config *config,
     if (find_java(p->java, sizeof(p->java), err) < 0)
         return -1;
     if (access(p->libs, R_OK) < 0)
-        return err_set(err, "no jars in %s: ci/quickstart fetches them (or set KAFKA_HOME, or `kafka: {home: …}`)", p->libs);
+        return err_set(
+            err,
+            "no jars in %s: ci/quickstart fetches them (or set KAFKA_HOME, or `kafka: {home: …}`)",
+            p->libs);
     if (list_jars(p, err) < 0)
         goto fail;
     p->checkpoint = atoi(p->version) >= 4;

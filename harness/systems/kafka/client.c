@@ -1,7 +1,7 @@
 /*
- * Kafka as a broker: one handle per worker, librdkafka inside. Waiting is one poll(2) on the eventfd
- * all of the library's queues write to, and the caller's wake_fd.
- * Leaves out `via:`: a Kafka client goes where the partition's leader is.
+ * Kafka as a broker: one handle per worker, librdkafka inside. Waiting is one poll(2) on the
+ * eventfd all of the library's queues write to, and the caller's wake_fd. Leaves out `via:`: a
+ * Kafka client goes where the partition's leader is.
  */
 #include "systems/kafka/client.h"
 
@@ -19,44 +19,87 @@ static const char *const commit_offsets[] = {"next", "last", NULL};
 static const char *const revoke_modes[] = {"nothing", "commit", NULL};
 
 static const struct param produce_params[] = {
-    {.key = "topic", .type = PARAM_STRING, .offset = offsetof(struct kafka_produce, topic), .required = true,
+    {.key = "topic",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_produce, topic),
+     .required = true,
      .help = "topic to produce to"},
-    {.key = "partition", .type = PARAM_INT, .offset = offsetof(struct kafka_produce, partition), .fallback = "-1",
-     .min = -1, .max = 1000000, .help = "always this partition; -1: the library's partitioner chooses by key"},
+    {.key = "partition",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_produce, partition),
+     .fallback = "-1",
+     .min = -1,
+     .max = 1000000,
+     .help = "always this partition; -1: the library's partitioner chooses by key"},
     {0},
 };
 static const struct param consume_params[] = {
-    {.key = "topic", .type = PARAM_STRING, .offset = offsetof(struct kafka_consume, topic), .required = true,
+    {.key = "topic",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_consume, topic),
+     .required = true,
      .help = "topic to read"},
-    {.key = "group", .type = PARAM_STRING, .offset = offsetof(struct kafka_consume, group),
+    {.key = "group",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_consume, group),
      .help = "consumer group to join (group.id)"},
-    {.key = "partitions", .type = PARAM_STRINGS, .offset = offsetof(struct kafka_consume, partitions),
+    {.key = "partitions",
+     .type = PARAM_STRINGS,
+     .offset = offsetof(struct kafka_consume, partitions),
      .help = "assigned by hand instead of by a group"},
-    {.key = "from", .type = PARAM_STRING, .offset = offsetof(struct kafka_consume, from), .fallback = "beginning",
+    {.key = "from",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_consume, from),
+     .fallback = "beginning",
      .help = "where a hand-made assignment starts: beginning, end or an offset"},
-    {.key = "commit", .type = PARAM_CHOICE, .offset = offsetof(struct kafka_consume, commit), .fallback = "auto",
+    {.key = "commit",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct kafka_consume, commit),
+     .fallback = "auto",
      .choices = commit_modes,
-     .help = "what settling a message does; auto: what enable.auto.commit and enable.auto.offset.store leave to do "
+     .help = "what settling a message does; auto: what enable.auto.commit and "
+             "enable.auto.offset.store leave to do "
              "(sync commit, store, or nothing)"},
-    {.key = "offset", .type = PARAM_CHOICE, .offset = offsetof(struct kafka_consume, offset), .fallback = "next",
-     .choices = commit_offsets, .help = "what is committed: the next offset to read, or (wrongly) the last one read"},
-    {.key = "on_revoke", .type = PARAM_CHOICE, .offset = offsetof(struct kafka_consume, on_revoke),
-     .fallback = "nothing", .choices = revoke_modes, .help = "what the rebalance callback does with stored offsets"},
+    {.key = "offset",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct kafka_consume, offset),
+     .fallback = "next",
+     .choices = commit_offsets,
+     .help = "what is committed: the next offset to read, or (wrongly) the last one read"},
+    {.key = "on_revoke",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct kafka_consume, on_revoke),
+     .fallback = "nothing",
+     .choices = revoke_modes,
+     .help = "what the rebalance callback does with stored offsets"},
     {0},
 };
 const struct param kafka_client_params[] = {
-    {.key = "produce", .type = PARAM_STRUCT, .offset = offsetof(struct kafka_args, produce), .sub = produce_params,
-     .sub_size = sizeof(struct kafka_produce), .shorthand = "topic", .help = "send to a topic"},
-    {.key = "consume", .type = PARAM_STRUCT, .offset = offsetof(struct kafka_args, consume), .sub = consume_params,
-     .sub_size = sizeof(struct kafka_consume), .shorthand = "topic", .help = "read a topic"},
-    {.key = "librdkafka", .type = PARAM_VERBATIM, .offset = offsetof(struct kafka_args, librdkafka),
+    {.key = "produce",
+     .type = PARAM_STRUCT,
+     .offset = offsetof(struct kafka_args, produce),
+     .sub = produce_params,
+     .sub_size = sizeof(struct kafka_produce),
+     .shorthand = "topic",
+     .help = "send to a topic"},
+    {.key = "consume",
+     .type = PARAM_STRUCT,
+     .offset = offsetof(struct kafka_args, consume),
+     .sub = consume_params,
+     .sub_size = sizeof(struct kafka_consume),
+     .shorthand = "topic",
+     .help = "read a topic"},
+    {.key = "librdkafka",
+     .type = PARAM_VERBATIM,
+     .offset = offsetof(struct kafka_args, librdkafka),
      .help = "librdkafka's own configuration, kept but for what the sandbox owns"},
     {0},
 };
 static const char *const send_verbs[] = {"produce", NULL};
 static const char *const receive_verbs[] = {"consume", NULL};
 
-static int client_names(const void *opaque, const char **sends_to, const char **reads, const char **group)
+static int client_names(const void *opaque, const char **sends_to, const char **reads,
+                        const char **group)
 {
     const struct kafka_args *args = opaque;
 
@@ -89,15 +132,16 @@ rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *gro
     char brokers[512], id[100];
 
     kafka_bootstrap(h->plan, h->cluster, brokers, sizeof(brokers));
-    snprintf(id, sizeof(id), "%s.%u.%u.%u", h->client->name, h->spec.client_id - h->client->first_id,
-             h->spec.incarnation, h->spec.worker);
+    snprintf(id, sizeof(id), "%s.%u.%u.%u", h->client->name,
+             h->spec.client_id - h->client->first_id, h->spec.incarnation, h->spec.worker);
     if (set(conf, "client.id", id, err) < 0)
         goto fail;
     for (size_t i = 0; i < users->n; i++)
         if (!kafka_is_replaced("librdkafka", users->items[i].key) &&
             set(conf, users->items[i].key, users->items[i].value, err) < 0)
             goto fail;
-    if (set(conf, "bootstrap.servers", brokers, err) < 0 || (group && set(conf, "group.id", group, err) < 0))
+    if (set(conf, "bootstrap.servers", brokers, err) < 0 ||
+        (group && set(conf, "group.id", group, err) < 0))
         goto fail;
     return conf;
 fail:
@@ -140,7 +184,8 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
     return 0;
 }
 
-/* A fatal error of the library (fenced, idempotence lost) ends its instance: a new one is a new session. */
+/* A fatal error of the library (fenced, idempotence lost) ends its instance: a new one is a new
+ * session. */
 static int client_reconnect(void *self, struct err *err)
 {
     struct kafka_handle *h = self;
@@ -163,12 +208,14 @@ static void client_close(void *self, enum close_how how)
 
 /* ---- operations */
 
-static enum submit client_send(void *self, const struct send *send, uint32_t slot, struct completion *c)
+static enum submit client_send(void *self, const struct send *send, uint32_t slot,
+                               struct completion *c)
 {
     return kafka_producer_send(self, send, slot, c);
 }
 
-static enum submit client_settle(void *self, const struct settle *settle, uint32_t slot, struct completion *c)
+static enum submit client_settle(void *self, const struct settle *settle, uint32_t slot,
+                                 struct completion *c)
 {
     return kafka_consumer_settle(self, settle, slot, c);
 }
@@ -198,13 +245,15 @@ static bool harvest_all(struct kafka_handle *h, struct harvest *harvest)
     kafka_producer_harvest(h, harvest);
     kafka_consumer_harvest(h, harvest);
     harvest->broken = h->broken && h->outstanding == 0;
-    return harvest->n_completions + harvest->n_deliveries + harvest->n_owners > 0 || harvest->broken;
+    return harvest->n_completions + harvest->n_deliveries + harvest->n_owners > 0 ||
+           harvest->broken;
 }
 
 static void wait_for_more(struct kafka_handle *h, int64_t left_ns)
 {
     struct timespec left = {left_ns / SECOND_NS, left_ns % SECOND_NS};
-    struct pollfd fds[] = {{.fd = h->event_fd, .events = POLLIN}, {.fd = h->wake_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = h->event_fd, .events = POLLIN},
+                           {.fd = h->wake_fd, .events = POLLIN}};
 
     ppoll(fds, 2, &left, NULL); /* a negative wake_fd is ignored by poll(2) */
 }

@@ -17,7 +17,7 @@ enum on_revoke { REVOKE_NOTHING, REVOKE_COMMIT };
 struct kafka_args {
     struct kafka_produce {
         const char *topic;
-        int64_t partition;         /* -1: the library's partitioner chooses by key */
+        int64_t partition; /* -1: the library's partitioner chooses by key */
     } produce;
     struct kafka_consume {
         const char *topic, *group;
@@ -44,36 +44,38 @@ struct kafka_handle {
     rd_kafka_t *producer;
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *reports;
-    rd_kafka_event_t *report;      /* being taken apart; NULL none */
-    uint32_t first_unit, n_units;  /* of the topic that is produced to */
-    enum level level;              /* of an ok, by acks */
-    size_t outstanding;            /* sends and commits that have not completed */
+    rd_kafka_event_t *report;     /* being taken apart; NULL none */
+    uint32_t first_unit, n_units; /* of the topic that is produced to */
+    enum level level;             /* of an ok, by acks */
+    size_t outstanding;           /* sends and commits that have not completed */
 
     rd_kafka_t *consumer;
     rd_kafka_queue_t *messages, *commits;
-    rd_kafka_message_t **stash;    /* HARVEST_MAX: taken from the library, handed over or not */
+    rd_kafka_message_t **stash;       /* HARVEST_MAX: taken from the library, handed over or not */
     size_t n_stash, handed, borrowed; /* [0, borrowed) are the caller's, [borrowed, n_stash) wait */
     enum commit_mode commit;
-    uint32_t *epochs;              /* ownership interval by plan unit, 0 never owned */
-    uint32_t intervals;            /* hand-made ones, counted */
+    uint32_t *epochs;   /* ownership interval by plan unit, 0 never owned */
+    uint32_t intervals; /* hand-made ones, counted */
     struct ownership owners[OWNERS_MAX];
     size_t n_owners;
-    bool lost_any;                 /* an interval ended: deliveries that came before are reported first */
+    bool lost_any; /* an interval ended: deliveries that came before are reported first */
 };
 
 /* Ours and the user's keys into one conf; NULL with the library's own words in err. */
-rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *group, struct err *err);
+rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *group,
+                                   struct err *err);
 const char *kafka_client_key(const struct kafka_handle *h, const char *key, const char *fallback);
 
 int kafka_producer_open(struct kafka_handle *h, struct err *err);
-enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot, struct completion *c);
+enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
+                                struct completion *c);
 void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest);
 enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struct completion *c);
 void kafka_producer_close(struct kafka_handle *h, enum close_how how);
 
 int kafka_consumer_open(struct kafka_handle *h, struct err *err);
-enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *settle, uint32_t slot,
-                                  struct completion *c);
+enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *settle,
+                                  uint32_t slot, struct completion *c);
 void kafka_consumer_harvest(struct kafka_handle *h, struct harvest *harvest);
 void kafka_consumer_release(struct kafka_handle *h);
 void kafka_consumer_close(struct kafka_handle *h, enum close_how how);

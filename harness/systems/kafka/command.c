@@ -24,7 +24,8 @@ struct reassign_args {
     struct strings replicas;
 };
 
-static int unit_named(const struct cluster *cluster, const char *name, uint32_t *unit, struct err *err)
+static int unit_named(const struct cluster *cluster, const char *name, uint32_t *unit,
+                      struct err *err)
 {
     long found = plan_unit_named(cluster->plan, name);
 
@@ -35,7 +36,8 @@ static int unit_named(const struct cluster *cluster, const char *name, uint32_t 
 }
 
 /* Index of the active controller's node, once there is one. */
-static int find_controller(struct cluster *cluster, unsigned *index, struct deadline deadline, struct err *err)
+static int find_controller(struct cluster *cluster, unsigned *index, struct deadline deadline,
+                           struct err *err)
 {
     for (;;) {
         uint16_t node;
@@ -74,8 +76,8 @@ static int read_election(struct wire_view *v, struct err *err)
     return 0;
 }
 
-static int elect(struct cluster *cluster, const void *opaque, uint16_t target, struct deadline deadline,
-                 struct err *err)
+static int elect(struct cluster *cluster, const void *opaque, uint16_t target,
+                 struct deadline deadline, struct err *err)
 {
     const struct elect_args *args = opaque;
     struct wire_body b = {0};
@@ -99,8 +101,9 @@ static int elect(struct cluster *cluster, const void *opaque, uint16_t target, s
     return 0;
 }
 
-static void ask_reassignment(const struct cluster *cluster, uint32_t unit, const struct strings *replicas,
-                             struct wire_body *b, struct deadline deadline)
+static void ask_reassignment(const struct cluster *cluster, uint32_t unit,
+                             const struct strings *replicas, struct wire_body *b,
+                             struct deadline deadline)
 {
     put_i32(b, deadline_left_ms(&deadline));
     put_compact_array(b, 1);
@@ -137,8 +140,8 @@ static int read_reassignment(struct wire_view *v, struct err *err)
 }
 
 /* Returns once the partition has just these replicas and all of them are in sync. */
-static int reassign(struct cluster *cluster, const void *opaque, uint16_t target, struct deadline deadline,
-                    struct err *err)
+static int reassign(struct cluster *cluster, const void *opaque, uint16_t target,
+                    struct deadline deadline, struct err *err)
 {
     const struct reassign_args *args = opaque;
     struct wire_body b = {0};
@@ -151,14 +154,16 @@ static int reassign(struct cluster *cluster, const void *opaque, uint16_t target
         long id = strtol(args->replicas.items[i], NULL, 10);
 
         if (!kafka_broker(cluster, (int32_t)id))
-            return err_input(err, "reassign: %s is not a broker of this cluster", args->replicas.items[i]);
+            return err_input(err, "reassign: %s is not a broker of this cluster",
+                             args->replicas.items[i]);
         wanted |= 1u << id;
     }
     if (unit_named(cluster, args->partition, &unit, err) < 0 ||
         find_controller(cluster, &controller, deadline, err) < 0)
         return -1;
     ask_reassignment(cluster, unit, &args->replicas, &b, deadline);
-    if (kafka_ask(cluster, controller, API_ALTER_PARTITION_REASSIGNMENTS, 0, &b, &v, deadline, err) < 0 ||
+    if (kafka_ask(cluster, controller, API_ALTER_PARTITION_REASSIGNMENTS, 0, &b, &v, deadline,
+                  err) < 0 ||
         read_reassignment(&v, err) < 0)
         return err_prefix(err, "reassign %s", args->partition);
     for (;;) {
@@ -169,30 +174,50 @@ static int reassign(struct cluster *cluster, const void *opaque, uint16_t target
         if (p->replicas == wanted && p->isr == wanted)
             return 0;
         if (deadline_sleep(&deadline, ROUND_NS) < 0)
-            return err_set(err, "reassign %s: the new replicas are not in sync in time", args->partition);
+            return err_set(err, "reassign %s: the new replicas are not in sync in time",
+                           args->partition);
     }
 }
 
 static const char *const election_types[] = {"preferred", "unclean", NULL};
 static const struct param elect_params[] = {
-    {.key = "partition", .type = PARAM_STRING, .offset = offsetof(struct elect_args, partition), .required = true,
+    {.key = "partition",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct elect_args, partition),
+     .required = true,
      .help = "topic/number"},
-    {.key = "type", .type = PARAM_CHOICE, .offset = offsetof(struct elect_args, type), .fallback = "preferred",
-     .choices = election_types, .help = "unclean takes a leader from outside of the ISR"},
+    {.key = "type",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct elect_args, type),
+     .fallback = "preferred",
+     .choices = election_types,
+     .help = "unclean takes a leader from outside of the ISR"},
     {0},
 };
 static const struct param reassign_params[] = {
-    {.key = "partition", .type = PARAM_STRING, .offset = offsetof(struct reassign_args, partition), .required = true,
+    {.key = "partition",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct reassign_args, partition),
+     .required = true,
      .help = "topic/number"},
-    {.key = "replicas", .type = PARAM_STRINGS, .offset = offsetof(struct reassign_args, replicas), .required = true,
+    {.key = "replicas",
+     .type = PARAM_STRINGS,
+     .offset = offsetof(struct reassign_args, replicas),
+     .required = true,
      .help = "broker ids, preferred leader first"},
     {0},
 };
 
 const struct system_command kafka_commands[] = {
-    {.name = "elect", .params = elect_params, .size = sizeof(struct elect_args), .run = elect,
+    {.name = "elect",
+     .params = elect_params,
+     .size = sizeof(struct elect_args),
+     .run = elect,
      .help = "asks the controller for a preferred or unclean leader election"},
-    {.name = "reassign", .params = reassign_params, .size = sizeof(struct reassign_args), .run = reassign,
+    {.name = "reassign",
+     .params = reassign_params,
+     .size = sizeof(struct reassign_args),
+     .run = reassign,
      .help = "moves a partition to other brokers and waits until they are in sync"},
     {0},
 };

@@ -4,8 +4,8 @@
  * group metadata librdkafka serialises ("CGMDv2:", rdkafka_cgrp.c 2.0.2); where that form is not
  * met, intervals are counted.
  *
- * The batch call of 2.0.2 runs the rebalance callback in the midst of a batch: an end of ownership is
- * therefore reported behind the deliveries that came with it.
+ * The batch call of 2.0.2 runs the rebalance callback in the midst of a batch: an end of ownership
+ * is therefore reported behind the deliveries that came with it.
  */
 #include "systems/kafka/client.h"
 
@@ -41,8 +41,8 @@ static uint32_t generation(struct kafka_handle *h)
     return id > 0 ? (uint32_t)id : ++h->intervals;
 }
 
-static void own(struct kafka_handle *h, const char *topic, int32_t partition, uint32_t epoch, int64_t position,
-                unsigned flags)
+static void own(struct kafka_handle *h, const char *topic, int32_t partition, uint32_t epoch,
+                int64_t position, unsigned flags)
 {
     uint32_t unit = kafka_unit(h->plan, h->cluster_index, topic, partition);
 
@@ -66,7 +66,8 @@ static void gained(struct kafka_handle *h, rd_kafka_topic_partition_list_t *list
         rd_kafka_topic_partition_t *p = &list->elems[i];
 
         if (!known)
-            p->offset = RD_KAFKA_OFFSET_INVALID; /* the library asks again and falls back to auto.offset.reset */
+            p->offset = RD_KAFKA_OFFSET_INVALID; /* the library asks again and falls back to
+                                                    auto.offset.reset */
         own(h, p->topic, p->partition, epoch, p->offset >= 0 ? p->offset : -1,
             p->offset >= 0 || !known ? EV_GAINED : EV_GAINED | EV_RESET);
     }
@@ -80,7 +81,8 @@ static void lost(struct kafka_handle *h, const rd_kafka_topic_partition_list_t *
         own(h, list->elems[i].topic, list->elems[i].partition, 0, -1, EV_LOST);
 }
 
-static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
+static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                      rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct kafka_handle *h = opaque;
     const char *protocol = rd_kafka_rebalance_protocol(rk);
@@ -113,7 +115,8 @@ static int64_t start_of(const char *from)
     return strcmp(from, "end") == 0 ? RD_KAFKA_OFFSET_END : strtoll(from, NULL, 10);
 }
 
-static rd_kafka_resp_err_t assign_by_hand(struct kafka_handle *h, rd_kafka_topic_partition_list_t *list)
+static rd_kafka_resp_err_t assign_by_hand(struct kafka_handle *h,
+                                          rd_kafka_topic_partition_list_t *list)
 {
     const struct kafka_consume *consume = &h->args->consume;
 
@@ -121,9 +124,10 @@ static rd_kafka_resp_err_t assign_by_hand(struct kafka_handle *h, rd_kafka_topic
     for (size_t i = 0; i < consume->partitions.n; i++) {
         int32_t partition = (int32_t)strtol(consume->partitions.items[i], NULL, 10);
 
-        rd_kafka_topic_partition_list_add(list, consume->topic, partition)->offset = start_of(consume->from);
-        own(h, consume->topic, partition, h->intervals, start_of(consume->from) >= 0 ? start_of(consume->from) : -1,
-            EV_GAINED);
+        rd_kafka_topic_partition_list_add(list, consume->topic, partition)->offset =
+            start_of(consume->from);
+        own(h, consume->topic, partition, h->intervals,
+            start_of(consume->from) >= 0 ? start_of(consume->from) : -1, EV_GAINED);
     }
     return rd_kafka_assign(h->consumer, list);
 }
@@ -140,7 +144,9 @@ static int join(struct kafka_handle *h, struct err *err)
         code = rd_kafka_subscribe(h->consumer, list);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return code ? err_set(err, "subscribe to %s: %s", h->args->consume.topic, rd_kafka_err2str(code)) : 0;
+    return code
+               ? err_set(err, "subscribe to %s: %s", h->args->consume.topic, rd_kafka_err2str(code))
+               : 0;
 }
 
 static bool is_true(const struct kafka_handle *h, const char *key)
@@ -195,18 +201,20 @@ int kafka_consumer_open(struct kafka_handle *h, struct err *err)
 
 /* ---- settle */
 
-static rd_kafka_topic_partition_list_t *offset_list(const struct kafka_handle *h, const struct delivery *d)
+static rd_kafka_topic_partition_list_t *offset_list(const struct kafka_handle *h,
+                                                    const struct delivery *d)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     int64_t next = h->args->consume.offset == COMMIT_LAST ? d->position : d->position + 1;
 
-    rd_kafka_topic_partition_list_add(list, h->args->consume.topic, (int32_t)h->plan->units[d->unit].index)->offset =
-        next;
+    rd_kafka_topic_partition_list_add(list, h->args->consume.topic,
+                                      (int32_t)h->plan->units[d->unit].index)
+        ->offset = next;
     return list;
 }
 
-static enum submit done(struct completion *c, const struct delivery *d, uint32_t slot, enum outcome outcome,
-                        rd_kafka_resp_err_t code)
+static enum submit done(struct completion *c, const struct delivery *d, uint32_t slot,
+                        enum outcome outcome, rd_kafka_resp_err_t code)
 {
     *c = (struct completion){.slot = slot,
                              .outcome = outcome,
@@ -218,7 +226,8 @@ static enum submit done(struct completion *c, const struct delivery *d, uint32_t
 }
 
 /* Own queue and limit: rd_kafka_commit() waits for a coordinator that may never come. */
-static rd_kafka_resp_err_t commit_and_wait(struct kafka_handle *h, const rd_kafka_topic_partition_list_t *list)
+static rd_kafka_resp_err_t commit_and_wait(struct kafka_handle *h,
+                                           const rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_new(h->consumer);
     struct deadline deadline = deadline_in(COMMIT_SYNC_NS, NULL);
@@ -235,8 +244,8 @@ static rd_kafka_resp_err_t commit_and_wait(struct kafka_handle *h, const rd_kafk
     return code;
 }
 
-enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *settle, uint32_t slot,
-                                  struct completion *c)
+enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *settle,
+                                  uint32_t slot, struct completion *c)
 {
     const struct delivery *d = settle->upto;
     rd_kafka_topic_partition_list_t *list;
@@ -256,7 +265,8 @@ enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *s
         rd_kafka_topic_partition_list_destroy(list);
         return done(c, d, slot, kafka_outcome_of_code(code), code);
     }
-    code = rd_kafka_commit_queue(h->consumer, list, h->commits, NULL, (void *)(uintptr_t)(slot + 1));
+    code =
+        rd_kafka_commit_queue(h->consumer, list, h->commits, NULL, (void *)(uintptr_t)(slot + 1));
     rd_kafka_topic_partition_list_destroy(list);
     if (code)
         return done(c, d, slot, OUTCOME_FAIL, code);
@@ -312,7 +322,8 @@ static void hand_over(struct kafka_handle *h, struct harvest *harvest)
 
     while (h->borrowed < h->n_stash && harvest->n_deliveries < most) {
         rd_kafka_message_t *m = h->stash[h->borrowed++];
-        uint32_t unit = kafka_unit(h->plan, h->cluster_index, rd_kafka_topic_name(m->rkt), m->partition);
+        uint32_t unit =
+            kafka_unit(h->plan, h->cluster_index, rd_kafka_topic_name(m->rkt), m->partition);
 
         harvest->deliveries[harvest->n_deliveries++] =
             (struct delivery){.payload = m->payload,
@@ -331,7 +342,8 @@ static void report_owners(struct kafka_handle *h, struct harvest *harvest)
     h->lost_any = false;
 }
 
-/* Not handed over yet: the library is not asked for more, as an application that is busy would not. */
+/* Not handed over yet: the library is not asked for more, as an application that is busy would not.
+ */
 void kafka_consumer_harvest(struct kafka_handle *h, struct harvest *harvest)
 {
     if (!h->consumer)

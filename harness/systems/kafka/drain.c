@@ -8,58 +8,21 @@
  *      must find that very payload; the epoch is still e, else again from 1
  *   5  D2: every group that reads p committed past o
  *
- * The records are kept until 4 is proven and written then: a second try must not double them.
- * Counter-example for "end offset reached, so complete": right after a failover ListOffsets answers
- * (0, 0), and an empty log looks drained.
+ * Steps 2 and 4 are audit.c's. The records are kept until 4 is proven and written then: a second
+ * try must not double them. Counter-example for "end offset reached, so complete": right after a
+ * failover ListOffsets answers (0, 0), and an empty log looks drained.
  */
-#include "api/message.h"
-#include "history/history.h"
-#include "systems/kafka/kafka.h"
+#include "systems/kafka/drain.h"
 
-#include <assert.h>
+#include "history/history.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ROUND_NS (50 * MS_NS)
-#define STABLE_NS (3 * SECOND_NS)  /* nobody can lead it, for so long: it is down */
-#define EMPTY_NS (10 * SECOND_NS)  /* a group without members for so long will not come back */
-#define QUIET_NS (20 * SECOND_NS)  /* the audit consumer got nothing for so long: try again */
-#define BATCH 1024
-#define RECORDS_MAX (UINT64_C(1) << 23)
-#define MARKER_SIZE 64u
-
-struct audited {                  /* one partition */
-    bool ours, down, marked, complete, proven;
-    int64_t start, marker;        /* offsets */
-    int32_t epoch;
-    uint64_t seq;                 /* of the marker's message */
-    struct event *events;         /* what the log holds, in its order */
-    size_t n, size;
-    char why[200];
-};
-
-struct drain {
-    struct cluster *cluster;
-    const struct plan_case *plan;
-    struct audited *units;        /* by plan unit */
-    uint32_t up;                  /* brokers that should be there, bits by id */
-    uint64_t next_seq;
-    struct deadline deadline;
-    rd_kafka_t *producer;
-};
-
-static struct audited *audited_of(struct drain *d, const char *topic, int32_t partition)
-{
-    uint32_t unit = kafka_unit(d->plan, kafka_cluster_index(d->cluster), topic, partition);
-
-    return unit == NO_UNIT ? NULL : &d->units[unit];
-}
-
-static bool pending(const struct audited *a)
-{
-    return a->ours && !a->down && !a->proven;
-}
+#define STABLE_NS (3 * SECOND_NS) /* nobody can lead it, for so long: it is down */
+#define EMPTY_NS (10 * SECOND_NS) /* a group without members for so long will not come back */
 
 /* ---- 1: who serves what */
 
@@ -96,9 +59,10 @@ static int wait_serving(struct drain *d, struct err *err)
         if (complete_since && clock_now_ns() - complete_since > STABLE_NS)
             return 0;
         if (deadline_sleep(&d->deadline, ROUND_NS) < 0)
-            return err_set(err, "%s", (s->views[0].brokers & d->up) != d->up
-                                          ? "not every broker that should be up is registered"
-                                          : "a partition has no leader though a member of its ISR is up");
+            return err_set(err, "%s",
+                           (s->views[0].brokers & d->up) != d->up
+                               ? "not every broker that should be up is registered"
+                               : "a partition has no leader though a member of its ISR is up");
     }
 }
 
@@ -114,116 +78,6 @@ static void note_down(struct drain *d)
     }
 }
 
-/* ---- 2: markers */
-
-static void ignore_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
-{
-    (void)rk, (void)level, (void)facility, (void)text;
-}
-
-static rd_kafka_t *open_client(struct drain *d, rd_kafka_type_t type, const char *const (*keys)[2], size_t n,
-                               struct err *err)
-{
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    char brokers[512], why[300] = "";
-    rd_kafka_t *rk = NULL;
-    bool good;
-
-    kafka_bootstrap(d->plan, d->cluster->spec, brokers, sizeof(brokers));
-    good = rd_kafka_conf_set(conf, "bootstrap.servers", brokers, why, sizeof(why)) == RD_KAFKA_CONF_OK;
-    for (size_t i = 0; i < n && good; i++)
-        good = rd_kafka_conf_set(conf, keys[i][0], keys[i][1], why, sizeof(why)) == RD_KAFKA_CONF_OK;
-    rd_kafka_conf_set_log_cb(conf, ignore_log);
-    if (type == RD_KAFKA_PRODUCER)
-        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
-    if (good)
-        rk = rd_kafka_new(type, conf, why, sizeof(why));
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        err_set(err, "audit client: %s", why);
-    }
-    return rk;
-}
-
-static int open_producer(struct drain *d, struct err *err)
-{
-    static const char *const keys[][2] = {
-        {"client.id", "assay-marker"}, {"acks", "all"},        {"enable.idempotence", "true"},
-        {"linger.ms", "0"},            {"message.timeout.ms", "30000"},
-        {"reconnect.backoff.ms", "20"}, {"reconnect.backoff.max.ms", "200"},
-        {"retry.backoff.ms", "50"}};
-
-    d->producer = open_client(d, RD_KAFKA_PRODUCER, keys, sizeof(keys) / sizeof(*keys), err);
-    return d->producer ? 0 : -1;
-}
-
-static bool send_marker(struct drain *d, uint32_t unit)
-{
-    struct audited *a = &d->units[unit];
-    const struct plan_unit *u = &d->plan->units[unit];
-    struct msg msg = {.id = {.client = BY_AUDIT, .seq = d->next_seq++}, .flags = MSG_MARKER};
-    uint8_t payload[MARKER_SIZE];
-    char key[40]; /* compacted topics refuse records without one; never the same twice */
-    int key_size = snprintf(key, sizeof(key), "assay-marker-%llu", (unsigned long long)msg.id.seq);
-    const rd_kafka_vu_t parts[] = {
-        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = d->plan->dests[u->dest].name},
-        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = (int32_t)u->index},
-        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {payload, sizeof(payload)}},
-        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {key, (size_t)key_size}},
-        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = a},
-    };
-    rd_kafka_error_t *error;
-
-    payload_write(payload, sizeof(payload), d->plan->run, &msg);
-    a->seq = msg.id.seq;
-    a->epoch = kafka_partition(d->cluster, unit)->epoch;
-    a->marked = false;
-    error = rd_kafka_produceva(d->producer, parts, sizeof(parts) / sizeof(*parts));
-    if (error) {
-        snprintf(a->why, sizeof(a->why), "marker: %s", rd_kafka_error_string(error));
-        rd_kafka_error_destroy(error);
-    }
-    return !error;
-}
-
-static unsigned take_reports(rd_kafka_event_t *event)
-{
-    const rd_kafka_message_t *m;
-    unsigned n = 0;
-
-    while ((m = rd_kafka_event_message_next(event))) {
-        struct audited *a = m->_private;
-
-        n++;
-        a->marked = m->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-        a->marker = m->offset;
-        if (m->err)
-            snprintf(a->why, sizeof(a->why), "marker: %s", rd_kafka_err2str(m->err));
-    }
-    return n;
-}
-
-/* Every pending unit gets a fresh marker; those that were acknowledged are `marked` afterwards. */
-static void mark(struct drain *d)
-{
-    rd_kafka_queue_t *queue = rd_kafka_queue_get_main(d->producer);
-    unsigned sent = 0;
-
-    for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-        if (pending(&d->units[unit]))
-            sent += send_marker(d, unit);
-    while (sent > 0 && !deadline_passed(&d->deadline)) {
-        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 20);
-
-        if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
-            sent -= take_reports(event);
-        if (event)
-            rd_kafka_event_destroy(event);
-    }
-    rd_kafka_queue_destroy(queue);
-}
-
 /* ---- 3: every copy that is alive is complete */
 
 static bool copies_complete(struct drain *d, uint32_t unit)
@@ -237,19 +91,23 @@ static bool copies_complete(struct drain *d, uint32_t unit)
         return false;
     }
     if (p->epoch != a->epoch) {
-        snprintf(a->why, sizeof(a->why), "leader epoch went from %d to %d behind the marker", a->epoch, p->epoch);
+        snprintf(a->why, sizeof(a->why), "leader epoch went from %d to %d behind the marker",
+                 a->epoch, p->epoch);
         a->marked = false;
         return true; /* nothing to wait for: the next round marks again */
     }
     memset(s->wanted, 0, d->plan->n_units * sizeof(*s->wanted));
     s->wanted[unit] = true;
     s->offsets[unit] = (struct kafka_offsets){.error = -1};
-    if (kafka_list_offsets(d->cluster, p->leader, OFFSET_LAST_STABLE, s->wanted, s->offsets, d->deadline, NULL) < 0 ||
+    if (kafka_list_offsets(d->cluster, p->leader, OFFSET_LAST_STABLE, s->wanted, s->offsets,
+                           d->deadline, NULL) < 0 ||
         s->offsets[unit].error || s->offsets[unit].offset <= a->marker) {
-        snprintf(a->why, sizeof(a->why), "the last stable offset is not past the marker (hanging transaction?)");
+        snprintf(a->why, sizeof(a->why),
+                 "the last stable offset is not past the marker (hanging transaction?)");
         return false;
     }
-    if (kafka_list_offsets(d->cluster, p->leader, OFFSET_START, s->wanted, s->offsets, d->deadline, NULL) < 0 ||
+    if (kafka_list_offsets(d->cluster, p->leader, OFFSET_START, s->wanted, s->offsets, d->deadline,
+                           NULL) < 0 ||
         s->offsets[unit].error) {
         snprintf(a->why, sizeof(a->why), "the leader does not tell where the log starts");
         return false;
@@ -265,140 +123,14 @@ static void wait_copies(struct drain *d)
 
         kafka_look(d->cluster, d->deadline);
         for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-            if (pending(&d->units[unit]) && d->units[unit].marked)
+            if (audit_pending(&d->units[unit]) && d->units[unit].marked)
                 all = copies_complete(d, unit) && all;
         if (all || deadline_sleep(&d->deadline, ROUND_NS) < 0)
             return;
     }
 }
 
-/* ---- 4: the audit consumer */
-
-static struct event *next_event(struct audited *a)
-{
-    if (a->n == a->size) {
-        size_t size = a->size ? 2 * a->size : 4096;
-        struct event *more = a->size >= RECORDS_MAX ? NULL : realloc(a->events, size * sizeof(*more));
-
-        if (!more)
-            return NULL;
-        a->events = more;
-        a->size = size;
-    }
-    return &a->events[a->n++];
-}
-
-static void keep_record(struct drain *d, struct audited *a, const rd_kafka_message_t *m)
-{
-    struct msg msg;
-    enum payload_check check = payload_read(m->payload, m->len, d->plan->run, &msg);
-    struct event *e = next_event(a);
-
-    if (!e) {
-        snprintf(a->why, sizeof(a->why), "more than %llu records", (unsigned long long)RECORDS_MAX);
-        return;
-    }
-    *e = (struct event){.type = EV_CORRUPT,
-                        .by = BY_AUDIT,
-                        .position = m->offset,
-                        .unit = (uint32_t)(a - d->units),
-                        .epoch = (uint32_t)a->epoch,
-                        .code = check == PAYLOAD_CORRUPT ? 1 : 2};
-    if (check == PAYLOAD_OK) {
-        e->type = EV_AUDIT_LOG;
-        e->code = 0;
-        e->client = msg.id.client;
-        e->incarnation = msg.id.incarnation;
-        e->worker = msg.id.worker;
-        e->seq = msg.id.seq;
-        e->attempt = msg.attempt;
-        e->key = msg.key;
-        e->value = (int64_t)msg.key_seq;
-        e->flags = msg.flags & MSG_MARKER ? EV_MARKER : 0;
-    }
-    if (m->offset == a->marker) {
-        a->complete = check == PAYLOAD_OK && msg.id.client == BY_AUDIT && msg.id.seq == a->seq;
-        if (!a->complete)
-            snprintf(a->why, sizeof(a->why), "another record lies at the marker's offset %lld", (long long)a->marker);
-    }
-}
-
-/* Marker passed or error: nothing more to come of this partition. */
-static bool take_record(struct drain *d, const rd_kafka_message_t *m)
-{
-    struct audited *a = m->rkt ? audited_of(d, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
-
-    if (!a || !pending(a) || !a->marked || a->complete)
-        return false;
-    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        return false;
-    if (m->err) {
-        snprintf(a->why, sizeof(a->why), "audit read: %s", rd_kafka_message_errstr(m));
-        a->marked = false;
-        return true;
-    }
-    if (m->offset <= a->marker)
-        keep_record(d, a, m);
-    if (m->offset >= a->marker && !a->complete)
-        a->marked = false; /* the marker is not where it was acknowledged: again */
-    return m->offset >= a->marker;
-}
-
-static size_t assign(struct drain *d, rd_kafka_t *consumer)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
-    size_t n = 0;
-
-    for (uint32_t unit = 0; unit < d->plan->n_units; unit++) {
-        struct audited *a = &d->units[unit];
-        const struct plan_unit *u = &d->plan->units[unit];
-
-        if (!pending(a) || !a->marked)
-            continue;
-        a->n = 0;
-        a->complete = false;
-        rd_kafka_topic_partition_list_add(list, d->plan->dests[u->dest].name, (int32_t)u->index)->offset = a->start;
-        n++;
-    }
-    if (n > 0)
-        rd_kafka_assign(consumer, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    return n;
-}
-
-static int read_logs(struct drain *d, struct err *err)
-{
-    static const char *const keys[][2] = {
-        {"client.id", "assay-audit"},       {"group.id", "assay-audit"},
-        {"enable.auto.commit", "false"},    {"auto.offset.reset", "error"},
-        {"isolation.level", "read_committed"}, {"check.crcs", "true"},
-        {"fetch.wait.max.ms", "20"},        {"fetch.error.backoff.ms", "50"},
-        {"queued.max.messages.kbytes", "16384"}, {"reconnect.backoff.ms", "20"},
-        {"reconnect.backoff.max.ms", "200"}};
-    static rd_kafka_message_t *batch[BATCH]; /* one drain at a time a process */
-    rd_kafka_t *consumer = open_client(d, RD_KAFKA_CONSUMER, keys, sizeof(keys) / sizeof(*keys), err);
-    struct deadline quiet = deadline_within(d->deadline, QUIET_NS);
-    rd_kafka_queue_t *queue;
-    size_t left;
-
-    if (!consumer)
-        return -1;
-    queue = rd_kafka_queue_get_consumer(consumer);
-    left = assign(d, consumer);
-    while (left > 0 && !deadline_passed(&quiet)) {
-        ssize_t n = rd_kafka_consume_batch_queue(queue, 50, batch, BATCH);
-
-        for (ssize_t i = 0; i < n; i++) {
-            left -= take_record(d, batch[i]);
-            rd_kafka_message_destroy(batch[i]);
-        }
-        if (n > 0)
-            quiet = deadline_within(d->deadline, QUIET_NS);
-    }
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_destroy_flags(consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    return 0;
-}
+/* ---- 4: is it the same leader still */
 
 /* The epoch that acknowledged the marker is still the quorum's. */
 static void prove(struct drain *d)
@@ -408,12 +140,14 @@ static void prove(struct drain *d)
         struct audited *a = &d->units[unit];
         const struct kafka_partition *p = kafka_partition(d->cluster, unit);
 
-        if (!pending(a) || !a->marked)
+        if (!audit_pending(a) || !a->marked)
             continue;
         if (!a->complete)
-            snprintf(a->why, sizeof(a->why), "the audit did not reach the marker at %lld", (long long)a->marker);
+            snprintf(a->why, sizeof(a->why), "the audit did not reach the marker at %lld",
+                     (long long)a->marker);
         else if (p->epoch != a->epoch)
-            snprintf(a->why, sizeof(a->why), "leader epoch went from %d to %d during the audit", a->epoch, p->epoch);
+            snprintf(a->why, sizeof(a->why), "leader epoch went from %d to %d during the audit",
+                     a->epoch, p->epoch);
         else
             a->proven = true;
     }
@@ -422,26 +156,26 @@ static void prove(struct drain *d)
 static bool all_done(const struct drain *d)
 {
     for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-        if (pending(&d->units[unit]))
+        if (audit_pending(&d->units[unit]))
             return false;
     return true;
 }
 
 static int drain_logs(struct drain *d, struct err *err)
 {
-    if (open_producer(d, err) < 0)
+    if (audit_open(d, err) < 0)
         return -1;
     do {
         if (wait_serving(d, err) < 0) {
             for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-                if (pending(&d->units[unit]))
+                if (audit_pending(&d->units[unit]))
                     snprintf(d->units[unit].why, sizeof(d->units[unit].why), "%.199s", err->text);
             return 0; /* not proven; that is no fault of ours */
         }
         note_down(d);
-        mark(d);
+        audit_mark(d);
         wait_copies(d);
-        if (read_logs(d, err) < 0)
+        if (audit_read(d, err) < 0)
             return -1;
         prove(d);
     } while (!all_done(d) && deadline_sleep(&d->deadline, ROUND_NS) == 0);
@@ -450,8 +184,8 @@ static int drain_logs(struct drain *d, struct err *err)
 
 /* ---- 5: groups */
 
-static bool group_past(struct drain *d, const struct plan_dest *topic, const int64_t *committed, char *why,
-                       size_t size)
+static bool group_past(struct drain *d, const struct plan_dest *topic, const int64_t *committed,
+                       char *why, size_t size)
 {
     for (uint32_t i = 0; i < topic->n_units; i++) {
         const struct audited *a = &d->units[topic->first_unit + i];
@@ -465,7 +199,8 @@ static bool group_past(struct drain *d, const struct plan_dest *topic, const int
     return true;
 }
 
-static void record_settled(struct drain *d, struct history_writer *audit, uint32_t group, const int64_t *committed)
+static void record_settled(struct drain *d, struct history_writer *audit, uint32_t group,
+                           const int64_t *committed)
 {
     const struct plan_dest *topic = &d->plan->dests[d->plan->dests[group].of];
 
@@ -484,7 +219,8 @@ static void record_settled(struct drain *d, struct history_writer *audit, uint32
 }
 
 /* True: past every marker. False at the deadline, or when the group has no members any more. */
-static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t dest, char *why, size_t size)
+static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t dest, char *why,
+                        size_t size)
 {
     const struct plan_dest *topic = &d->plan->dests[d->plan->dests[dest].of];
     int64_t *committed = calloc(d->plan->n_units + 1, sizeof(*committed));
@@ -536,7 +272,8 @@ static bool read_without_group(const struct drain *d, uint32_t dest)
     return false;
 }
 
-static void raise_level(struct drain *d, struct drain_proof *proofs, uint32_t topic, bool done, const char *why)
+static void raise_level(struct drain *d, struct drain_proof *proofs, uint32_t topic, bool done,
+                        const char *why)
 {
     const struct plan_dest *t = &d->plan->dests[topic];
 
@@ -595,7 +332,8 @@ static void write_logs(struct drain *d, struct history_writer *audit, struct dra
 }
 
 int kafka_drain(struct cluster *cluster, struct history_writer *audit, struct drain_proof *proofs,
-                const uint16_t *down_nodes, size_t n_down, struct deadline deadline, struct err *err)
+                const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
+                struct err *err)
 {
     struct drain d = {.cluster = cluster, .plan = cluster->plan, .deadline = deadline};
     int result;
@@ -618,10 +356,7 @@ int kafka_drain(struct cluster *cluster, struct history_writer *audit, struct dr
         write_logs(&d, audit, proofs);
         drain_groups(&d, audit, proofs);
     }
-    if (d.producer) {
-        rd_kafka_purge(d.producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(d.producer);
-    }
+    audit_close(&d);
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++)
         free(d.units[unit].events);
     free(d.units);

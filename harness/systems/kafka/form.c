@@ -49,7 +49,8 @@ static bool topics_ready(struct cluster *cluster, char *missing, size_t size)
 
             if (!s->views[id].answered || !p->known || p->leader < 0 || p->isr != p->replicas ||
                 p->leader != s->views[0].partitions[unit].leader) {
-                snprintf(missing, size, "%s has no leader with a full ISR as kafka-%d sees it", u->name, id);
+                snprintf(missing, size, "%s has no leader with a full ISR as kafka-%d sees it",
+                         u->name, id);
                 return false;
             }
         }
@@ -64,7 +65,8 @@ static bool topics_gone(struct cluster *cluster, char *missing, size_t size)
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++)
         for (int32_t id = 1; id <= (int32_t)kafka_brokers(cluster); id++)
             if (!s->views[id].answered || s->views[id].partitions[unit].known) {
-                snprintf(missing, size, "kafka-%d still knows %s", id, cluster->plan->units[unit].name);
+                snprintf(missing, size, "kafka-%d still knows %s", id,
+                         cluster->plan->units[unit].name);
                 return false;
             }
     return true;
@@ -107,17 +109,19 @@ int kafka_form(struct cluster *cluster, struct deadline deadline, struct err *er
 {
     if (wait_for(cluster, registered, deadline, err) < 0)
         return -1;
-    if (kafka_create_topics(cluster, deadline, err) < 0 || wait_for(cluster, topics_ready, deadline, err) < 0)
+    if (kafka_create_topics(cluster, deadline, err) < 0 ||
+        wait_for(cluster, topics_ready, deadline, err) < 0)
         return -1;
     return warm_groups(cluster, deadline, err);
 }
 
 /*
- * A broker opens its client port only after the controller took its registration with a new epoch and
- * it has caught up to that; then its own view lists it once it is unfenced. Counter-example for "the
- * others list it": for the length of the session timeout they list the dead incarnation.
+ * A broker opens its client port only after the controller took its registration with a new epoch
+ * and it has caught up to that; then its own view lists it once it is unfenced. Counter-example for
+ * "the others list it": for the length of the session timeout they list the dead incarnation.
  */
-int kafka_rejoined(struct cluster *cluster, struct node *node, struct deadline deadline, struct err *err)
+int kafka_rejoined(struct cluster *cluster, struct node *node, struct deadline deadline,
+                   struct err *err)
 {
     int id = kafka_broker_id(cluster, node->plan);
     struct kafka_state *s = kafka_state(cluster);
@@ -128,7 +132,8 @@ int kafka_rejoined(struct cluster *cluster, struct node *node, struct deadline d
     for (;;) {
         kafka_look(cluster, deadline);
         if (index < kafka_brokers(cluster)) {
-            if (s->views[id].answered && s->views[id].brokers & 1u << id && s->views[0].brokers & 1u << id)
+            if (s->views[id].answered && s->views[id].brokers & 1u << id &&
+                s->views[0].brokers & 1u << id)
                 return 0;
         } else if (s->controller >= 0 && s->wires[index].fd >= 0) {
             return 0; /* it answers, and somebody leads */
@@ -152,9 +157,11 @@ static bool same_ends(struct cluster *cluster, uint32_t unit, char *missing, siz
     memset(s->wanted, 0, cluster->plan->n_units * sizeof(*s->wanted));
     s->wanted[unit] = true;
     ends[unit] = (struct kafka_offsets){.error = -1};
-    if (kafka_list_offsets(cluster, p->leader, OFFSET_HIGH_WATERMARK, s->wanted, ends, deadline, NULL) < 0 ||
+    if (kafka_list_offsets(cluster, p->leader, OFFSET_HIGH_WATERMARK, s->wanted, ends, deadline,
+                           NULL) < 0 ||
         ends[unit].error) {
-        snprintf(missing, size, "%s: its leader kafka-%d does not tell the high watermark", name, p->leader);
+        snprintf(missing, size, "%s: its leader kafka-%d does not tell the high watermark", name,
+                 p->leader);
         return false;
     }
     high = ends[unit].offset;
@@ -164,15 +171,17 @@ static bool same_ends(struct cluster *cluster, uint32_t unit, char *missing, siz
         ends[unit] = (struct kafka_offsets){.error = -1};
         if (kafka_list_offsets(cluster, id, OFFSET_LOG_END, s->wanted, ends, deadline, NULL) < 0 ||
             ends[unit].error || ends[unit].offset != high) {
-            snprintf(missing, size, "%s: log of kafka-%d ends at %lld, high watermark %lld (%s)", name, id,
-                     (long long)ends[unit].offset, (long long)high, kafka_error_name(ends[unit].error));
+            snprintf(missing, size, "%s: log of kafka-%d ends at %lld, high watermark %lld (%s)",
+                     name, id, (long long)ends[unit].offset, (long long)high,
+                     kafka_error_name(ends[unit].error));
             return false;
         }
     }
     return true;
 }
 
-static bool at_rest(struct cluster *cluster, uint32_t unit, char *missing, size_t size, struct deadline deadline)
+static bool at_rest(struct cluster *cluster, uint32_t unit, char *missing, size_t size,
+                    struct deadline deadline)
 {
     const struct kafka_partition *p = kafka_partition(cluster, unit);
     const char *name = cluster->plan->units[unit].name;
@@ -219,24 +228,30 @@ static int verify_empty(struct cluster *cluster, struct deadline deadline, struc
             continue;
         memset(s->wanted, 0, cluster->plan->n_units * sizeof(*s->wanted));
         s->wanted[unit] = true;
-        if (kafka_list_offsets(cluster, p->leader, OFFSET_HIGH_WATERMARK, s->wanted, s->offsets, deadline, err) < 0)
+        if (kafka_list_offsets(cluster, p->leader, OFFSET_HIGH_WATERMARK, s->wanted, s->offsets,
+                               deadline, err) < 0)
             return -1;
         if (s->offsets[unit].error || s->offsets[unit].offset != 0)
-            return err_set(err, "%s is not empty after it was made anew", cluster->plan->units[unit].name);
+            return err_set(err, "%s is not empty after it was made anew",
+                           cluster->plan->units[unit].name);
     }
     return 0;
 }
 
-int kafka_reset(struct cluster *cluster, const struct plan_case *next, struct deadline deadline, struct err *err)
+int kafka_reset(struct cluster *cluster, const struct plan_case *next, struct deadline deadline,
+                struct err *err)
 {
     cluster->plan = next;
     for (uint32_t d = 0; d < next->n_dests; d++)
-        if (kafka_is_group(cluster, d) && kafka_delete_group(cluster, next->dests[d].name, deadline, err) < 0)
+        if (kafka_is_group(cluster, d) &&
+            kafka_delete_group(cluster, next->dests[d].name, deadline, err) < 0)
             return -1;
-    if (wait_for(cluster, registered, deadline, err) < 0 || kafka_delete_topics(cluster, deadline, err) < 0 ||
+    if (wait_for(cluster, registered, deadline, err) < 0 ||
+        kafka_delete_topics(cluster, deadline, err) < 0 ||
         wait_for(cluster, topics_gone, deadline, err) < 0)
         return -1;
-    if (kafka_create_topics(cluster, deadline, err) < 0 || wait_for(cluster, topics_ready, deadline, err) < 0)
+    if (kafka_create_topics(cluster, deadline, err) < 0 ||
+        wait_for(cluster, topics_ready, deadline, err) < 0)
         return -1;
     return verify_empty(cluster, deadline, err);
 }

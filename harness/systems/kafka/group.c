@@ -35,7 +35,8 @@ static int find_coordinator(struct cluster *cluster, const char *group, int32_t 
     return err_set(err, "coordinator of group %s: %s", group, why.text);
 }
 
-static void ask_committed(struct cluster *cluster, const struct plan_dest *group, struct wire_body *b)
+static void ask_committed(struct cluster *cluster, const struct plan_dest *group,
+                          struct wire_body *b)
 {
     const struct plan_dest *topic = &cluster->plan->dests[group->of];
 
@@ -47,7 +48,8 @@ static void ask_committed(struct cluster *cluster, const struct plan_dest *group
         put_i32(b, (int32_t)i);
 }
 
-static int read_committed(const struct plan_dest *topic, struct wire_view *v, int64_t *out, struct err *err)
+static int read_committed(const struct plan_dest *topic, struct wire_view *v, int64_t *out,
+                          struct err *err)
 {
     char text[300];
     int32_t topics;
@@ -137,8 +139,8 @@ static void read_members(struct wire_view *v, const char *topic, struct kafka_gr
     }
 }
 
-int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out, struct deadline deadline,
-                struct err *err)
+int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out,
+                struct deadline deadline, struct err *err)
 {
     const struct plan_dest *dest = &cluster->plan->dests[group];
     struct wire_body b = {0};
@@ -152,7 +154,8 @@ int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out
     put_i32(&b, 1);
     put_string(&b, dest->name);
     put_i8(&b, 0);
-    if (kafka_ask(cluster, (unsigned)out->coordinator - 1, API_DESCRIBE_GROUPS, 4, &b, &v, deadline, err) < 0)
+    if (kafka_ask(cluster, (unsigned)out->coordinator - 1, API_DESCRIBE_GROUPS, 4, &b, &v, deadline,
+                  err) < 0)
         return -1;
     get_i32(&v);
     if (get_array(&v) != 1)
@@ -164,6 +167,7 @@ int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out
     get_string(&v, text, sizeof(text)); /* protocol */
     read_members(&v, cluster->plan->dests[dest->of].name, out);
     if (code != 0 || v.bad)
-        return err_set(err, "group %s: %s", dest->name, v.bad ? "an answer that ends early" : kafka_error_name(code));
+        return err_set(err, "group %s: %s", dest->name,
+                       v.bad ? "an answer that ends early" : kafka_error_name(code));
     return 0;
 }

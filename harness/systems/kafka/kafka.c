@@ -1,10 +1,10 @@
 /*
  * Kafka 3.9 and 4.x in KRaft mode: brokers kafka-1 … and dedicated controllers controller-10 ….
  * The table of a cluster entry and the ops; the rest of the folder in the order of use: cache.c and
- * layout.c start nodes, form.c waits for them, view.c and group.c look, observe.c tells the watcher,
- * drain.c proves and audits, admin.c and wire.c ask, client.c with producer.c and consumer.c is the
- * data plane, outcome.c says what its answers mean.
- * Leaves out: ZooKeeper, combined mode, TLS, SASL, share groups, tiered storage.
+ * layout.c start nodes, form.c waits for them, view.c and group.c look, observe.c tells the
+ * watcher, drain.c proves and audits, admin.c and wire.c ask, client.c with producer.c and
+ * consumer.c is the data plane, outcome.c says what its answers mean. Leaves out: ZooKeeper,
+ * combined mode, TLS, SASL, share groups, tiered storage.
  */
 #include "systems/kafka/client.h"
 
@@ -16,35 +16,74 @@
 #define PARTITIONS_MAX 256 /* of a cluster: what one ListOffsets request and OWNERS_MAX hold */
 
 static const struct param server_params[] = {
-    {.key = "version", .type = PARAM_STRING, .offset = offsetof(struct kafka_server, version),
-     .help = "of the jars in the cache (ci/quickstart fetches them); default: KAFKA_HOME's, else 3.9.1"},
-    {.key = "home", .type = PARAM_STRING, .offset = offsetof(struct kafka_server, home),
+    {.key = "version",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_server, version),
+     .help = "of the jars in the cache (ci/quickstart fetches them); default: KAFKA_HOME's, else "
+             "3.9.1"},
+    {.key = "home",
+     .type = PARAM_STRING,
+     .offset = offsetof(struct kafka_server, home),
      .help = "folder of an unpacked distribution whose libs/ is run"},
-    {.key = "brokers", .type = PARAM_INT, .offset = offsetof(struct kafka_server, brokers), .fallback = "3",
-     .min = 1, .max = BROKERS_MAX, .help = "kafka-1 …"},
-    {.key = "controllers", .type = PARAM_INT, .offset = offsetof(struct kafka_server, controllers), .fallback = "1",
-     .min = 1, .max = CONTROLLERS_MAX, .help = "controller-10 …, dedicated"},
+    {.key = "brokers",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_server, brokers),
+     .fallback = "3",
+     .min = 1,
+     .max = BROKERS_MAX,
+     .help = "kafka-1 …"},
+    {.key = "controllers",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_server, controllers),
+     .fallback = "1",
+     .min = 1,
+     .max = CONTROLLERS_MAX,
+     .help = "controller-10 …, dedicated"},
     {0},
 };
 static const struct param topic_params[] = {
-    {.key = "partitions", .type = PARAM_INT, .offset = offsetof(struct kafka_topic, partitions), .fallback = "0",
-     .min = 0, .max = PARTITIONS_MAX, .help = "default 1, or as many as `replicas` lists"},
-    {.key = "replication.factor", .type = PARAM_INT, .offset = offsetof(struct kafka_topic, replication_factor),
-     .fallback = "0", .min = 0, .max = BROKERS_MAX, .help = "default 3, or as many as there are brokers"},
-    {.key = "replicas", .type = PARAM_TREE, .offset = offsetof(struct kafka_topic, replicas),
+    {.key = "partitions",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_topic, partitions),
+     .fallback = "0",
+     .min = 0,
+     .max = PARTITIONS_MAX,
+     .help = "default 1, or as many as `replicas` lists"},
+    {.key = "replication.factor",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_topic, replication_factor),
+     .fallback = "0",
+     .min = 0,
+     .max = BROKERS_MAX,
+     .help = "default 3, or as many as there are brokers"},
+    {.key = "replicas",
+     .type = PARAM_TREE,
+     .offset = offsetof(struct kafka_topic, replicas),
      .help = "broker ids per partition, preferred leader first: [[1, 2, 3], [2, 3, 1]]"},
-    {.key = "config", .type = PARAM_VERBATIM, .offset = offsetof(struct kafka_topic, config),
+    {.key = "config",
+     .type = PARAM_VERBATIM,
+     .offset = offsetof(struct kafka_topic, config),
      .help = "the topic's own configuration"},
     {0},
 };
 static const struct param cluster_params[] = {
-    {.key = "kafka", .type = PARAM_STRUCT, .offset = offsetof(struct kafka_config, kafka), .sub = server_params,
-     .sub_size = sizeof(struct kafka_server), .required = true, .help = "brokers and controllers"},
-    {.key = "server.properties", .type = PARAM_VERBATIM,
+    {.key = "kafka",
+     .type = PARAM_STRUCT,
+     .offset = offsetof(struct kafka_config, kafka),
+     .sub = server_params,
+     .sub_size = sizeof(struct kafka_server),
+     .required = true,
+     .help = "brokers and controllers"},
+    {.key = "server.properties",
+     .type = PARAM_VERBATIM,
      .offset = offsetof(struct kafka_config, server_properties),
      .help = "brokers' and controllers' configuration, kept but for what the sandbox owns"},
-    {.key = "topics", .type = PARAM_MAP, .offset = offsetof(struct kafka_config, topics), .sub = topic_params,
-     .sub_size = sizeof(struct kafka_topic), .help = "made before the case begins"},
+    {.key = "topics",
+     .type = PARAM_MAP,
+     .offset = offsetof(struct kafka_config, topics),
+     .sub = topic_params,
+     .sub_size = sizeof(struct kafka_topic),
+     .help = "made before the case begins"},
     {0},
 };
 
@@ -57,7 +96,8 @@ unsigned kafka_topic_partitions(const struct kafka_topic *topic)
     return topic->replicas && topic->replicas->kind == TREE_LIST ? (unsigned)topic->replicas->n : 1;
 }
 
-size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition, int32_t *ids, size_t max)
+size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition, int32_t *ids,
+                            size_t max)
 {
     const struct tree *list;
     size_t n = 0;
@@ -70,7 +110,8 @@ size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition,
     return n;
 }
 
-static int check_replicas(const struct kafka_config *config, const struct kafka_topic *topic, struct err *err)
+static int check_replicas(const struct kafka_config *config, const struct kafka_topic *topic,
+                          struct err *err)
 {
     const struct tree *lists = topic->replicas;
 
@@ -83,16 +124,20 @@ static int check_replicas(const struct kafka_config *config, const struct kafka_
         const struct tree *list = lists->items[p];
 
         if (list->kind != TREE_LIST || list->n == 0 || list->n > BROKERS_MAX)
-            return err_input(err, "%s:%d:%d: topic %s: replicas: a list of broker ids per partition",
+            return err_input(err,
+                             "%s:%d:%d: topic %s: replicas: a list of broker ids per partition",
                              list->mark.file, list->mark.line, list->mark.column, topic->name);
         for (size_t i = 0; i < list->n; i++) {
             char *end = NULL;
-            long id = list->items[i]->kind == TREE_SCALAR ? strtol(list->items[i]->text, &end, 10) : 0;
+            long id =
+                list->items[i]->kind == TREE_SCALAR ? strtol(list->items[i]->text, &end, 10) : 0;
 
             if (!end || *end || id < 1 || id > config->kafka.brokers)
-                return err_input(err, "%s:%d:%d: topic %s: replicas: no broker \"%s\" among 1 … %lld",
-                                 list->mark.file, list->mark.line, list->mark.column, topic->name,
-                                 end ? list->items[i]->text : "list", (long long)config->kafka.brokers);
+                return err_input(
+                    err, "%s:%d:%d: topic %s: replicas: no broker \"%s\" among 1 … %lld",
+                    list->items[i]->mark.file, list->items[i]->mark.line,
+                    list->items[i]->mark.column, topic->name, end ? list->items[i]->text : "list",
+                    (long long)config->kafka.brokers);
         }
     }
     return 0;
@@ -107,8 +152,9 @@ static int check_topics(const struct kafka_config *config, struct err *err)
         if (check_replicas(config, &topics[i], err) < 0)
             return -1;
         if (topics[i].replication_factor > config->kafka.brokers)
-            return err_input(err, "topic %s: replication.factor %lld with %lld brokers", topics[i].name,
-                             (long long)topics[i].replication_factor, (long long)config->kafka.brokers);
+            return err_input(err, "topic %s: replication.factor %lld with %lld brokers",
+                             topics[i].name, (long long)topics[i].replication_factor,
+                             (long long)config->kafka.brokers);
         sum += kafka_topic_partitions(&topics[i]);
     }
     if (sum > PARTITIONS_MAX)

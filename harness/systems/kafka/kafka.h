@@ -15,7 +15,7 @@
 #define CLIENT_PORT 9092
 #define CONTROLLER_PORT 9093
 #define REPLICATION_PORT 9094
-#define BROKERS_MAX 9           /* ids 1 … 9; sets of brokers are bits of an uint32_t */
+#define BROKERS_MAX 9 /* ids 1 … 9; sets of brokers are bits of an uint32_t */
 #define CONTROLLERS_MAX 9
 #define FIRST_CONTROLLER_ID 10
 
@@ -27,7 +27,7 @@ struct kafka_server {
 };
 
 struct kafka_topic {
-    const char *name;           /* key of the map; at offset 0 */
+    const char *name; /* key of the map; at offset 0 */
     int64_t partitions, replication_factor;
     const struct tree *replicas; /* [[1, 2, 3], …]: one list a partition, preferred leader first */
     struct pairs config;
@@ -36,7 +36,7 @@ struct kafka_topic {
 struct kafka_config {
     struct kafka_server kafka;
     struct pairs server_properties;
-    struct items topics;        /* struct kafka_topic */
+    struct items topics; /* struct kafka_topic */
 };
 
 unsigned kafka_topic_partitions(const struct kafka_topic *topic);
@@ -49,14 +49,16 @@ size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition,
 struct kafka_places {
     char java[512];
     char libs[700];
-    char archive[700];          /* "" when none could be made: slower, nothing else */
-    char *class_path;           /* explicit list, sorted: the archive insists on it; freed by places_release */
-    bool checkpoint;            /* 4.x: log folders need a bootstrap.checkpoint */
+    char archive[700]; /* "" when none could be made: slower, nothing else */
+    char
+        *class_path; /* explicit list, sorted: the archive insists on it; freed by places_release */
+    bool checkpoint; /* 4.x: log folders need a bootstrap.checkpoint */
     char *checkpoint_bytes;
     size_t checkpoint_size;
-    char version[32];           /* of the jars that are there */
+    char version[32]; /* of the jars that are there */
 };
-/* Finds the jars, makes archive and template where they are missing (once per version, under a lock). */
+/* Finds the jars, makes archive and template where they are missing (once per version, under a
+ * lock). */
 int kafka_places_find(struct kafka_places *places, const struct kafka_config *config,
                       const char *cache, bool make, struct err *err);
 void kafka_places_release(struct kafka_places *places);
@@ -75,18 +77,19 @@ bool kafka_is_replaced(const char *file, const char *key);
 /* ---- a running cluster as we see it (view.c) */
 
 struct kafka_partition {
-    int16_t error;              /* of the answer it was taken from */
-    int32_t leader, epoch;      /* -1 none */
-    int32_t preferred;          /* first replica */
-    uint32_t replicas, isr;     /* bits by broker id */
+    int16_t error;          /* of the answer it was taken from */
+    int32_t leader, epoch;  /* -1 none */
+    int32_t preferred;      /* first replica */
+    uint32_t replicas, isr; /* bits by broker id */
     bool known;
 };
 
-/* What one broker's Metadata says. Its own cached copy of the quorum's log, not the quorum's word. */
+/* What one broker's Metadata says. Its own cached copy of the quorum's log, not the quorum's word.
+ */
 struct kafka_view {
     bool answered;
-    uint32_t brokers;           /* registered and unfenced, bits by id */
-    int64_t log_end;            /* how far this broker has read the quorum's log, -1 unknown */
+    uint32_t brokers; /* registered and unfenced, bits by id */
+    int64_t log_end;  /* how far this broker has read the quorum's log, -1 unknown */
     struct kafka_partition *partitions; /* by plan unit; only units of this cluster are filled */
 };
 
@@ -99,13 +102,15 @@ struct kafka_offsets {
 
 struct kafka_state {
     const struct plan_case *plan; /* the arrays below are sized by it */
-    struct wire wires[BROKERS_MAX + CONTROLLERS_MAX]; /* by node index, client or controller plane */
+    struct wire
+        wires[BROKERS_MAX + CONTROLLERS_MAX]; /* by node index, client or controller plane */
     rd_kafka_t *admin;
     struct kafka_view views[BROKERS_MAX + 1]; /* by broker id; [0]: the best of them, see view.c */
-    int32_t controller;         /* id of the metadata leader as the quorum says, -1 unknown */
-    uint32_t asleep;            /* nodes that did not answer lately: asked with a short limit */
+    int32_t controller;            /* id of the metadata leader as the quorum says, -1 unknown */
+    uint32_t asleep;               /* nodes that did not answer lately: asked with a short limit */
     struct kafka_offsets *offsets; /* scratch, by plan unit */
-    bool *wanted;               /* scratch, by plan unit */
+    int64_t *ends;                 /* by plan unit: the last high watermark a leader told */
+    bool *wanted;                  /* scratch, by plan unit */
 };
 
 struct kafka_state *kafka_state(struct cluster *cluster);
@@ -117,7 +122,8 @@ unsigned kafka_cluster_index(const struct cluster *cluster);
 bool kafka_is_topic(const struct cluster *cluster, uint32_t dest);
 bool kafka_is_group(const struct cluster *cluster, uint32_t dest);
 /* Plan unit of a partition; NO_UNIT when the plan does not know it. */
-uint32_t kafka_unit(const struct plan_case *plan, unsigned cluster, const char *topic, int32_t partition);
+uint32_t kafka_unit(const struct plan_case *plan, unsigned cluster, const char *topic,
+                    int32_t partition);
 /* Plan node of a broker or controller id; NO_NODE when there is none. */
 uint16_t kafka_node_of(const struct cluster *cluster, int32_t id);
 struct node *kafka_broker(struct cluster *cluster, int32_t id);
@@ -126,13 +132,14 @@ struct node *kafka_broker(struct cluster *cluster, int32_t id);
 int kafka_ask(struct cluster *cluster, unsigned node_index, enum wire_api api, int16_t version,
               const struct wire_body *body, struct wire_view *answer, struct deadline deadline,
               struct err *err);
-/* Metadata of every broker and the metadata leader; never fails: who did not answer is not `answered`. */
+/* Metadata of every broker and the metadata leader; never fails: who did not answer is not
+ * `answered`. */
 void kafka_look(struct cluster *cluster, struct deadline deadline);
 /* The best partition row of the last look (views[0]). */
 const struct kafka_partition *kafka_partition(struct cluster *cluster, uint32_t unit);
 
-/* One broker's answer for all units of the cluster whose bit in `wanted` is set; out is by plan unit.
- * LOG_END is answered by any replica about its own log, the others by the leader only. */
+/* One broker's answer for all units of the cluster whose bit in `wanted` is set; out is by plan
+ * unit. LOG_END is answered by any replica about its own log, the others by the leader only. */
 int kafka_list_offsets(struct cluster *cluster, int32_t broker, enum kafka_offset what,
                        const bool *wanted, struct kafka_offsets *out, struct deadline deadline,
                        struct err *err);
@@ -140,9 +147,9 @@ int kafka_list_offsets(struct cluster *cluster, int32_t broker, enum kafka_offse
 int kafka_committed(struct cluster *cluster, uint32_t group, int64_t *out, struct deadline deadline,
                     struct err *err);
 struct kafka_group {
-    char state[32];             /* "Stable", "Empty", "Dead" … */
-    int32_t coordinator;        /* broker id */
-    unsigned members, owned;    /* owned: partitions of the group's topic assigned to members */
+    char state[32];          /* "Stable", "Empty", "Dead" … */
+    int32_t coordinator;     /* broker id */
+    unsigned members, owned; /* owned: partitions of the group's topic assigned to members */
 };
 int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out,
                 struct deadline deadline, struct err *err);
@@ -163,7 +170,8 @@ void kafka_bootstrap(const struct plan_case *plan, const struct plan_cluster *cl
 int kafka_form(struct cluster *cluster, struct deadline deadline, struct err *err);
 int kafka_rejoined(struct cluster *cluster, struct node *node, struct deadline deadline,
                    struct err *err);
-int kafka_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadline, struct err *err);
+int kafka_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadline,
+                  struct err *err);
 int kafka_reset(struct cluster *cluster, const struct plan_case *next, struct deadline deadline,
                 struct err *err);
 

@@ -1,7 +1,8 @@
 /* labels: servers */
 /*
- * Real brokers: form, produce, observe, quiesce, group, elect, kill, restart, drain, reset. Needs the
- * jars in BUILD/cache (ci/quickstart) and CAP_SYS_ADMIN; versions: ASSAY_KAFKA_VERSIONS="3.9.1 4.3.1".
+ * Real brokers: form, produce, observe, quiesce, group, elect, kill, restart, drain, reset. Needs
+ * the jars in BUILD/cache (ci/quickstart) and CAP_SYS_ADMIN; versions:
+ * ASSAY_KAFKA_VERSIONS="3.9.1 4.3.1".
  */
 #include "api/message.h"
 #include "history/history.h"
@@ -41,12 +42,18 @@ struct sender {
 static struct sender *open_client_of(struct live *live, unsigned client, struct err *err_out)
 {
     struct sender *s = calloc(1, sizeof(*s));
-    struct client_spec spec = {.plan = &live->plan, .client = &live->clients[client], .client_id = (uint16_t)client,
-                               .sends = client == 0, .receives = client == 1, .run = live->plan.run};
+    struct client_spec spec = {.plan = &live->plan,
+                               .client = &live->clients[client],
+                               .client_id = (uint16_t)client,
+                               .sends = client == 0,
+                               .receives = client == 1,
+                               .run = live->plan.run};
     struct err err = {0};
 
     (void)err_out;
-    s->harvest = (struct harvest){.completions = s->completions, .deliveries = s->deliveries, .owners = s->owners,
+    s->harvest = (struct harvest){.completions = s->completions,
+                                  .deliveries = s->deliveries,
+                                  .owners = s->owners,
                                   .max_deliveries = HARVEST_MAX};
     must(kafka_broker_ops.open(&s->handle, &spec, -1, &err));
     return s;
@@ -69,19 +76,27 @@ static unsigned send_all(struct live *live, struct sender *s, unsigned n, uint64
             struct msg msg = {.id = {.seq = first + sent, .client = 0}, .key = sent % 16};
             char payload[100];
             struct completion c;
-            struct send send = {.msg = &msg, .payload = payload, .size = sizeof(payload), .unit = NO_UNIT, .via = NO_NODE};
+            struct send send = {.msg = &msg,
+                                .payload = payload,
+                                .size = sizeof(payload),
+                                .unit = NO_UNIT,
+                                .via = NO_NODE};
 
             payload_write(payload, sizeof(payload), live->plan.run, &msg);
-            assert_int_equal(kafka_broker_ops.send(&s->handle, &send, sent % SLOTS, &c), SUBMIT_QUEUED);
+            assert_int_equal(kafka_broker_ops.send(&s->handle, &send, sent % SLOTS, &c),
+                             SUBMIT_QUEUED);
             sent++;
         }
-        assert_int_equal(kafka_broker_ops.poll(&s->handle, &s->harvest, clock_now_ns() + SECOND_NS), 0);
+        assert_int_equal(kafka_broker_ops.poll(&s->handle, &s->harvest, clock_now_ns() + SECOND_NS),
+                         0);
         for (size_t i = 0; i < s->harvest.n_completions; i++) {
             const struct completion *c = &s->completions[i];
 
             ok += c->outcome == OUTCOME_OK;
-            if (c->outcome == OUTCOME_OK && (c->level != LEVEL_QUORUM || c->node == NO_NODE || c->position < 0))
-                fail_msg("completion: level %d node %u position %lld", c->level, c->node, (long long)c->position);
+            if (c->outcome == OUTCOME_OK &&
+                (c->level != LEVEL_QUORUM || c->node == NO_NODE || c->position < 0))
+                fail_msg("completion: level %d node %u position %lld", c->level, c->node,
+                         (long long)c->position);
         }
         completed += (unsigned)s->harvest.n_completions;
         kafka_broker_ops.release(&s->handle, &s->harvest);
@@ -98,11 +113,12 @@ static unsigned read_some(struct sender *s, unsigned n)
     unsigned got = 0, gained = 0;
 
     while (got < n && !deadline_passed(&deadline)) {
-        assert_int_equal(kafka_broker_ops.poll(&s->handle, &s->harvest, clock_now_ns() + SECOND_NS), 0);
+        assert_int_equal(kafka_broker_ops.poll(&s->handle, &s->harvest, clock_now_ns() + SECOND_NS),
+                         0);
         for (size_t i = 0; i < s->harvest.n_owners; i++) {
             gained += (s->owners[i].flags & EV_GAINED) != 0;
-            printf("# unit %u epoch %u position %lld flags %u\n", s->owners[i].unit, s->owners[i].epoch,
-                   (long long)s->owners[i].position, s->owners[i].flags);
+            printf("# unit %u epoch %u position %lld flags %u\n", s->owners[i].unit,
+                   s->owners[i].epoch, (long long)s->owners[i].position, s->owners[i].flags);
         }
         for (size_t i = 0; i < s->harvest.n_deliveries; i++) {
             struct settle settle = {.upto = &s->deliveries[i], .cumulative = true};
@@ -148,7 +164,8 @@ static void look(struct live *live)
     role_table_end(&table);
 }
 
-static void drain(struct live *live, unsigned messages, enum drain_level level, const uint16_t *down, size_t n_down)
+static void drain(struct live *live, unsigned messages, enum drain_level level,
+                  const uint16_t *down, size_t n_down)
 {
     struct drain_proof proofs[LIVE_PARTITIONS] = {0};
     struct err err = {0};
@@ -166,12 +183,13 @@ static void drain(struct live *live, unsigned messages, enum drain_level level, 
     mkdir(raw, 0755);
     writer = history_writer_open(folder, "audit", BY_AUDIT, &err);
     must(writer ? 0 : -1);
-    must(kafka_system.drain(&live->cluster, writer, proofs, down, n_down, deadline_in(60 * SECOND_NS, NULL), &err));
+    must(kafka_system.drain(&live->cluster, writer, proofs, down, n_down,
+                            deadline_in(60 * SECOND_NS, NULL), &err));
     history_writer_close(writer);
     for (unsigned i = 0; i < LIVE_PARTITIONS; i++) {
-        printf("# unit %u: level %d proven %d marker %lld epoch %u counted %lld %s\n", i, proofs[i].level,
-               proofs[i].proven, (long long)proofs[i].position, proofs[i].epoch, (long long)proofs[i].counted,
-               proofs[i].why);
+        printf("# unit %u: level %d proven %d marker %lld epoch %u counted %lld %s\n", i,
+               proofs[i].level, proofs[i].proven, (long long)proofs[i].position, proofs[i].epoch,
+               (long long)proofs[i].counted, proofs[i].why);
         assert_true(proofs[i].proven);
         assert_int_equal(proofs[i].level, level);
     }
@@ -213,7 +231,8 @@ static void test_life(void **state)
 
     (void)state;
     must(live_open(&live, tested_version, &err));
-    live.args[1].librdkafka = (struct pairs){.items = (struct pair *)(uintptr_t)commit_pairs, .n = 2};
+    live.args[1].librdkafka =
+        (struct pairs){.items = (struct pair *)(uintptr_t)commit_pairs, .n = 2};
     began = clock_now_ns();
     must(kafka_system.form(&live.cluster, deadline_in(60 * SECOND_NS, NULL), &err));
     printf("# %s formed after %.2f s\n", tested_version, since(began));
@@ -258,7 +277,8 @@ static void test_life(void **state)
     drain(&live, MESSAGES + 501, DRAIN_D1, &down, 1);
     began = clock_now_ns();
     must(live_start(&live, (unsigned)leader, &err));
-    must(kafka_system.rejoined(&live.cluster, &live.nodes[leader], deadline_in(60 * SECOND_NS, NULL), &err));
+    must(kafka_system.rejoined(&live.cluster, &live.nodes[leader],
+                               deadline_in(60 * SECOND_NS, NULL), &err));
     printf("# rejoined after %.2f s\n", since(began));
     must(kafka_system.quiesce(&live.cluster, 0, deadline_in(20 * SECOND_NS, NULL), &err));
     close_client(app);

@@ -25,22 +25,26 @@ const struct plane kafka_planes[] = {
 #define CLIENT "librdkafka"
 const struct config_rule kafka_config_rules[] = {
     {SERVER, "listeners", CONFIG_REPLACED, "the sandbox gives every node its address and ports"},
-    {SERVER, "advertised.listeners", CONFIG_REPLACED, "the sandbox gives every node its address and ports"},
+    {SERVER, "advertised.listeners", CONFIG_REPLACED,
+     "the sandbox gives every node its address and ports"},
     {SERVER, "advertised.*", CONFIG_REPLACED, "the sandbox gives every node its address and ports"},
     {SERVER, "host.name", CONFIG_REPLACED, "the sandbox gives every node its address and ports"},
     {SERVER, "port", CONFIG_REPLACED, "the sandbox gives every node its address and ports"},
     {SERVER, "inter.broker.listener.name", CONFIG_REPLACED, "replication has a port of its own"},
     {SERVER, "control.plane.listener.name", CONFIG_REPLACED, "replication has a port of its own"},
     {SERVER, "early.start.listeners", CONFIG_REPLACED, "replication has a port of its own"},
-    {SERVER, "listener.security.protocol.map", CONFIG_REPLACED, "stripped: the sandbox speaks plaintext"},
+    {SERVER, "listener.security.protocol.map", CONFIG_REPLACED,
+     "stripped: the sandbox speaks plaintext"},
     {SERVER, "listener.name.*", CONFIG_REPLACED, "stripped: the sandbox has listeners of its own"},
-    {SERVER, "security.inter.broker.protocol", CONFIG_REPLACED, "stripped: the sandbox speaks plaintext"},
+    {SERVER, "security.inter.broker.protocol", CONFIG_REPLACED,
+     "stripped: the sandbox speaks plaintext"},
     {SERVER, "security.*", CONFIG_REPLACED, "stripped: the sandbox speaks plaintext"},
     {SERVER, "ssl.*", CONFIG_REPLACED, "stripped: the sandbox speaks plaintext"},
     {SERVER, "sasl.*", CONFIG_REPLACED, "stripped: the sandbox speaks plaintext"},
     {SERVER, "authorizer.class.name", CONFIG_REPLACED, "stripped: the sandbox has no principals"},
     {SERVER, "super.users", CONFIG_REPLACED, "stripped: the sandbox has no principals"},
-    {SERVER, "allow.everyone.if.no.acl.found", CONFIG_REPLACED, "stripped: the sandbox has no principals"},
+    {SERVER, "allow.everyone.if.no.acl.found", CONFIG_REPLACED,
+     "stripped: the sandbox has no principals"},
     {SERVER, "log.dir", CONFIG_REPLACED, "data lies in the node's own folder"},
     {SERVER, "log.dirs", CONFIG_REPLACED, "data lies in the node's own folder"},
     {SERVER, "metadata.log.dir", CONFIG_REPLACED, "data lies in the node's own folder"},
@@ -51,7 +55,8 @@ const struct config_rule kafka_config_rules[] = {
     {SERVER, "controller.quorum.voters", CONFIG_REPLACED, "controllers are dedicated"},
     {SERVER, "controller.quorum.bootstrap.servers", CONFIG_REPLACED, "controllers are dedicated"},
     {SERVER, "controller.listener.names", CONFIG_REPLACED, "controllers are dedicated"},
-    {SERVER, "zookeeper.*", CONFIG_REFUSED, "clusters are KRaft: brokers with ZooKeeper end with 3.9"},
+    {SERVER, "zookeeper.*", CONFIG_REFUSED,
+     "clusters are KRaft: brokers with ZooKeeper end with 3.9"},
     {SERVER, "broker.rack", CONFIG_REPLACED, "all nodes would lie in one rack"},
     {CLIENT, "bootstrap.servers", CONFIG_REPLACED, "the sandbox's brokers"},
     {CLIENT, "metadata.broker.list", CONFIG_REPLACED, "the sandbox's brokers"},
@@ -139,7 +144,8 @@ static const char *voters(const struct cluster *cluster)
 
     for (int64_t i = 0; i < config->kafka.controllers; i++) {
         const struct plan_node *node =
-            &cluster->plan->nodes[cluster->spec->first_node + (unsigned)(config->kafka.brokers + i)];
+            &cluster->plan
+                 ->nodes[cluster->spec->first_node + (unsigned)(config->kafka.brokers + i)];
 
         text_add(&t, cluster->arena,
                  arena_printf(cluster->arena, "%s%d@%s:%d", i > 0 ? "," : "",
@@ -188,8 +194,10 @@ static const char *server_properties(const struct cluster *cluster, const struct
     struct text t = {0};
     const struct pair replication[] = {
         {.key = "default.replication.factor", .value = at_most(config->kafka.brokers, 3, arena)},
-        {.key = "offsets.topic.replication.factor", .value = at_most(config->kafka.brokers, 3, arena)},
-        {.key = "transaction.state.log.replication.factor", .value = at_most(config->kafka.brokers, 3, arena)},
+        {.key = "offsets.topic.replication.factor",
+         .value = at_most(config->kafka.brokers, 3, arena)},
+        {.key = "transaction.state.log.replication.factor",
+         .value = at_most(config->kafka.brokers, 3, arena)},
         {.key = "transaction.state.log.min.isr", .value = at_most(config->kafka.brokers, 2, arena)},
     };
 
@@ -208,10 +216,12 @@ static const char *server_properties(const struct cluster *cluster, const struct
 
 /* ---- meta.properties: what StorageTool would have written */
 
-/* 22 letters of base64url, as Kafka prints its Uuids; no leading '-', last letter without spare bits. */
+/* 22 letters of base64url, as Kafka prints its Uuids; no leading '-', last letter without spare
+ * bits. */
 static const char *uuid(struct arena *arena, uint64_t run, const char *what, uint64_t index)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     struct draw d = draw_stream(run, what);
     char text[23];
 
@@ -261,9 +271,15 @@ static const char *jvm_arguments(const struct kafka_places *places, const struct
              "-Xms96m\n-Xmx256m\n-XX:+UseSerialGC\n-XX:TieredStopAtLevel=1\n-XX:-UsePerfData\n"
              "-XX:+ExitOnOutOfMemoryError\n-Djava.awt.headless=true\n");
     if (places->archive[0])
-        text_add(&t, arena, arena_printf(arena, "-Xshare:auto\n-XX:SharedArchiveFile=\"%s\"\n", places->archive));
-    text_add(&t, arena, arena_printf(arena, "-Dlog4j.configuration=\"file:%s/log4j.properties\"\n", node->data));
-    text_add(&t, arena, arena_printf(arena, "-Dlog4j2.configurationFile=\"%s/log4j2.properties\"\n", node->data));
+        text_add(
+            &t, arena,
+            arena_printf(arena, "-Xshare:auto\n-XX:SharedArchiveFile=\"%s\"\n", places->archive));
+    text_add(
+        &t, arena,
+        arena_printf(arena, "-Dlog4j.configuration=\"file:%s/log4j.properties\"\n", node->data));
+    text_add(
+        &t, arena,
+        arena_printf(arena, "-Dlog4j2.configurationFile=\"%s/log4j2.properties\"\n", node->data));
     text_add(&t, arena, arena_printf(arena, "-cp\n\"%s\"\n", places->class_path));
     text_add(&t, arena, "kafka.Kafka\n");
     text_add(&t, arena, arena_printf(arena, "\"%s/server.properties\"\n", node->data));
@@ -272,7 +288,8 @@ static const char *jvm_arguments(const struct kafka_places *places, const struct
 
 static void add_file(struct node_spec *spec, const char *path, const char *text, size_t size)
 {
-    spec->files[spec->n_files++] = (struct file_spec){.path = path, .text = text, .mode = 0644, .size = size};
+    spec->files[spec->n_files++] =
+        (struct file_spec){.path = path, .text = text, .mode = 0644, .size = size};
 }
 
 static void fill_spec(struct cluster *cluster, struct node *node, const struct kafka_places *places)

@@ -9,8 +9,8 @@
 #define GROUP_FLAG (UINT32_C(1) << 31)
 #define ASK_NS (400 * MS_NS)
 
-static void fact(struct cluster *cluster, struct role_table *table, uint32_t unit, int32_t id, uint16_t source,
-                 enum role_kind kind, int32_t epoch)
+static void fact(struct cluster *cluster, struct role_table *table, uint32_t unit, int32_t id,
+                 uint16_t source, enum role_kind kind, int32_t epoch)
 {
     role_table_fact(table, (struct role_fact){.unit = unit,
                                               .node = kafka_node_of(cluster, id),
@@ -22,7 +22,9 @@ static void fact(struct cluster *cluster, struct role_table *table, uint32_t uni
 
 static void gauge(struct role_table *table, uint32_t unit, enum gauge_kind kind, int64_t value)
 {
-    role_table_gauge(table, (struct gauge){.unit = unit, .kind = kind, .value = value, .seen_ns = clock_now_ns()});
+    role_table_gauge(
+        table,
+        (struct gauge){.unit = unit, .kind = kind, .value = value, .seen_ns = clock_now_ns()});
 }
 
 static void partition_facts(struct cluster *cluster, struct role_table *table, uint32_t unit)
@@ -58,26 +60,31 @@ static void claims(struct cluster *cluster, struct role_table *table, struct dea
                                deadline_within(deadline, ASK_NS), NULL) < 0)
             continue;
         for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++) {
-            /* a new leader that has no high watermark yet says so: it acts as leader all the same */
-            bool leads = s->wanted[unit] && (s->offsets[unit].error == 0 ||
-                                             s->offsets[unit].error == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE);
+            /* a new leader that has no high watermark yet says so: it acts as leader all the same
+             */
+            bool leads = s->wanted[unit] &&
+                         (s->offsets[unit].error == 0 ||
+                          s->offsets[unit].error == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE);
 
             if (!leads)
                 continue;
             fact(cluster, table, unit, id, self, ROLE_CLAIMS_LEADER, s->offsets[unit].epoch);
-            if (s->offsets[unit].error == 0 && kafka_partition(cluster, unit)->leader == id)
-                gauge(table, unit, GAUGE_END_OFFSET, s->offsets[unit].offset);
+            if (s->offsets[unit].error || kafka_partition(cluster, unit)->leader != id)
+                continue;
+            s->ends[unit] = s->offsets[unit].offset;
+            gauge(table, unit, GAUGE_END_OFFSET, s->offsets[unit].offset);
         }
     }
 }
 
-static void group_facts(struct cluster *cluster, struct role_table *table, uint32_t dest, struct deadline deadline)
+static void group_facts(struct cluster *cluster, struct role_table *table, uint32_t dest,
+                        struct deadline deadline)
 {
     const struct plan_dest *d = &cluster->plan->dests[dest];
     const struct plan_dest *topic = &cluster->plan->dests[d->of];
     struct kafka_group group;
     int64_t committed[ROLE_FACTS_MAX];
-    int64_t sum = 0;
+    int64_t sum = 0, lag = 0;
 
     if (cluster->plan->n_units > ROLE_FACTS_MAX ||
         kafka_group(cluster, dest, &group, deadline_within(deadline, ASK_NS), NULL) < 0)
@@ -86,12 +93,19 @@ static void group_facts(struct cluster *cluster, struct role_table *table, uint3
     gauge(table, dest | GROUP_FLAG, GAUGE_OWNED, group.owned);
     if (kafka_committed(cluster, dest, committed, deadline_within(deadline, ASK_NS), NULL) < 0)
         return;
-    for (uint32_t i = 0; i < topic->n_units; i++)
-        sum += committed[topic->first_unit + i] > 0 ? committed[topic->first_unit + i] : 0;
+    for (uint32_t i = 0; i < topic->n_units; i++) {
+        int64_t there = committed[topic->first_unit + i] > 0 ? committed[topic->first_unit + i] : 0;
+        int64_t end = kafka_state(cluster)->ends[topic->first_unit + i];
+
+        sum += there;
+        lag += end > there ? end - there : 0;
+    }
     gauge(table, dest | GROUP_FLAG, GAUGE_COMMITTED, sum);
+    gauge(table, dest | GROUP_FLAG, GAUGE_LAG, lag); /* by the last end a leader told */
 }
 
-int kafka_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline, struct err *err)
+int kafka_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline,
+                  struct err *err)
 {
     struct kafka_state *s = kafka_state(cluster);
 

@@ -15,7 +15,8 @@
 
 static enum level level_of_acks(const struct kafka_handle *h)
 {
-    const char *acks = kafka_client_key(h, "acks", kafka_client_key(h, "request.required.acks", "all"));
+    const char *acks =
+        kafka_client_key(h, "acks", kafka_client_key(h, "request.required.acks", "all"));
 
     if (strcmp(acks, "0") == 0)
         return LEVEL_SENT;
@@ -52,7 +53,8 @@ int kafka_producer_open(struct kafka_handle *h, struct err *err)
     }
     h->topic = rd_kafka_topic_new(h->producer, h->args->produce.topic, NULL);
     if (!h->topic)
-        return err_set(err, "topic %s: %s", h->args->produce.topic, rd_kafka_err2str(rd_kafka_last_error()));
+        return err_set(err, "topic %s: %s", h->args->produce.topic,
+                       rd_kafka_err2str(rd_kafka_last_error()));
     h->reports = rd_kafka_queue_get_main(h->producer);
     rd_kafka_queue_io_event_enable(h->reports, h->event_fd, &one, sizeof(one));
     h->level = level_of_acks(h);
@@ -65,20 +67,24 @@ int kafka_producer_open(struct kafka_handle *h, struct err *err)
 
 static int32_t partition_of(const struct kafka_handle *h, uint32_t unit)
 {
-    if (unit != NO_UNIT && h->first_unit != NO_UNIT)
-        return (int32_t)(unit - h->first_unit);
-    return h->args->produce.partition >= 0 ? (int32_t)h->args->produce.partition : RD_KAFKA_PARTITION_UA;
+    if (h->args->produce.partition >=
+        0) /* what the suite says beats what the workload chose by key */
+        return (int32_t)h->args->produce.partition;
+    return unit != NO_UNIT && h->first_unit != NO_UNIT ? (int32_t)(unit - h->first_unit)
+                                                       : RD_KAFKA_PARTITION_UA;
 }
 
-enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot, struct completion *c)
+enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
+                                struct completion *c)
 {
     char key[12];
     int n = snprintf(key, sizeof(key), "%u", send->msg->key);
     rd_kafka_resp_err_t code;
 
     /* the library copies: the payload is borrowed only until we return */
-    if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)send->payload,
-                         send->size, key, (size_t)n, (void *)(uintptr_t)(slot + 1)) == 0) {
+    if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY,
+                         (void *)(uintptr_t)send->payload, send->size, key, (size_t)n,
+                         (void *)(uintptr_t)(slot + 1)) == 0) {
         h->outstanding++;
         return SUBMIT_QUEUED;
     }
@@ -108,7 +114,8 @@ static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
 
 static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct completion *c)
 {
-    bool known = m->partition >= 0 && h->first_unit != NO_UNIT && (uint32_t)m->partition < h->n_units;
+    bool known =
+        m->partition >= 0 && h->first_unit != NO_UNIT && (uint32_t)m->partition < h->n_units;
 
     *c = (struct completion){
         .slot = (uint32_t)((uintptr_t)m->_private - 1),
@@ -141,7 +148,8 @@ void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
         if (!h->report && !(h->report = rd_kafka_queue_poll(h->reports, 0)))
             return;
         if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_DR) {
-            while (harvest->n_completions < HARVEST_MAX && (m = rd_kafka_event_message_next(h->report)))
+            while (harvest->n_completions < HARVEST_MAX &&
+                   (m = rd_kafka_event_message_next(h->report)))
                 complete(h, m, &harvest->completions[harvest->n_completions++]);
             if (harvest->n_completions == HARVEST_MAX)
                 return;
@@ -175,7 +183,8 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
 {
     rd_kafka_error_t *error = NULL;
 
-    *c = (struct completion){.outcome = OUTCOME_OK, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+    *c = (struct completion){
+        .outcome = OUTCOME_OK, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
     switch (verb) {
     case TXN_BEGIN:
         error = rd_kafka_begin_transaction(h->producer);
@@ -195,7 +204,8 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
         return SUBMIT_DONE;
     c->code = (int16_t)rd_kafka_error_code(error);
     c->level = LEVEL_NONE;
-    /* a transaction that must be aborted did not commit; a time-out or a lost answer tells nothing */
+    /* a transaction that must be aborted did not commit; a time-out or a lost answer tells nothing
+     */
     c->outcome = rd_kafka_error_txn_requires_abort(error) ? OUTCOME_FAIL : OUTCOME_UNKNOWN;
     h->broken = h->broken || rd_kafka_error_is_fatal(error);
     rd_kafka_error_destroy(error);
@@ -210,7 +220,8 @@ void kafka_producer_close(struct kafka_handle *h, enum close_how how)
         rd_kafka_event_destroy(h->report);
     h->report = NULL;
     if (how == CLOSE_ABRUPT || h->outstanding > 0)
-        rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                        RD_KAFKA_PURGE_F_NON_BLOCKING);
     if (h->reports)
         rd_kafka_queue_destroy(h->reports);
     if (h->topic)

@@ -1,12 +1,12 @@
 /*
  * A running cluster as its nodes describe it. According to whom:
  *
- *   Metadata of broker b     b's own cached replay of the quorum's log: may be stale, cut off, wrong.
- *   the best view (views[0]) per partition the row with the highest leader epoch, equal epochs
+ *   Metadata of broker b     b's own cached replay of the quorum's log: may be stale, cut off,
+ * wrong. the best view (views[0]) per partition the row with the highest leader epoch, equal epochs
  *                            decided by who has read furthest in the quorum's log (DescribeQuorum's
- *                            observers): the quorum alone raises leader epochs, so this is its latest
- *                            word that reached any broker. Brokers: the list of who has read furthest.
- *   ListOffsets at broker b  answered only by a broker that itself acts as leader: claims_leader.
+ *                            observers): the quorum alone raises leader epochs, so this is its
+ * latest word that reached any broker. Brokers: the list of who has read furthest. ListOffsets at
+ * broker b  answered only by a broker that itself acts as leader: claims_leader.
  *
  * Counter-example for "any broker's Metadata is the quorum's word": a leader cut off from the
  * controller lists itself as leader for as long as the cut lasts.
@@ -20,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_NS (400 * MS_NS)        /* one node's answer */
-#define LIMIT_ASLEEP_NS (100 * MS_NS) /* a node that did not answer last time: a pause must not slow the others' look */
+#define LIMIT_NS (400 * MS_NS) /* one node's answer */
+#define LIMIT_ASLEEP_NS                                                                            \
+    (100 * MS_NS) /* a node that did not answer last time: a pause must not slow the others' look  \
+                   */
 
 /* ---- the plan's side */
 
@@ -49,14 +51,16 @@ bool kafka_is_group(const struct cluster *cluster, uint32_t dest)
     return d->group && d->of < cluster->plan->n_dests && kafka_is_topic(cluster, d->of);
 }
 
-uint32_t kafka_unit(const struct plan_case *plan, unsigned cluster, const char *topic, int32_t partition)
+uint32_t kafka_unit(const struct plan_case *plan, unsigned cluster, const char *topic,
+                    int32_t partition)
 {
     for (size_t i = 0; i < plan->n_dests; i++) {
         const struct plan_dest *d = &plan->dests[i];
 
         if (!d->group && d->cluster == cluster && strcmp(d->name, topic) == 0)
-            return partition >= 0 && (uint32_t)partition < d->n_units ? d->first_unit + (uint32_t)partition
-                                                                     : NO_UNIT;
+            return partition >= 0 && (uint32_t)partition < d->n_units
+                       ? d->first_unit + (uint32_t)partition
+                       : NO_UNIT;
     }
     return NO_UNIT;
 }
@@ -100,6 +104,7 @@ struct kafka_state *kafka_state(struct cluster *cluster)
     for (size_t i = 0; i <= BROKERS_MAX; i++)
         s->views[i].partitions = zeroed(cluster->plan->n_units, sizeof(struct kafka_partition));
     s->offsets = zeroed(cluster->plan->n_units, sizeof(*s->offsets));
+    s->ends = zeroed(cluster->plan->n_units, sizeof(*s->ends));
     s->wanted = zeroed(cluster->plan->n_units, sizeof(*s->wanted));
     cluster->state = s;
     return s;
@@ -116,6 +121,7 @@ void kafka_release(struct cluster *cluster)
     for (size_t i = 0; i <= BROKERS_MAX; i++)
         free(s->views[i].partitions);
     free(s->offsets);
+    free(s->ends);
     free(s->wanted);
     if (s->admin)
         rd_kafka_destroy_flags(s->admin, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -135,12 +141,12 @@ static int ask(struct cluster *cluster, unsigned i, enum wire_api api, int16_t v
 {
     uint16_t port = i < kafka_brokers(cluster) ? CLIENT_PORT : CONTROLLER_PORT;
 
-    return kafka_wire_send(&kafka_state(cluster)->wires[i], cluster->nodes[i].plan->address, port, api,
-                     version, body, deadline, err);
+    return kafka_wire_send(&kafka_state(cluster)->wires[i], cluster->nodes[i].plan->address, port,
+                           api, version, body, deadline, err);
 }
 
-static int answer(struct cluster *cluster, unsigned i, struct wire_view *view, struct deadline deadline,
-                  struct err *err)
+static int answer(struct cluster *cluster, unsigned i, struct wire_view *view,
+                  struct deadline deadline, struct err *err)
 {
     struct kafka_state *s = kafka_state(cluster);
     int result = kafka_wire_receive(&s->wires[i], view, deadline, err);
@@ -153,7 +159,8 @@ static int answer(struct cluster *cluster, unsigned i, struct wire_view *view, s
 }
 
 int kafka_ask(struct cluster *cluster, unsigned i, enum wire_api api, int16_t version,
-              const struct wire_body *body, struct wire_view *view, struct deadline deadline, struct err *err)
+              const struct wire_body *body, struct wire_view *view, struct deadline deadline,
+              struct err *err)
 {
     if (ask(cluster, i, api, version, body, deadline, err) < 0 ||
         answer(cluster, i, view, deadline, err) < 0)
@@ -295,7 +302,8 @@ static void ask_quorum(struct wire_body *b)
 
 /* ---- one look */
 
-static bool better(const struct kafka_state *s, int32_t id, const struct kafka_partition *p, int32_t best)
+static bool better(const struct kafka_state *s, int32_t id, const struct kafka_partition *p,
+                   int32_t best)
 {
     const struct kafka_partition *b;
 
@@ -322,7 +330,8 @@ static void choose_best(struct cluster *cluster, struct kafka_state *s)
             best ? s->views[best].partitions[unit] : (struct kafka_partition){.leader = -1};
     }
     for (int32_t id = 1; id <= (int32_t)kafka_brokers(cluster); id++)
-        if (s->views[id].answered && (!furthest || s->views[id].log_end > s->views[furthest].log_end))
+        if (s->views[id].answered &&
+            (!furthest || s->views[id].log_end > s->views[furthest].log_end))
             furthest = id;
     s->views[0].answered = furthest != 0;
     s->views[0].brokers = furthest ? s->views[furthest].brokers : 0;
@@ -370,7 +379,8 @@ const struct kafka_partition *kafka_partition(struct cluster *cluster, uint32_t 
 /* ---- ListOffsets v5 */
 
 #define ASK_CONSUMER (-1)  /* replica_id of clients: the leader answers, up to what they may see */
-#define ASK_DEBUGGING (-2) /* Request.DebuggingConsumerId: any replica answers about its own log */
+#define ASK_DEBUGGING (-2) /* Request.DebuggingConsumerId: any replica answers about its own log   \
+                            */
 
 static void ask_offsets(struct cluster *cluster, enum kafka_offset what, const bool *wanted,
                         struct wire_body *b)
@@ -402,8 +412,9 @@ static void ask_offsets(struct cluster *cluster, enum kafka_offset what, const b
     }
 }
 
-int kafka_list_offsets(struct cluster *cluster, int32_t broker, enum kafka_offset what, const bool *wanted,
-                       struct kafka_offsets *out, struct deadline deadline, struct err *err)
+int kafka_list_offsets(struct cluster *cluster, int32_t broker, enum kafka_offset what,
+                       const bool *wanted, struct kafka_offsets *out, struct deadline deadline,
+                       struct err *err)
 {
     struct wire_body b = {0};
     struct wire_view v;

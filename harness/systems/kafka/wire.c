@@ -331,8 +331,9 @@ static bool is_flexible(enum wire_api api, int16_t version)
     return false;
 }
 
-int kafka_wire_send(struct wire *w, const char *address, uint16_t port, enum wire_api api, int16_t version,
-              const struct wire_body *body, struct deadline deadline, struct err *err)
+int kafka_wire_send(struct wire *w, const char *address, uint16_t port, enum wire_api api,
+                    int16_t version, const struct wire_body *body, struct deadline deadline,
+                    struct err *err)
 {
     struct wire_body head = {0}, length = {0};
 
@@ -381,7 +382,8 @@ static int receive_frame(struct wire *w, struct wire_view *answer, const struct 
     return 0;
 }
 
-int kafka_wire_receive(struct wire *w, struct wire_view *answer, struct deadline deadline, struct err *err)
+int kafka_wire_receive(struct wire *w, struct wire_view *answer, struct deadline deadline,
+                       struct err *err)
 {
     if (w->fd < 0)
         return err_set(err, "not connected");

@@ -37,41 +37,43 @@ enum wire_api {
 };
 
 #define WIRE_ASK_MAX 8192
-struct wire_body {          /* what is asked: bounded, `full` once it did not fit */
+struct wire_body { /* what is asked: bounded, `full` once it did not fit */
     uint8_t bytes[WIRE_ASK_MAX];
     size_t n;
     bool full;
 };
-struct wire_view {          /* what was answered: borrowed from the connection until its next receive */
+struct wire_view { /* what was answered: borrowed from the connection until its next receive */
     const uint8_t *bytes;
     size_t n, at;
-    bool bad;               /* read past the end: everything read since is zero */
+    bool bad; /* read past the end: everything read since is zero */
 };
 
 struct wire {
-    int fd;                 /* -1 closed */
+    int fd; /* -1 closed */
     int32_t correlation;
-    bool flexible;          /* of the request that is outstanding */
-    uint8_t *in;            /* answer, grown as needed, freed by kafka_wire_close */
+    bool flexible; /* of the request that is outstanding */
+    uint8_t *in;   /* answer, grown as needed, freed by kafka_wire_close */
     size_t in_size;
 };
 
 /* Connects where it is not connected, sends one request. The connection is closed on error. */
-int kafka_wire_send(struct wire *w, const char *address, uint16_t port, enum wire_api api, int16_t version,
-              const struct wire_body *body, struct deadline deadline, struct err *err);
+int kafka_wire_send(struct wire *w, const char *address, uint16_t port, enum wire_api api,
+                    int16_t version, const struct wire_body *body, struct deadline deadline,
+                    struct err *err);
 /* The answer to it. */
-int kafka_wire_receive(struct wire *w, struct wire_view *answer, struct deadline deadline, struct err *err);
+int kafka_wire_receive(struct wire *w, struct wire_view *answer, struct deadline deadline,
+                       struct err *err);
 void kafka_wire_close(struct wire *w);
 
 void put_i8(struct wire_body *b, int8_t value);
 void put_i16(struct wire_body *b, int16_t value);
 void put_i32(struct wire_body *b, int32_t value);
 void put_i64(struct wire_body *b, int64_t value);
-void put_string(struct wire_body *b, const char *text);          /* NULL: a null string */
+void put_string(struct wire_body *b, const char *text); /* NULL: a null string */
 void put_uvarint(struct wire_body *b, uint32_t value);
 void put_compact_string(struct wire_body *b, const char *text);
 void put_compact_array(struct wire_body *b, size_t n);
-void put_tags(struct wire_body *b);                              /* none */
+void put_tags(struct wire_body *b); /* none */
 
 int8_t get_i8(struct wire_view *v);
 int16_t get_i16(struct wire_view *v);

@@ -94,29 +94,49 @@ static void make_plan(struct live *l, const char *version)
     for (unsigned i = 0; i < LIVE_NODES; i++) {
         struct plan_node *n = &l->plan_nodes[i];
 
-        *n = (struct plan_node){.id = (uint16_t)i, .index = i, .kind = i < LIVE_BROKERS ? "broker" : "controller"};
+        *n = (struct plan_node){
+            .id = (uint16_t)i, .index = i, .kind = i < LIVE_BROKERS ? "broker" : "controller"};
         n->name = i < LIVE_BROKERS ? arena_printf(&l->arena, "kafka-%u", i + 1) : "controller-10";
         snprintf(n->address, sizeof(n->address), "10.77.1.%u", i + 1);
     }
     for (unsigned i = 0; i < LIVE_PARTITIONS; i++)
-        l->units[i] = (struct plan_unit){.name = arena_printf(&l->arena, "orders/%u", i), .index = i};
-    l->dests[0] = (struct plan_dest){.name = "orders", .kind = UNIT_LOG, .n_units = LIVE_PARTITIONS};
+        l->units[i] =
+            (struct plan_unit){.name = arena_printf(&l->arena, "orders/%u", i), .index = i};
+    l->dests[0] =
+        (struct plan_dest){.name = "orders", .kind = UNIT_LOG, .n_units = LIVE_PARTITIONS};
     l->dests[1] = (struct plan_dest){
         .name = "tellers", .kind = UNIT_LOG, .group = true, .of = 0, .n_units = LIVE_PARTITIONS};
-    l->topic = (struct kafka_topic){.name = "orders", .partitions = LIVE_PARTITIONS, .replication_factor = 3};
-    l->config = (struct kafka_config){.kafka = {.version = version, .brokers = LIVE_BROKERS, .controllers = 1},
-                                      .topics = {.items = &l->topic, .n = 1}};
-    l->spec = (struct plan_cluster){.alias = "bus", .name = "kafka3", .system = &kafka_system,
-                                    .config = &l->config, .n_nodes = LIVE_NODES};
+    l->topic = (struct kafka_topic){
+        .name = "orders", .partitions = LIVE_PARTITIONS, .replication_factor = 3};
+    l->config = (struct kafka_config){
+        .kafka = {.version = version, .brokers = LIVE_BROKERS, .controllers = 1},
+        .topics = {.items = &l->topic, .n = 1}};
+    l->spec = (struct plan_cluster){.alias = "bus",
+                                    .name = "kafka3",
+                                    .system = &kafka_system,
+                                    .config = &l->config,
+                                    .n_nodes = LIVE_NODES};
     l->args[0] = (struct kafka_args){.produce = {.topic = "orders", .partition = -1}};
     l->args[1] = (struct kafka_args){.consume = {.topic = "orders", .group = "tellers"}};
     for (unsigned i = 0; i < 2; i++)
-        l->clients[i] = (struct plan_client){.name = i ? "teller" : "app", .first_id = (uint16_t)i,
-                                             .instances = 1, .workers = 1, .broker = &kafka_broker_ops,
+        l->clients[i] = (struct plan_client){.name = i ? "teller" : "app",
+                                             .first_id = (uint16_t)i,
+                                             .instances = 1,
+                                             .workers = 1,
+                                             .broker = &kafka_broker_ops,
                                              .broker_args = &l->args[i]};
-    l->plan = (struct plan_case){.name = "live", .twin = "", .run = 4711, .clusters = &l->spec, .n_clusters = 1,
-                                 .nodes = l->plan_nodes, .n_nodes = LIVE_NODES, .dests = l->dests, .n_dests = 2,
-                                 .units = l->units, .n_units = LIVE_PARTITIONS, .clients = l->clients,
+    l->plan = (struct plan_case){.name = "live",
+                                 .twin = "",
+                                 .run = 4711,
+                                 .clusters = &l->spec,
+                                 .n_clusters = 1,
+                                 .nodes = l->plan_nodes,
+                                 .n_nodes = LIVE_NODES,
+                                 .dests = l->dests,
+                                 .n_dests = 2,
+                                 .units = l->units,
+                                 .n_units = LIVE_PARTITIONS,
+                                 .clients = l->clients,
                                  .n_clients = 2};
 }
 
@@ -173,8 +193,12 @@ int live_open(struct live *l, const char *version, struct err *err)
         return err_errno(err, "%s", pattern);
     snprintf(l->folder, sizeof(l->folder), "%s", folder);
     make_plan(l, version);
-    l->cluster = (struct cluster){.ops = &kafka_system, .plan = &l->plan, .spec = &l->spec, .nodes = l->nodes,
-                                  .cache = cache ? cache : ASSAY_BUILD_DIR "/cache", .arena = &l->arena};
+    l->cluster = (struct cluster){.ops = &kafka_system,
+                                  .plan = &l->plan,
+                                  .spec = &l->spec,
+                                  .nodes = l->nodes,
+                                  .cache = cache ? cache : ASSAY_BUILD_DIR "/cache",
+                                  .arena = &l->arena};
     for (unsigned i = 0; i < LIVE_NODES; i++) {
         struct node *node = &l->nodes[i];
         char log[600];

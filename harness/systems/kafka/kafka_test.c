@@ -1,0 +1,181 @@
+/*
+ * What needs no broker: the outcome table, the layout of a node, the wire's encoding, the checks of
+ * a cluster entry.
+ */
+#include "systems/kafka/client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- outcomes */
+
+static void test_status_decides(void **state)
+{
+    (void)state;
+    assert_int_equal(kafka_outcome(0, RD_KAFKA_MSG_STATUS_PERSISTED), OUTCOME_OK);
+    /* acks=0: no error, and the library does not claim that anybody has it */
+    assert_int_equal(kafka_outcome(0, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED), OUTCOME_OK);
+    assert_int_equal(
+        kafka_outcome(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, RD_KAFKA_MSG_STATUS_NOT_PERSISTED),
+        OUTCOME_FAIL);
+    assert_int_equal(
+        kafka_outcome(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED),
+        OUTCOME_UNKNOWN);
+    /* the counter-example of outcome.c: refused at last, but an earlier try may lie in a log */
+    assert_int_equal(kafka_outcome(RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+                                   RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED),
+                     OUTCOME_UNKNOWN);
+}
+
+static void test_every_rule_has_a_source(void **state)
+{
+    (void)state;
+    for (const struct outcome_rule *r = kafka_outcomes; r->name; r++) {
+        assert_non_null(r->source);
+        assert_int_not_equal(r->outcome, OUTCOME_NONE);
+        assert_int_equal(kafka_outcome_of_code((rd_kafka_resp_err_t)r->code), r->outcome);
+        for (const struct outcome_rule *other = r + 1; other->name; other++)
+            assert_int_not_equal(r->code, other->code);
+    }
+    assert_int_equal(kafka_outcome_of_code((rd_kafka_resp_err_t)9999), OUTCOME_UNKNOWN);
+}
+
+/* ---- config rules */
+
+static void test_whose_key_it_is(void **state)
+{
+    (void)state;
+    assert_true(kafka_is_replaced("server.properties", "listeners"));
+    assert_true(kafka_is_replaced("server.properties", "advertised.listeners"));
+    assert_true(kafka_is_replaced("server.properties", "ssl.keystore.location"));
+    assert_true(kafka_is_replaced("server.properties", "log.dirs"));
+    assert_false(kafka_is_replaced("server.properties", "log.retention.ms"));
+    assert_false(kafka_is_replaced("server.properties", "min.insync.replicas"));
+    assert_false(kafka_is_replaced("server.properties", "unclean.leader.election.enable"));
+    assert_true(kafka_is_replaced("librdkafka", "bootstrap.servers"));
+    assert_true(kafka_is_replaced("librdkafka", "sasl.password"));
+    assert_false(kafka_is_replaced("librdkafka", "acks"));
+}
+
+/* ---- wire */
+
+static void test_wire_round_trip(void **state)
+{
+    struct wire_body b = {0};
+    struct wire_view v;
+    char text[8];
+
+    (void)state;
+    put_i8(&b, -2);
+    put_i16(&b, -300);
+    put_i32(&b, 70000);
+    put_i64(&b, INT64_C(-5000000000));
+    put_string(&b, "orders");
+    put_string(&b, NULL);
+    put_compact_string(&b, "a rather long one");
+    put_uvarint(&b, 300);
+    put_tags(&b);
+    v = (struct wire_view){.bytes = b.bytes, .n = b.n};
+    assert_int_equal(get_i8(&v), -2);
+    assert_int_equal(get_i16(&v), -300);
+    assert_int_equal(get_i32(&v), 70000);
+    assert_int_equal(get_i64(&v), INT64_C(-5000000000));
+    get_string(&v, text, sizeof(text));
+    assert_string_equal(text, "orders");
+    get_string(&v, text, sizeof(text));
+    assert_string_equal(text, "");
+    get_compact_string(&v, text, sizeof(text)); /* cut at its size, all of it skipped */
+    assert_string_equal(text, "a rathe");
+    assert_int_equal(get_uvarint(&v), 300);
+    get_tags(&v);
+    assert_false(v.bad);
+    assert_int_equal(v.at, v.n);
+}
+
+static void test_wire_short_answers_are_bad_not_read(void **state)
+{
+    const uint8_t bytes[] = {0, 0, 0, 9, 1};
+    struct wire_view v = {.bytes = bytes, .n = sizeof(bytes)};
+    char text[8];
+
+    (void)state;
+    assert_int_equal(get_array(&v), 0); /* nine elements cannot be in one byte */
+    assert_true(v.bad);
+    v = (struct wire_view){.bytes = bytes, .n = 3};
+    assert_int_equal(get_i32(&v), 0);
+    assert_true(v.bad);
+    v = (struct wire_view){.bytes = bytes + 3, .n = 2};
+    get_compact_string(&v, text, sizeof(text)); /* eight bytes of text, one there */
+    assert_string_equal(text, "");
+    assert_true(v.bad);
+}
+
+/* ---- cluster entries */
+
+struct seen {
+    unsigned nodes, units;
+    char names[200];
+};
+
+static void see_node(void *context, const char *name, const char *kind)
+{
+    struct seen *s = context;
+
+    (void)kind;
+    s->nodes++;
+    strcat(strcat(s->names, name), " ");
+}
+
+static void see_dest(void *context, const char *name, int kind, unsigned units)
+{
+    (void)name, (void)kind;
+    ((struct seen *)context)->units += units;
+}
+
+static struct tree *scalar(struct tree *t, const char *text)
+{
+    *t = (struct tree){.kind = TREE_SCALAR, .mark = {"suite.yaml", 3, 7}, .text = text};
+    return t;
+}
+
+static void test_describe(void **state)
+{
+    struct tree ids[3], inner, outer;
+    struct tree *in[] = {scalar(&ids[0], "1"), scalar(&ids[1], "2"), scalar(&ids[2], "3")},
+                *out[] = {&inner};
+    struct kafka_topic topic = {.name = "orders", .replicas = &outer};
+    struct kafka_config config = {.kafka = {.brokers = 3, .controllers = 1},
+                                  .topics = {.items = &topic, .n = 1}};
+    struct seen seen = {0};
+    struct layout_sink sink = {.context = &seen, .node = see_node, .dest = see_dest};
+    struct err err = {0};
+
+    (void)state;
+    inner = (struct tree){.kind = TREE_LIST, .mark = {"suite.yaml", 3, 6}, .items = in, .n = 3};
+    outer = (struct tree){.kind = TREE_LIST, .mark = {"suite.yaml", 3, 5}, .items = out, .n = 1};
+    assert_int_equal(kafka_system.describe(&config, &sink, &err), 0);
+    assert_string_equal(seen.names, "kafka-1 kafka-2 kafka-3 controller-10 ");
+    assert_int_equal(seen.units, 1);
+    scalar(&ids[2], "4");
+    assert_int_equal(kafka_system.describe(&config, &sink, &err), -1);
+    assert_int_equal(err.status, ERR_INPUT);
+    assert_string_equal(err.text,
+                        "suite.yaml:3:7: topic orders: replicas: no broker \"4\" among 1 … 3");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status_decides),
+        cmocka_unit_test(test_every_rule_has_a_source),
+        cmocka_unit_test(test_whose_key_it_is),
+        cmocka_unit_test(test_wire_round_trip),
+        cmocka_unit_test(test_wire_short_answers_are_bad_not_read),
+        cmocka_unit_test(test_describe),
+    };
+
+    return cmocka_run_group_tests_name("kafka", tests, NULL, NULL);
+}
