@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUIET_NS (20 * SECOND_NS) /* the consumer got nothing for so long: the drain tries again   \
-                                   */
+#define QUIET_NS                                                                                   \
+    (20 * SECOND_NS) /* the consumer got nothing for so long: the drain tries again                \
+                      */
 #define BATCH 1024
 #define RECORDS_MAX (UINT64_C(1) << 23)
 #define MARKER_SIZE 64u
@@ -57,7 +58,7 @@ static rd_kafka_t *open_client(struct drain *d, rd_kafka_type_t type, const char
     return rk;
 }
 
-int audit_open(struct drain *d, struct err *err)
+int kafka_audit_open(struct drain *d, struct err *err)
 {
     static const char *const keys[][2] = {
         {"client.id", "assay-marker"},       {"acks", "all"},
@@ -116,13 +117,13 @@ static unsigned take_reports(rd_kafka_event_t *event)
     return n;
 }
 
-void audit_mark(struct drain *d)
+void kafka_audit_mark(struct drain *d)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_main(d->producer);
     unsigned sent = 0;
 
     for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-        if (audit_pending(&d->units[unit]))
+        if (kafka_audit_pending(&d->units[unit]))
             sent += send_marker(d, unit);
     while (sent > 0 && !deadline_passed(&d->deadline)) {
         rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 20);
@@ -135,7 +136,7 @@ void audit_mark(struct drain *d)
     rd_kafka_queue_destroy(queue);
 }
 
-void audit_close(struct drain *d)
+void kafka_audit_close(struct drain *d)
 {
     if (!d->producer)
         return;
@@ -202,7 +203,7 @@ static bool take_record(struct drain *d, const rd_kafka_message_t *m)
 {
     struct audited *a = m->rkt ? audited_of(d, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
 
-    if (!a || !audit_pending(a) || !a->marked || a->complete)
+    if (!a || !kafka_audit_pending(a) || !a->marked || a->complete)
         return false;
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
         return false;
@@ -227,7 +228,7 @@ static size_t assign(struct drain *d, rd_kafka_t *consumer)
         struct audited *a = &d->units[unit];
         const struct plan_unit *u = &d->plan->units[unit];
 
-        if (!audit_pending(a) || !a->marked)
+        if (!kafka_audit_pending(a) || !a->marked)
             continue;
         a->n = 0;
         a->complete = false;
@@ -241,7 +242,7 @@ static size_t assign(struct drain *d, rd_kafka_t *consumer)
     return n;
 }
 
-int audit_read(struct drain *d, struct err *err)
+int kafka_audit_read(struct drain *d, struct err *err)
 {
     static const char *const keys[][2] = {{"client.id", "assay-audit"},
                                           {"group.id", "assay-audit"},

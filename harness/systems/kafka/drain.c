@@ -123,7 +123,7 @@ static void wait_copies(struct drain *d)
 
         kafka_look(d->cluster, d->deadline);
         for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-            if (audit_pending(&d->units[unit]) && d->units[unit].marked)
+            if (kafka_audit_pending(&d->units[unit]) && d->units[unit].marked)
                 all = copies_complete(d, unit) && all;
         if (all || deadline_sleep(&d->deadline, ROUND_NS) < 0)
             return;
@@ -140,7 +140,7 @@ static void prove(struct drain *d)
         struct audited *a = &d->units[unit];
         const struct kafka_partition *p = kafka_partition(d->cluster, unit);
 
-        if (!audit_pending(a) || !a->marked)
+        if (!kafka_audit_pending(a) || !a->marked)
             continue;
         if (!a->complete)
             snprintf(a->why, sizeof(a->why), "the audit did not reach the marker at %lld",
@@ -156,26 +156,26 @@ static void prove(struct drain *d)
 static bool all_done(const struct drain *d)
 {
     for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-        if (audit_pending(&d->units[unit]))
+        if (kafka_audit_pending(&d->units[unit]))
             return false;
     return true;
 }
 
 static int drain_logs(struct drain *d, struct err *err)
 {
-    if (audit_open(d, err) < 0)
+    if (kafka_audit_open(d, err) < 0)
         return -1;
     do {
         if (wait_serving(d, err) < 0) {
             for (uint32_t unit = 0; unit < d->plan->n_units; unit++)
-                if (audit_pending(&d->units[unit]))
+                if (kafka_audit_pending(&d->units[unit]))
                     snprintf(d->units[unit].why, sizeof(d->units[unit].why), "%.199s", err->text);
             return 0; /* not proven; that is no fault of ours */
         }
         note_down(d);
-        audit_mark(d);
+        kafka_audit_mark(d);
         wait_copies(d);
-        if (audit_read(d, err) < 0)
+        if (kafka_audit_read(d, err) < 0)
             return -1;
         prove(d);
     } while (!all_done(d) && deadline_sleep(&d->deadline, ROUND_NS) == 0);
@@ -356,7 +356,7 @@ int kafka_drain(struct cluster *cluster, struct history_writer *audit, struct dr
         write_logs(&d, audit, proofs);
         drain_groups(&d, audit, proofs);
     }
-    audit_close(&d);
+    kafka_audit_close(&d);
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++)
         free(d.units[unit].events);
     free(d.units);

@@ -26,17 +26,17 @@ struct drain {
     rd_kafka_t *producer;
 };
 
-static inline bool audit_pending(const struct audited *a)
+static inline bool kafka_audit_pending(const struct audited *a)
 {
     return a->ours && !a->down && !a->proven;
 }
 
-int audit_open(struct drain *d, struct err *err);
-void audit_close(struct drain *d);
+int kafka_audit_open(struct drain *d, struct err *err);
+void kafka_audit_close(struct drain *d);
 /* Every pending unit gets a fresh marker; those that were acknowledged are `marked` afterwards. */
-void audit_mark(struct drain *d);
+void kafka_audit_mark(struct drain *d);
 /* Reads every marked unit from its start through its marker; `complete` where the marker was there.
  */
-int audit_read(struct drain *d, struct err *err);
+int kafka_audit_read(struct drain *d, struct err *err);
 
 #endif
