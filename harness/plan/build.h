@@ -21,7 +21,8 @@ struct build {
     struct strings bound; /* names bound so far: $old */
     struct strings notes; /* note: and wait names */
     size_t room_bursts;
-    int steps; /* numbered so far */
+    int steps;    /* numbered so far */
+    bool judging; /* in require: and expect:, when the case is over */
     struct err *err;
 };
 
@@ -65,8 +66,11 @@ int check_target(struct build *b, const struct expr *e);
 const struct plan_client *client_of_word(const struct plan_case *c, const char *word);
 int unknown_client(struct build *b, const struct tree_mark *mark, const char *word);
 bool mentions_call(const struct expr *e, const char *name);
+enum word_when { WORD_ALWAYS, WORD_LIVE, WORD_JUDGED }; /* while the case runs, when it is over */
 struct word_help {
-    const char *name, *arguments, *help;
+    const char *name;
+    enum word_when when;
+    const char *arguments, *help;
 };
 extern const struct word_help word_table[]; /* ends with a NULL name */
 

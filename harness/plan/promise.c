@@ -276,5 +276,9 @@ static int build_expect(struct build *b)
 
 int build_verdict(struct build *b)
 {
-    return build_require(b) < 0 || build_expect(b) < 0 ? -1 : 0;
+    b->judging = true;
+    if (build_require(b) < 0 || build_expect(b) < 0)
+        return -1;
+    b->judging = false; /* final: names nodes as they are while it runs */
+    return 0;
 }

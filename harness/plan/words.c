@@ -12,55 +12,54 @@
 
 const struct word_help word_table[] = {
     /* roles: sets of nodes */
-    {"leader", "partition or queue",
+    {"leader", WORD_LIVE, "partition or queue",
      "its leader, by the controller quorum or the queue's own cluster"},
-    {"followers", "partition or queue", "its replicas but the leader"},
-    {"claims_leader", "partition or queue", "every node that acts as its leader, by its own word"},
-    {"isr", "partition", "in-sync replicas"},
-    {"online", "queue", "members that are online, mirrors that are synchronised"},
-    {"primary", "", "the primary, by the sentinel majority"},
-    {"claims_primary", "", "every node that says it is a primary"},
-    {"replicas", "", "nodes that say they are replicas"},
-    {"controller", "", "the active controller; the sentinel leader"},
-    {"registered", "", "brokers registered and unfenced, nodes running in the cluster"},
-    {"coordinator", "group", "the group's coordinator"},
-    {"others", "node or role", "every other server of its cluster"},
-    {"role", "node", "primary, replica or none, by the node's own word"},
-    {"one", "client, node or role", "one of them, drawn by the seed"},
-    {"each", "client, node or role", "all of them"},
-    {"none", "", "nobody"},
+    {"followers", WORD_LIVE, "partition or queue", "its replicas but the leader"},
+    {"claims_leader", WORD_LIVE, "partition or queue",
+     "every node that acts as its leader, by its own word"},
+    {"isr", WORD_LIVE, "partition", "in-sync replicas"},
+    {"online", WORD_LIVE, "queue", "members that are online, mirrors that are synchronised"},
+    {"primary", WORD_LIVE, "", "the primary, by the sentinel majority"},
+    {"claims_primary", WORD_LIVE, "", "every node that says it is a primary"},
+    {"replicas", WORD_LIVE, "", "nodes that say they are replicas"},
+    {"controller", WORD_LIVE, "", "the active controller; the sentinel leader"},
+    {"registered", WORD_LIVE, "", "brokers registered and unfenced, nodes running in the cluster"},
+    {"coordinator", WORD_LIVE, "group", "the group's coordinator"},
+    {"others", WORD_LIVE, "node or role", "every other server of its cluster"},
+    {"role", WORD_LIVE, "node", "primary, replica or none, by the node's own word"},
+    {"one", WORD_LIVE, "client, node or role", "one of them, drawn by the seed"},
+    {"each", WORD_LIVE, "client, node or role", "all of them"},
+    {"none", WORD_LIVE, "", "nobody"},
     /* gauges */
-    {"ready", "queue", "messages nobody holds"},
-    {"unacked", "queue", "messages handed out and not settled"},
-    {"end_offset", "partition", "high watermark"},
-    {"committed", "group", "committed position"},
-    {"owned", "group", "partitions that have an owner in the group"},
-    {"lag", "group or queue", "messages behind the end"},
+    {"ready", WORD_LIVE, "queue", "messages nobody holds"},
+    {"unacked", WORD_LIVE, "queue", "messages handed out and not settled"},
+    {"end_offset", WORD_LIVE, "partition", "high watermark"},
+    {"committed", WORD_LIVE, "group", "committed position"},
+    {"owned", WORD_LIVE, "group", "partitions that have an owner in the group"},
+    {"lag", WORD_LIVE, "group or queue", "messages behind the end"},
     /* counters */
-    {"sent", "send or client", "messages sent"},
-    {"acked", "send or client", "messages whose completion was ok"},
-    {"ok", "send or client", "the same"},
-    {"fail", "send or client", "messages definitely refused"},
-    {"unknown", "send, client or client.step",
+    {"sent", WORD_ALWAYS, "send or client", "messages sent"},
+    {"acked", WORD_ALWAYS, "send or client", "messages whose completion was ok"},
+    {"ok", WORD_ALWAYS, "send or client", "the same"},
+    {"fail", WORD_ALWAYS, "send or client", "messages definitely refused"},
+    {"unknown", WORD_ALWAYS, "send, client or client.step",
      "messages nobody knows about: timed out, reset, killed"},
-    {"believed", "send or client", "messages sent without asking for a completion"},
-    {"completed", "send or client", "ok, fail or unknown"},
-    {"outstanding", "client", "messages without a completion right now"},
-    {"kills", "client", "deaths by SIGKILL that the case asked for"},
-    {"dead", "client or node", "1 when it is dead"},
-    {"held", "client", "workers held at a step right now"},
-    {"delivered", "client or group", "messages handed to it"},
-    {"redeliveries", "client or group", "messages handed to it again"},
-    {"effects", "client or group", "effects it committed"},
-    {"settled", "client or group", "messages it settled"},
-    {"remaining", "queue", "messages left at the end"},
-    {"reads", "client", "reads answered"},
-    {"hits", "client", "reads answered by the cache"},
-    {"waited", "wait's name", "1 when the wait held, 0 when its `else` was taken"},
-    {"interleaved", "", "interleavings that went exactly as written"},
-    {"outstanding_at_kill", "",
+    {"believed", WORD_ALWAYS, "send or client", "messages sent without asking for a completion"},
+    {"completed", WORD_ALWAYS, "send or client", "ok, fail or unknown"},
+    {"outstanding", WORD_LIVE, "client", "messages without a completion right now"},
+    {"kills", WORD_ALWAYS, "client", "deaths by SIGKILL that the case asked for"},
+    {"dead", WORD_ALWAYS, "client or node", "1 when it is dead"},
+    {"held", WORD_LIVE, "client", "workers held at a step right now"},
+    {"delivered", WORD_ALWAYS, "client or group", "messages handed to it"},
+    {"redeliveries", WORD_ALWAYS, "client or group", "messages handed to it again"},
+    {"effects", WORD_ALWAYS, "client or group", "effects it committed"},
+    {"settled", WORD_ALWAYS, "client or group", "messages it settled"},
+    {"reads", WORD_ALWAYS, "client", "reads answered"},
+    {"hits", WORD_ALWAYS, "client", "reads answered by the cache"},
+    {"waited", WORD_ALWAYS, "wait's name", "1 when the wait held, 0 when its `else` was taken"},
+    {"interleaved", WORD_JUDGED, "", "interleavings that went exactly as written"},
+    {"outstanding_at_kill", WORD_JUDGED, "",
      "confirms outstanding when a node was killed, the least over the kills"},
-    {"lost", "", "messages found lost"},
     {0},
 };
 
@@ -157,8 +156,25 @@ static bool is_role(const char *name)
     return false;
 }
 
+/* Words of roles and gauges have an answer while the case runs, some counts only when it is over.
+ */
+static int check_time(struct build *b, const struct expr *e)
+{
+    const struct word_help *word = word_named(e->name);
+
+    if (word->when == WORD_ALWAYS || b->judging == (word->when == WORD_JUDGED))
+        return 0;
+    if (b->judging)
+        return mark_err(b->err, &e->mark,
+                        "%s is only known while the case runs: keep it with note: {name: %s}",
+                        e->text, e->text);
+    return mark_err(b->err, &e->mark, "%s is only known when the case is over", e->text);
+}
+
 static int check_role(struct build *b, const struct expr *e)
 {
+    if (word_named(e->name) && check_time(b, e) < 0)
+        return -1;
     if (!is_role(e->name) || role_is_offered(b->c, e->name))
         return 0;
     return mark_err(b->err, &e->mark, "no system of this case has the role \"%s\"", e->name);

@@ -61,10 +61,10 @@ static void indent(FILE *out, int level)
     fprintf(out, "%*s", 2 * level, "");
 }
 
-static void print_block(FILE *out, const struct tree *tree, int level);
+static void print_block(FILE *out, const struct tree *tree, int level, bool indented);
 
-/* Behind "key:" or "-": what fits on the line stays there. */
-static void print_behind(FILE *out, const struct tree *value, int level)
+/* Behind "key:" or "-": what fits on the line stays there; a block inside a list begins on it. */
+static void print_behind(FILE *out, const struct tree *value, int level, bool in_list)
 {
     if (value->kind == TREE_SCALAR) {
         fputc(' ', out);
@@ -73,22 +73,24 @@ static void print_behind(FILE *out, const struct tree *value, int level)
     } else if (value->n == 0) {
         fputs(value->kind == TREE_LIST ? " []\n" : " {}\n", out);
     } else {
-        fputc('\n', out);
-        print_block(out, value, level + 1);
+        fputc(in_list ? ' ' : '\n', out);
+        print_block(out, value, level + 1, in_list);
     }
 }
 
-static void print_block(FILE *out, const struct tree *tree, int level)
+/* `indented`: the first line's indent is there already ("- "). */
+static void print_block(FILE *out, const struct tree *tree, int level, bool indented)
 {
     for (size_t i = 0; i < tree->n; i++) {
-        indent(out, level);
+        if (i > 0 || !indented)
+            indent(out, level);
         if (tree->kind == TREE_MAP) {
             print_text(out, tree->keys[i]);
             fputc(':', out);
         } else {
             fputc('-', out);
         }
-        print_behind(out, tree->items[i], level);
+        print_behind(out, tree->items[i], level, tree->kind == TREE_LIST);
     }
 }
 
@@ -101,9 +103,9 @@ char *tree_print(const struct tree *tree, size_t *n)
     if (!out)
         abort();
     if (tree->kind == TREE_SCALAR || tree->n == 0)
-        print_behind(out, tree, 0);
+        print_behind(out, tree, 0, false);
     else
-        print_block(out, tree, 0);
+        print_block(out, tree, 0, false);
     fclose(out);
     if (n)
         *n = size;
