@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -150,9 +151,21 @@ static void set_up(const struct keeper_request *request, const char *at, const c
     }
 }
 
+/* The folders a file to be created lies in; what cannot be made shows when it is opened. */
+static void make_parents(const char *path)
+{
+    char parent[PATH_MAX];
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+        mkdir(parent, 0755);
+    }
+}
+
 static int open_file(const struct keeper_request *request, const char *path,
                      struct keeper_answer *answer)
 {
+    if (path && path[0] == '/' && ((int)request->number & O_CREAT))
+        make_parents(path);
     int fd = path ? open(path, (int)request->number | O_CLOEXEC, request->mode) : -1;
     if (fd < 0)
         answer->error = path ? errno : EBADMSG;
