@@ -444,6 +444,7 @@ static void kill_at_a_step_commits_it(void **state)
     assert_int_equal(raw_log_count(&log, EV_CLIENT_START), 1);
     assert_int_equal(raw_log_count(&log, EV_CLIENT_STOP), 0);
     assert_int_equal(atomic_load(&gate->hits), 1);
+    assert_int_equal(atomic_load(&gate->armed), GATE_OPEN); /* the next incarnation shares the board */
     assert_int_equal(value(&f->board->delivered), 10);
     raw_log_release(&log);
     client_fixture_release(f);

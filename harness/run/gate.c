@@ -39,8 +39,13 @@ static void record_step(struct worker *w, unsigned step, const struct msg *msg, 
 static void die(struct worker *w, unsigned step, const struct msg *msg, int64_t nth)
 {
     struct step_gate *gate = &w->client->board->steps[step];
+    uint32_t armed = GATE_KILL;
 
+    /* Once: the board outlives this incarnation, its successor must not die of the same order. */
+    if (!atomic_compare_exchange_strong(&gate->armed, &armed, GATE_OPEN))
+        return;
     record_step(w, step, msg, nth, EV_KILLED);
+    atomic_store(&gate->armed, GATE_OPEN); /* once: the next incarnation lives */
     worker_board(w);
     atomic_fetch_add(&gate->hits, 1);
     kill(getpid(), SIGKILL);
@@ -84,11 +89,9 @@ static void pass_gate(struct worker *w, unsigned step, const struct msg *msg, ui
     struct step_gate *gate = &w->client->board->steps[step];
     int64_t nth = atomic_fetch_add(&gate->passed, 1) + 1;
 
-    if (nth < atomic_load(&gate->nth))
-        return;
-    if (armed == GATE_KILL)
+    if (armed == GATE_KILL && nth == atomic_load(&gate->nth))
         die(w, step, msg, nth);
-    else
+    else if (armed == GATE_HOLD && nth >= atomic_load(&gate->nth))
         hold(w, step, msg, nth);
 }
 
