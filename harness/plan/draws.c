@@ -6,8 +6,11 @@
  */
 #include "plan/build.h"
 
+#include "api/fault.h"
+#include "api/registry.h"
 #include "base/draw.h"
 #include "plan/tables.h"
+#include "suite/nearest.h"
 #include "suite/params.h"
 #include "suite/tree.h"
 #include "suite/units.h"
@@ -186,13 +189,31 @@ static int read_range(const struct tree *chaos, struct schedule *s, struct arena
     return 0;
 }
 
+/* Also those that the seed happens not to draw. */
+static int check_faults(const struct tree *chaos, const struct strings *faults, struct err *err)
+{
+    for (size_t i = 0; i < faults->n; i++) {
+        const struct fault_ops *fault = fault_named(faults->items[i]);
+        struct nearest near = nearest_to(faults->items[i]);
+
+        if (fault && fault->draw)
+            continue;
+        for (size_t k = 0; all_faults[k]; k++)
+            if (all_faults[k]->draw)
+                nearest_offer(&near, all_faults[k]->name);
+        return mark_err(err, &tree_get(chaos, "faults")->mark, "chaos cannot draw \"%s\"%s",
+                        faults->items[i], nearest_hint(&near));
+    }
+    return 0;
+}
+
 static int read_schedule(const struct tree *chaos, const char *stream, uint64_t seed,
                          struct schedule *s, struct arena *arena, struct err *err)
 {
     char *end;
 
     if (param_fill(chaos_params, chaos, &s->raw, arena, err) < 0 ||
-        read_range(chaos, s, arena, err) < 0)
+        read_range(chaos, s, arena, err) < 0 || check_faults(chaos, &s->raw.faults, err) < 0)
         return -1;
     s->at_most = strtoll(s->raw.at_most, &end, 10);
     if (end == s->raw.at_most || s->at_most < 1 ||
