@@ -1,6 +1,7 @@
 /* A chunked bump allocator. See arena.h. */
 #include "base/arena.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     int n;
     char *text;
 
+    assert(format); /* gcc with -fsanitize=undefined would warn of the check it adds itself */
     va_start(args, format);
     n = vsnprintf(NULL, 0, format, args);
     va_end(args);

@@ -1,6 +1,7 @@
 /* A growable run of bytes. See buf.h. */
 #include "base/buf.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ void buf_vprintf(struct buf *buf, const char *format, va_list args)
     va_list again;
     int n;
 
+    assert(format); /* gcc with -fsanitize=undefined would warn of the check it adds itself */
     va_copy(again, args);
     n = vsnprintf(NULL, 0, format, args);
     if (n < 0)

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void write_text(struct err *err, enum err_status status, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+write_text(struct err *err, enum err_status status, const char *format, va_list args)
 {
     err->status = status;
     vsnprintf(err->text, sizeof(err->text), format, args);
