@@ -32,7 +32,7 @@ _Static_assert(offsetof(struct payload, key_seq) == 40, "as drawn");
 _Static_assert(offsetof(struct payload, size) == 48, "as drawn");
 _Static_assert(offsetof(struct payload, crc) == CRC_AT, "as drawn");
 
-/* One byte at a time by nibbles: for processors without the instruction, and for tails. */
+/* One byte at a time by nibbles: for processors without the instruction. */
 static uint32_t crc32c_plain(uint32_t crc, const unsigned char *bytes, size_t n)
 {
     static const uint32_t table[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
@@ -60,7 +60,18 @@ crc32c_hardware(uint32_t crc, const unsigned char *bytes, size_t n)
         memcpy(&word, bytes, 8);
         wide = __builtin_ia32_crc32di(wide, word);
     }
-    return crc32c_plain((uint32_t)wide, bytes, n);
+    crc = (uint32_t)wide;
+    if (n >= 4) {
+        uint32_t word;
+
+        memcpy(&word, bytes, 4);
+        crc = __builtin_ia32_crc32si(crc, word);
+        bytes += 4;
+        n -= 4;
+    }
+    for (; n > 0; n--, bytes++)
+        crc = __builtin_ia32_crc32qi(crc, *bytes);
+    return crc;
 }
 #endif
 
