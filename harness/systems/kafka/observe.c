@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define GROUP_FLAG (UINT32_C(1) << 31)
-#define ASK_NS (400 * MS_NS)
+#define ASK_NS (1000 * MS_NS)
 
 static void fact(struct cluster *cluster, struct role_table *table, uint32_t unit, int32_t id,
                  uint16_t source, enum role_kind kind, int32_t epoch)

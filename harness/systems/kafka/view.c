@@ -20,10 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_NS (400 * MS_NS) /* one node's answer */
+#define LIMIT_NS SECOND_NS /* one node's answer */
 #define LIMIT_ASLEEP_NS                                                                            \
-    (100 * MS_NS) /* a node that did not answer last time: a pause must not slow the others' look  \
-                   */
+    (200 * MS_NS) /* that did not answer last time: it must not slow the others */
 
 /* ---- the plan's side */
 
@@ -378,9 +377,10 @@ const struct kafka_partition *kafka_partition(struct cluster *cluster, uint32_t 
 
 /* ---- ListOffsets v5 */
 
-#define ASK_CONSUMER (-1)  /* replica_id of clients: the leader answers, up to what they may see */
-#define ASK_DEBUGGING (-2) /* Request.DebuggingConsumerId: any replica answers about its own log   \
-                            */
+#define ASK_CONSUMER (-1) /* replica_id of clients: the leader answers, up to what they may see */
+#define ASK_DEBUGGING                                                                              \
+    (-2) /* Request.DebuggingConsumerId: any replica answers about its own log                     \
+          */
 
 static void ask_offsets(struct cluster *cluster, enum kafka_offset what, const bool *wanted,
                         struct wire_body *b)
