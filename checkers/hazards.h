@@ -13,6 +13,7 @@
  *
  * Counter-example (R02): a SIGSTOPped replica whose socket buffer delivers everything at SIGCONT
  * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
+ *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD)
  */
 #ifndef ASSAY_CHECKERS_HAZARDS_H
 #define ASSAY_CHECKERS_HAZARDS_H

@@ -65,6 +65,7 @@ enum hazard {
     HAZARD_LIMIT,        /* attempts beyond a length, ttl or memory limit */
     HAZARD_UNROUTABLE,   /* attempts without a route */
     HAZARD_OUTSTANDING,  /* confirms outstanding at a kill */
+    HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed */
 };
 
 struct event {

@@ -304,6 +304,18 @@ static void settle_board(struct instance *instance)
     atomic_store(&instance->board->owned, 0);
 }
 
+/* What it was given and had not settled: the broker must give it to somebody else. */
+static void record_unsettled(struct run *run, struct instance *instance)
+{
+    int64_t open = atomic_load(&instance->board->delivered) - atomic_load(&instance->board->settled) -
+                   instance->unsettled_before;
+
+    instance->unsettled_before += open > 0 ? open : 0;
+    if (open > 0)
+        chronicle(run, (struct event){
+                           .type = EV_HAZARD, .code = HAZARD_UNSETTLED, .unit = NO_UNIT, .node = NO_NODE, .value = open});
+}
+
 static void record_death(struct run *run, struct instance *instance, int status)
 {
     int code = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
@@ -313,6 +325,8 @@ static void record_death(struct run *run, struct instance *instance, int status)
     instance->wanted = false;
     if (killed)
         instance->kills++;
+    if (killed)
+        record_unsettled(run, instance);
     settle_board(instance);
     chronicle(run, (struct event){.type = EV_CLIENT_DEATH,
                                   .code = (int16_t)code,
