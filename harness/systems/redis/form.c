@@ -179,6 +179,29 @@ static int wait_formed(struct cluster *cluster, struct deadline deadline, struct
     }
 }
 
+/* After a diskless sync a replica counts as linked before the stream flows (it starts with the next
+ * ACK): a PUBLISH moves the offset without touching a key, WAIT says who followed it. */
+static int wait_stream(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    unsigned replicas = redis_servers(redis_config(cluster)) - 1;
+    redisReply *reply = redis_want(cluster, 0, deadline, err, "PUBLISH assay formed");
+    long long following;
+
+    if (!reply)
+        return -1;
+    freeReplyObject(reply);
+    do {
+        reply = redis_want(cluster, 0, deadline, err, "WAIT %u 100", replicas);
+        if (!reply)
+            return -1;
+        following = reply->integer;
+        freeReplyObject(reply);
+        if (following >= replicas)
+            return 0;
+    } while (!deadline_passed(&deadline));
+    return err_set(err, "not formed: %lld of %u replicas follow the primary", following, replicas);
+}
+
 int redis_form(struct cluster *cluster, struct deadline deadline, struct err *err)
 {
     unsigned servers = redis_servers(redis_config(cluster));
@@ -189,7 +212,9 @@ int redis_form(struct cluster *cluster, struct deadline deadline, struct err *er
         if (i >= servers && quicken_sentinel(cluster, i, deadline, err) < 0)
             return -1;
     }
-    return wait_formed(cluster, deadline, err);
+    if (wait_formed(cluster, deadline, err) < 0)
+        return -1;
+    return servers > 1 ? wait_stream(cluster, deadline, err) : 0;
 }
 
 /* The server itself answers again with a role; a sentinel names a primary. */

@@ -64,6 +64,9 @@ static void server_conf(struct text *t, const struct cluster *cluster, const str
     if (c->redis.timing == TIMING_FAST) {
         ours(t, user, "repl-ping-replica-period", "1");
         ours(t, user, "repl-timeout", "5");
+        /* after a diskless sync the stream starts with the replica's next ACK, up to 1 s later */
+        ours(t, user, "repl-diskless-sync", "no");
+        ours(t, user, "hz", "50"); /* the end of the saving child is seen within 20 ms */
     }
     for (size_t i = 0; i < user->n; i++) {
         const struct pair *p = &user->items[i];
