@@ -312,6 +312,21 @@ static int heal_later(struct run *run, struct window *window, int64_t for_ns, st
     return run_track(run, timed_heal_main, timed, err);
 }
 
+/* A window has bitten once its witness says so before the heal: asked at once (a killed node may be
+ * started again before the next tick) and every tick until it has. */
+static void look_whether_bitten(struct run *run, struct window *window)
+{
+    struct context context = lend(run, window);
+    struct witness w = {0};
+
+    context.ctx.run = &context;
+    if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0 &&
+        w.effective && window->open) {
+        window->bitten = true;
+        stamp(run, window, STAMP_BITTEN, 0, &w, true);
+    }
+}
+
 int window_open(struct run *run, const struct step *step, struct err *err)
 {
     struct window *window = new_window(run, step, err);
@@ -341,6 +356,7 @@ int window_open(struct run *run, const struct step *step, struct err *err)
     stamp(run, window, STAMP_EFFECTIVE, w.effective_ns, &w, result == 0 && w.effective);
     if (result < 0)
         return err_prefix(err, "%s", step->text);
+    look_whether_bitten(run, window);
     window->injected = true;
     progress(run, "%s → %s", step->text, w.text[0] ? w.text : targets);
     if (step->common.for_ns > 0 && window->ops->heal)
@@ -350,21 +366,12 @@ int window_open(struct run *run, const struct step *step, struct err *err)
     return 0;
 }
 
-/* A window has bitten once its witness says so before the heal; asked every tick until it has. */
 void windows_tick(struct run *run)
 {
     for (size_t i = 0; i < run->n_windows; i++) {
         struct window *window = &run->windows[i];
-        struct context context = lend(run, window);
-        struct witness w = {0};
 
-        context.ctx.run = &context;
-        if (!window->open || window->bitten || !window->ops->probe || !window->injected)
-            continue;
-        if (window->ops->probe(&context.ctx, window->state, &w) == 0 && w.effective &&
-            window->open) {
-            window->bitten = true;
-            stamp(run, window, STAMP_BITTEN, 0, &w, true);
-        }
+        if (window->open && !window->bitten && window->injected)
+            look_whether_bitten(run, window);
     }
 }
