@@ -108,8 +108,10 @@ static int wait_for(int fd, short events, const struct deadline *deadline, struc
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return err_errno(err, "poll");
-    if (n == 0)
+    if (n == 0) {
+        errno = ETIMEDOUT; /* callers tell silence from a refusal by it */
         return err_set(err, "no answer in time");
+    }
     return 0;
 }
 
@@ -267,6 +269,7 @@ struct dist *dist_open(const char *address, uint16_t port, const char *cookie,
     static _Atomic unsigned count;
     struct dist *dist = calloc(1, sizeof(*dist));
     int fd = connect_to(address, port, &deadline, err);
+    int failed;
 
     if (!dist || fd < 0) {
         free(dist);
@@ -281,7 +284,9 @@ struct dist *dist_open(const char *address, uint16_t port, const char *cookie,
     if (dist->packet && handshake(dist, cookie, &deadline, err) == 0)
         return dist;
     err_prefix(err, "%s:%u", address, port);
+    failed = errno;
     dist_close(dist);
+    errno = failed;
     return NULL;
 }
 

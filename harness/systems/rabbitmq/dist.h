@@ -24,7 +24,7 @@
 
 struct dist;
 
-/* NULL: nobody there, wrong cookie, no answer in time. */
+/* NULL: nobody there, wrong cookie; no answer in time: errno is ETIMEDOUT then, here and below. */
 struct dist *dist_open(const char *address, uint16_t port, const char *cookie,
                        struct deadline deadline, struct err *err);
 /* Sends the question (ends with '.'); -1: the connection is gone. */

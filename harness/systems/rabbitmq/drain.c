@@ -229,9 +229,12 @@ static int check_counts(struct drain *drain, const struct audit *audit, struct d
 
     if (rabbit_look(drain->cluster, &view, deadline, err) < 0)
         return -1;
-    if (!rabbit_agrees(&view, drain->wanted))
+    for (unsigned i = 0; i < view.n_nodes; i++)
+        if (view.nodes[i].silent)
+            result = 0;
+    if (result == 1 && !rabbit_agrees(&view, drain->wanted))
         result = err_set(err, "a node went away during the audit");
-    for (size_t q = 0; q < drain->n && result >= 0; q++) {
+    for (size_t q = 0; q < drain->n && result == 1; q++) {
         const struct drain_queue *queue = &drain->queues[q];
         int leader = rabbit_leader(&view, q);
         const struct queue_view *truth = leader >= 0 ? &view.nodes[leader].queues[q] : NULL;

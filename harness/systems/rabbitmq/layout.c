@@ -95,6 +95,16 @@ int rabbit_installed(struct err *err)
     return rabbit_version(&defaults, version, sizeof(version), err);
 }
 
+/* The server insists on an epmd and starts one, though nothing here uses it; after an orderly stop
+ * it would live on and the node would never count as dead. */
+static const char start_script[] =
+    "\"$0\" \"$@\" & server=$!\n"
+    "trap 'kill -TERM $server' TERM\n"
+    "wait $server; status=$?\n"
+    "while kill -0 $server 2>/dev/null; do wait $server; status=$?; done\n"
+    "epmd -kill >/dev/null 2>&1\n"
+    "exit $status\n";
+
 /* vm_memory_high_watermark.absolute and .relative are one setting: the user's replaces ours. */
 static bool same_setting(const char *ours, const char *theirs)
 {
@@ -155,6 +165,7 @@ static const char *const *environment(struct cluster *cluster, const struct node
     env[n++] = "RABBITMQ_CONF_ENV_FILE=/nonexistent";
     env[n++] = "RABBITMQ_ALLOW_INPUT=1";
     env[n++] = "ERL_CRASH_DUMP=/dev/null";
+    env[n++] = "ERL_EPMD_RELAXED_COMMAND_CHECK=1"; /* so that epmd -kill is obeyed */
     env[n++] = arena_printf(arena, "HOME=%s", node->data);
     env[n++] = arena_printf(arena, "RABBITMQ_NODENAME=rabbit@n%u", node->plan->index + 1);
     env[n++] = arena_printf(arena, "RABBITMQ_MNESIA_BASE=%s/mnesia", node->data);
@@ -174,16 +185,19 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
 {
     const struct rabbit_config *config = cluster->spec->config;
     struct arena *arena = cluster->arena;
-    const char **argv = arena_alloc(arena, 3 * sizeof(*argv));
+    const char **argv = arena_alloc(arena, 6 * sizeof(*argv));
     struct file_spec *files = arena_alloc(arena, 3 * sizeof(*files));
     char home[512];
 
     if (find_home(config->server.home, home, sizeof(home), err) < 0)
         return -1;
-    argv[0] = arena_printf(arena, "%s/sbin/rabbitmq-server", home);
-    argv[1] = "-noinput";
-    if (access(argv[0], X_OK) < 0)
-        return err_errno(err, "%s", argv[0]);
+    argv[0] = "/bin/sh";
+    argv[1] = "-c";
+    argv[2] = start_script;
+    argv[3] = arena_printf(arena, "%s/sbin/rabbitmq-server", home);
+    argv[4] = "-noinput";
+    if (access(argv[3], X_OK) < 0)
+        return err_errno(err, "%s", argv[3]);
     files[0] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
     files[1] = (struct file_spec){
         .path = "rabbitmq.conf", .text = conf_text(cluster, config), .mode = 0644};

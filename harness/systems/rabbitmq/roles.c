@@ -58,6 +58,11 @@ int rabbit_observe(struct cluster *cluster, struct role_table *table, struct dea
 
     if (rabbit_look(cluster, &view, deadline, err) < 0)
         return -1;
+    for (unsigned i = 0; i < view.n_nodes; i++)
+        if (view.nodes[i].silent) { /* it may just be slow: no complete look */
+            rabbit_view_release(&view);
+            return err_set(err, "node %s: no answer in time", cluster->nodes[i].plan->name);
+        }
     now_ns = clock_now_ns();
     running = rabbit_running(&view);
     for (unsigned i = 0; i < view.n_nodes; i++)

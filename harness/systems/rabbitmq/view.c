@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define ANSWER_MAX ((size_t)256 << 10)
-#define ANSWER_WITHIN_NS (400 * MS_NS)
+#define ANSWER_WITHIN_NS SECOND_NS
+#define CONNECT_WITHIN_NS (300 * MS_NS)
+#define SILENT_FOR_NS (2500 * MS_NS) /* then silence counts as absence */
 #define RETRY_AFTER_NS (150 * MS_NS)
 
 /*
@@ -259,6 +261,31 @@ void rabbit_view_release(struct rabbit_view *view)
     memset(view, 0, sizeof(*view));
 }
 
+static bool is_silence(const struct rabbit_link *link, int code)
+{
+    return code == ETIMEDOUT && clock_now_ns() - link->heard_ns < SILENT_FOR_NS;
+}
+
+static bool ask_node(struct cluster *cluster, unsigned i, struct node_view *view, const char *text,
+                     struct deadline deadline)
+{
+    struct rabbit_link *link = &state_of(cluster)->links[i];
+    struct err why;
+
+    if (!link->dist && clock_now_ns() < link->retry_ns) {
+        view->silent = is_silence(link, link->code);
+        return false;
+    }
+    if (link_to(cluster, i, deadline_within(deadline, CONNECT_WITHIN_NS), &why) &&
+        dist_ask(link->dist, text, &why) == 0)
+        return true;
+    link->code = errno;
+    view->silent = is_silence(link, errno);
+    if (link->dist)
+        hang_up(link);
+    return false;
+}
+
 int rabbit_look(struct cluster *cluster, struct rabbit_view *view, struct deadline deadline,
                 struct err *err)
 {
@@ -274,22 +301,21 @@ int rabbit_look(struct cluster *cluster, struct rabbit_view *view, struct deadli
         rabbit_view_release(view);
         return err_set(err, "out of memory");
     }
+    for (unsigned i = 0; i < view->n_nodes; i++)
+        asked[i] = ask_node(cluster, i, &view->nodes[i], text, soon);
     for (unsigned i = 0; i < view->n_nodes; i++) {
         struct rabbit_link *link = &state->links[i];
 
-        if (!link->dist && clock_now_ns() < link->retry_ns)
-            continue;
-        asked[i] = link_to(cluster, i, soon, &why) && dist_ask(link->dist, text, &why) == 0;
-        if (link->dist && !asked[i])
-            hang_up(link);
-    }
-    for (unsigned i = 0; i < view->n_nodes; i++) {
         if (!asked[i])
             continue;
-        if (dist_answer(state->links[i].dist, answer, ANSWER_MAX, soon, &why) == 0)
+        if (dist_answer(link->dist, answer, ANSWER_MAX, soon, &why) == 0) {
             read_answer(&view->nodes[i], view->n_queues, answer);
-        else
-            hang_up(&state->links[i]);
+            link->heard_ns = clock_now_ns();
+        } else {
+            link->code = errno;
+            view->nodes[i].silent = is_silence(link, errno);
+            hang_up(link);
+        }
     }
     free(answer);
     return 0;

@@ -21,7 +21,9 @@
 struct rabbit_state {
     struct rabbit_link {
         struct dist *dist;
-        int64_t retry_ns; /* not before: a paused node costs a second each time */
+        int64_t retry_ns; /* not before */
+        int64_t heard_ns; /* last answer; 0 never */
+        int code;         /* errno of the last failure */
     } links[RABBIT_NODES_MAX];
     const struct plan_case *plan; /* of `question` */
     char *question;
@@ -47,6 +49,7 @@ struct queue_view { /* of one queue by one node */
 
 struct node_view {
     bool answered, booted;
+    bool silent; /* reachable a moment ago, no answer and no refusal: slow, paused or cut off */
     uint32_t running, partitioned; /* bit per node, by its word */
     struct queue_view *queues;
 };
@@ -62,7 +65,8 @@ size_t rabbit_queues(const struct cluster *cluster);
 uint32_t rabbit_unit_of(const struct cluster *cluster, size_t q);
 const char *rabbit_queue_name(const struct cluster *cluster, size_t q);
 
-/* Nodes that do not answer within 400 ms are marked so: no error. -1: out of memory. */
+/* Nodes that do not answer are marked so: no error. One that was heard of gets a second, so that a
+ * busy one is not taken for a dead one. -1: out of memory. */
 int rabbit_look(struct cluster *cluster, struct rabbit_view *view, struct deadline deadline,
                 struct err *err);
 void rabbit_view_release(struct rabbit_view *view);
