@@ -297,7 +297,6 @@ int verb_doctor(int argc, char **argv)
 {
     struct capability capabilities[48];
     size_t n = sandbox_probe(capabilities, sizeof(capabilities) / sizeof(*capabilities));
-    int missing = 0;
 
     (void)argc;
     (void)argv;
@@ -307,7 +306,6 @@ int verb_doctor(int argc, char **argv)
         printf("%-28s %-3s  %s\n", c->name, c->yes ? "yes" : "no", c->how);
         if (!c->yes && c->fix[0])
             printf("%-28s      fix: %s\n", "", c->fix);
-        missing += !c->yes;
     }
     for (size_t i = 0; all_systems[i]; i++) {
         struct err err = {0};
