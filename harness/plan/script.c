@@ -280,10 +280,28 @@ static int finish_interleave(struct build *b, const struct tree *value, struct s
     return 0;
 }
 
+/* "any node": one of all servers of the case, drawn when it fires; other targets stand as they are.
+ */
+static const char *target_words(struct build *b, const char *target)
+{
+    const char *list = "";
+
+    if (strcmp(target, "any node") != 0 && strcmp(target, "any client") != 0)
+        return target;
+    for (size_t i = 0; target[4] == 'n' && i < b->c->n_clusters; i++)
+        if (b->c->clusters[i].n_nodes > 0)
+            list =
+                arena_printf(b->arena, "%s%s%s", list, *list ? ", " : "", b->c->clusters[i].alias);
+    for (size_t i = 0; target[4] == 'c' && i < b->c->n_clients; i++)
+        list = arena_printf(b->arena, "%s%s%s", list, *list ? ", " : "", b->c->clients[i].name);
+    return arena_printf(b->arena, "one([%s])", list);
+}
+
 static int read_chaos_event(struct build *b, const struct tree *tree, struct chaos_event *out)
 {
     struct chaos_event_raw raw = {0};
     const struct fault_ops *fault;
+    const char *words;
     struct expr *target;
     void *args;
 
@@ -292,13 +310,12 @@ static int read_chaos_event(struct build *b, const struct tree *tree, struct cha
     fault = fault_named(raw.fault);
     if (!fault || !fault->draw)
         return mark_err(b->err, &tree->mark, "chaos cannot draw \"%s\"", raw.fault);
-    if (strcmp(raw.target, "any node") != 0) {
-        target = expr_parse(raw.target, b->arena, &tree->mark, b->err);
-        if (!target || check_target(b, target) < 0)
-            return -1;
-    }
+    words = target_words(b, raw.target);
+    target = expr_parse(words, b->arena, &tree->mark, b->err);
+    if (!target || check_target(b, target) < 0)
+        return -1;
     args = arena_alloc(b->arena, fault->args_size + 1);
-    if (fault->draw(b->arena, raw.target, args) < 0)
+    if (fault->draw(b->arena, words, args) < 0)
         return mark_err(b->err, &tree->mark, "chaos: %s cannot hit \"%s\"", raw.fault, raw.target);
     *out = (struct chaos_event){.at_ns = raw.at_ns,
                                 .for_ns = raw.for_ns,

@@ -62,7 +62,8 @@ struct chaos_event {
     int64_t at_ns, for_ns;           /* from the start of the chaos */
     const struct fault_ops *fault;
     const void *args;
-    const char *target;              /* "any node", "leader(orders/0)": resolved by draw `index` when it fires */
+    const char *target;              /* as the suite says it: "any node", "leader(orders/0)"; args hold it as an
+                                      * expression, resolved by draw `index` when it fires */
     uint64_t index;
 };
 struct chaos_args { int64_t duration_ns; struct chaos_event *events; size_t n; int64_t at_most; };

@@ -200,6 +200,8 @@ static struct tree *read_document(struct reader *r)
             return NULL;
         mark = mark_of(r, &event.start_mark);
         if (event.type == YAML_STREAM_END_EVENT) {
+            if (!root)
+                mark_err(r->err, &(struct tree_mark){r->file, 1, 1}, "nothing in it");
             ended = true;
         } else if (event.type == YAML_DOCUMENT_START_EVENT && root) {
             mark_err(r->err, &mark, "a second document: one suite is one document");
@@ -212,8 +214,6 @@ static struct tree *read_document(struct reader *r)
             ended = !root;
         }
         yaml_event_delete(&event);
-        if (ended && !root && event.type == YAML_NO_EVENT && r->values == 0)
-            mark_err(r->err, &(struct tree_mark){r->file, 1, 1}, "nothing in it");
     }
     return root;
 }
