@@ -5,19 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHAPE_PLACES 1024u /* a power of two, four times what may be in it */
+
 struct packer {
     struct type_state types[EVENT_TYPES];
     bool known[EVENT_TYPES];
     uint64_t shapes[CODEC_SHAPES_MAX]; /* widths; by number */
     uint8_t shape_types[CODEC_SHAPES_MAX];
     size_t n_shapes;
-    uint8_t last_shape[EVENT_TYPES]; /* where the search starts */
+    uint16_t places[SHAPE_PLACES]; /* hash table: number of a shape + 1; 0 free */
     struct buf stream;
 };
 
-/* One event on its way: differences by field, and the widths they make. */
+/* One event on its way: its differences are written as they are found. */
 struct packed {
-    uint64_t raw[PACKED_FIELDS];
+    uint8_t *to;
     uint64_t widths;
 };
 
@@ -43,28 +45,30 @@ static uint64_t zigzag(int64_t v)
     return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
 }
 
-/* 5, 6 and 7 become 8: fewer shapes, and such differences are rare. */
+/* Bytes for a number of so many bits; 5, 6 and 7 become 8: fewer shapes, and such differences are
+ * rare. */
 static unsigned width_of(uint64_t raw)
 {
-    if (raw == 0)
-        return 0;
-    if (raw < UINT64_C(1) << 8)
-        return 1;
-    if (raw < UINT64_C(1) << 16)
-        return 2;
-    if (raw < UINT64_C(1) << 24)
-        return 3;
-    return raw < UINT64_C(1) << 32 ? 4 : 8;
+    static const uint8_t by_byte[8] = {1, 2, 3, 4, 8, 8, 8, 8};
+
+    return by_byte[(63 - (unsigned)__builtin_clzll(raw)) / 8];
 }
 
-static void differ(struct packed *p, enum packed_field field, int64_t difference)
+static inline void differ(struct packed *p, enum packed_field field, int64_t difference)
 {
-    p->raw[field] = zigzag(difference);
-    p->widths |= (uint64_t)width_of(p->raw[field]) << (4 * field);
+    uint64_t raw = zigzag(difference);
+    unsigned width;
+
+    if (raw == 0)
+        return;
+    width = width_of(raw);
+    memcpy(p->to, &raw, sizeof(raw));
+    p->to += width;
+    p->widths |= (uint64_t)width << (4 * field);
 }
 
-static void differ_slot(struct packed *p, enum packed_field field, struct slots *slots,
-                        unsigned slot, uint64_t actual)
+static inline void differ_slot(struct packed *p, enum packed_field field, struct slots *slots,
+                               unsigned slot, uint64_t actual)
 {
     differ(p, field, (int64_t)(actual - slot_predict(slots, slot)));
     slot_learn(slots, slot, actual);
@@ -75,7 +79,6 @@ static void difference(struct packed *p, struct type_state *state, const struct 
 {
     const struct event *last = &state->last;
 
-    p->widths = 0;
     differ(p, PACKED_AT, (int64_t)((uint64_t)e->at_ns - (uint64_t)at_ns));
     differ(p, PACKED_CLIENT, (int16_t)(e->client - last->client));
     differ(p, PACKED_INCARNATION, (int16_t)(e->incarnation - last->incarnation));
@@ -101,41 +104,46 @@ static void difference(struct packed *p, struct type_state *state, const struct 
 /* Number of the shape, made when new; -1: there is no room for another. */
 static int shape_number(struct packer *packer, uint8_t type, uint64_t widths)
 {
-    size_t n = packer->last_shape[type];
+    uint64_t place = ((widths + type) * UINT64_C(0x9e3779b97f4a7c15)) >> 54;
 
-    if (n < packer->n_shapes && packer->shapes[n] == widths && packer->shape_types[n] == type)
-        return (int)n;
-    for (n = 0; n < packer->n_shapes; n++)
-        if (packer->shapes[n] == widths && packer->shape_types[n] == type)
+    for (;; place = (place + 1) % SHAPE_PLACES) {
+        size_t n = packer->places[place];
+
+        if (n == 0)
             break;
-    if (n == CODEC_SHAPES_MAX)
-        return -1;
-    if (n == packer->n_shapes) {
-        packer->shapes[n] = widths;
-        packer->shape_types[n] = type;
-        packer->n_shapes++;
+        if (packer->shapes[n - 1] == widths && packer->shape_types[n - 1] == type)
+            return (int)n - 1;
     }
-    packer->last_shape[type] = (uint8_t)n;
-    return (int)n;
+    if (packer->n_shapes == CODEC_SHAPES_MAX)
+        return -1;
+    packer->shapes[packer->n_shapes] = widths;
+    packer->shape_types[packer->n_shapes++] = type;
+    packer->places[place] = (uint16_t)packer->n_shapes;
+    return (int)packer->n_shapes - 1;
 }
 
-static void write_event(struct buf *stream, int shape, const struct packed *p)
+/* Appends one event; false: it has a shape there is no room for, and the block ends before it. */
+static bool pack_event(struct packer *packer, struct type_state *state, const struct event *e,
+                       int64_t at_ns)
 {
-    uint8_t *start = buf_reserve(stream, 1 + 8 * PACKED_FIELDS + 8);
-    uint8_t *to = start;
+    uint8_t *start = buf_reserve(&packer->stream, 1 + 8 * PACKED_FIELDS + 8);
+    struct packed packed = {.to = start + 1};
+    int shape;
 
-    *to++ = (uint8_t)shape;
-    for (unsigned field = 0; field < PACKED_FIELDS; field++) {
-        memcpy(to, &p->raw[field], 8);
-        to += p->widths >> (4 * field) & 15;
-    }
-    stream->n += (size_t)(to - start);
+    difference(&packed, state, e, at_ns);
+    shape = shape_number(packer, e->type, packed.widths);
+    if (shape < 0)
+        return false;
+    *start = (uint8_t)shape;
+    packer->stream.n += (size_t)(packed.to - start);
+    state->last = *e;
+    return true;
 }
 
 static void begin(struct packer *packer)
 {
     memset(packer->known, 0, sizeof(packer->known));
-    memset(packer->last_shape, 0, sizeof(packer->last_shape));
+    memset(packer->places, 0, sizeof(packer->places));
     packer->n_shapes = 0;
     buf_clear(&packer->stream);
 }
@@ -189,16 +197,9 @@ size_t packer_pack(struct packer *packer, const struct event *events, size_t n, 
     header->from_ns = header->until_ns = at_ns;
     for (i = 0; i < n; i++) {
         const struct event *e = &events[i];
-        struct type_state *state = state_of(packer, e->type);
-        struct packed packed = {.widths = 0};
-        int shape;
 
-        difference(&packed, state, e, at_ns);
-        shape = shape_number(packer, e->type, packed.widths);
-        if (shape < 0)
+        if (!pack_event(packer, state_of(packer, e->type), e, at_ns))
             break;
-        write_event(&packer->stream, shape, &packed);
-        state->last = *e;
         at_ns = e->at_ns;
         header->types |= UINT64_C(1) << e->type;
         header->from_ns = at_ns < header->from_ns ? at_ns : header->from_ns;
