@@ -128,6 +128,18 @@ static void find_libs(const struct kafka_config *config, const char *cache, stru
     }
 }
 
+/* The archive remembers the class path as text: one spelling, whatever links lead there. */
+static int resolve_libs(struct kafka_places *p, struct err *err)
+{
+    char *real = realpath(p->libs, NULL);
+
+    if (!real)
+        return err_errno(err, "%s", p->libs);
+    snprintf(p->libs, sizeof(p->libs), "%s", real);
+    free(real);
+    return 0;
+}
+
 /* ---- a short-lived JVM */
 
 /* Between fork and exec of a threaded process: only async-signal-safe calls. */
@@ -399,7 +411,7 @@ int kafka_places_find(struct kafka_places *p, const struct kafka_config *config,
             err,
             "no jars in %s: ci/quickstart fetches them (or set KAFKA_HOME, or `kafka: {home: …}`)",
             p->libs);
-    if (list_jars(p, err) < 0)
+    if (resolve_libs(p, err) < 0 || list_jars(p, err) < 0)
         goto fail;
     p->checkpoint = atoi(p->version) >= 4;
     snprintf(p->archive, sizeof(p->archive), "%s/kafka.jsa", folder);

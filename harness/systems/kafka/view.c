@@ -20,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_NS SECOND_NS /* one node's answer */
-#define LIMIT_ASLEEP_NS                                                                            \
-    (200 * MS_NS) /* that did not answer last time: it must not slow the others */
+/* One node's answer; less for one that did not answer last time: it must not slow the others' look.
+ */
+#define LIMIT_NS SECOND_NS
+#define LIMIT_ASLEEP_NS (200 * MS_NS)
 
 /* ---- the plan's side */
 
