@@ -300,14 +300,15 @@ int client_main(int argc, char **argv)
     struct err err = {0};
     int result;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: assay _client CASE_FOLDER INSTANCE_ID INCARNATION\n");
+    if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "unrecorded") != 0)) {
+        fprintf(stderr, "usage: assay _client CASE_FOLDER INSTANCE_ID INCARNATION [unrecorded]\n");
         return 2;
     }
     client.folder = argv[1];
     client.id = (uint16_t)strtoul(argv[2], NULL, 10);
     client.incarnation = (uint16_t)strtoul(argv[3], NULL, 10);
     client.control = CLIENT_CONTROL_FD;
+    client.unrecorded = argc == 5; /* for `assay bench` only: what recording costs */
     result = client_run(&client, &err);
     client_release(&client);
     return result < 0 ? 3 : 0;

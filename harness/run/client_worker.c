@@ -195,7 +195,8 @@ static int open_broker(struct worker *w, struct err *err)
     w->broker = (struct broker){.ops = ops, .self = self};
     if (client->lies)
         w->broker = liar_wrap(w->broker, client->lies, &spec, recorder.slots);
-    w->broker = recorder_wrap(w->broker, &recorder);
+    if (!client->unrecorded)
+        w->broker = recorder_wrap(w->broker, &recorder);
     return 0;
 }
 

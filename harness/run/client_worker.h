@@ -40,6 +40,7 @@ struct client {
     struct worker_needs needs;
     const char *folder;
     uint16_t id, incarnation;
+    bool unrecorded; /* the bench's other leg: no recorder on the handle */
     int control;
     struct client_board *board;
     struct burst_request bursts[BURSTS_MAX];
