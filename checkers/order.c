@@ -212,7 +212,7 @@ static void gained(struct order *s, const struct event *e)
 /* ---- at delivery: queues */
 
 static void comes_back(struct order *s, const struct event *e, uint64_t stream, uint64_t key,
-                       bool is_settled)
+                       uint64_t rank, bool is_settled)
 {
     const uint64_t *max = table_get(&s->settled, stream, e->unit);
 
@@ -220,7 +220,7 @@ static void comes_back(struct order *s, const struct event *e, uint64_t stream, 
     for (size_t i = 0; i < s->n_returned; i++)
         if (s->returned[i].key == key)
             s->returned[i--] = s->returned[--s->n_returned];
-    if (max && rank_of_message(e->seq) + 1 < *max && !is_settled)
+    if (max && rank != RANK_UNKNOWN && rank + 1 < *max && !is_settled)
         tell(s, "redelivery_order", "", e,
              "came back after messages that were in flight beside it were settled");
 }
@@ -231,16 +231,16 @@ static void delivered_from_queue(struct order *s, const struct event *e, uint32_
     struct ranked_stream *session = ranks_stream(&s->ranks, e);
     unsigned seen = cells_get(&session->seen[dest], e->seq);
     uint64_t stream = stream_key(s, e), key = message_key(session->head.number, e->seq);
-    uint64_t rank = rank_of_message(e->seq);
+    uint64_t rank = ranks_of(&s->ranks, session, e);
     bool again = seen || e->flags & EV_REDELIVERED;
 
     cells_set(&session->seen[dest], e->seq, seen | DELIVERED);
     inflight_add(&s->inflight, i, e, key);
     if (again) {
-        comes_back(s, e, stream, key, seen & SETTLED);
+        comes_back(s, e, stream, key, rank, seen & SETTLED);
         return;
     }
-    if (s->args.at != AT_DELIVERY || e->attempt > 0)
+    if (s->args.at != AT_DELIVERY || rank == RANK_UNKNOWN)
         return;
     if (overtaken(s, stream, (uint64_t)e->by << 48 ^ (uint64_t)e->epoch << 16 ^ e->unit, rank))
         tell(s, "order", "delivery", e,

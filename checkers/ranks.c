@@ -42,6 +42,16 @@ void ranks_invoke(struct ranks *r, const struct event *e)
         *rank = rank_of_message(stream->last) + stream->resends;
 }
 
+uint64_t ranks_of(const struct ranks *r, const struct ranked_stream *stream, const struct event *e)
+{
+    const uint64_t *rank;
+
+    if (e->attempt == 0)
+        return rank_of_message(e->seq);
+    rank = table_get(&r->resends, message_key(stream->head.number, e->seq), e->attempt);
+    return rank ? *rank : RANK_UNKNOWN;
+}
+
 uint64_t ranks_meet(struct ranks *r, const struct event *e, uint32_t dest)
 {
     struct ranked_stream *stream = ranks_stream(r, e);

@@ -32,6 +32,8 @@ void ranks_invoke(struct ranks *r, const struct event *e);
 /* Its rank if it is met for the first time at this destination, RANK_UNKNOWN if not (or never
  * submitted). */
 uint64_t ranks_meet(struct ranks *r, const struct event *e, uint32_t dest);
+/* Its rank, met or not; RANK_UNKNOWN when it was never submitted. */
+uint64_t ranks_of(const struct ranks *r, const struct ranked_stream *stream, const struct event *e);
 static inline uint64_t rank_of_message(uint64_t seq)
 {
     return seq << RANK_RESENDS;
