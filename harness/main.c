@@ -4,6 +4,7 @@
  */
 #include "run/verbs.h"
 
+#include "plan/help.h"
 #include "run/client.h"
 #include "run/shell.h"
 #include "sandbox/keeper.h"
@@ -28,8 +29,10 @@ static const struct verb verbs[] = {
     {"explain", verb_explain, "explain RUN MESSAGE : one message's whole life"},
     {"list", verb_list, "list SUITE… : the cases of suites, or of everything under suites/"},
     {"up", verb_up, "up SYSTEM : a cluster to play with; gone on exit"},
+    {"bench", verb_bench,
+     "bench [SYSTEM…] [--pairs N] [--seconds S] [--instructions] : what recording costs"},
     {"doctor", verb_doctor, "doctor : what this machine can do, and the fix where it cannot"},
-    {"help", help, "help : this list"},
+    {"help", help, "help [TOPIC | --json-schema] : this list, or the suite language"},
     {"_client", client_main, NULL},
     {"_watch", watcher_main, NULL},
     {"_keeper", keeper_main, NULL},
@@ -53,9 +56,7 @@ static int usage(FILE *out)
 
 static int help(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return usage(stdout);
+    return argc < 2 ? usage(stdout) : help_main(argc, argv);
 }
 
 int main(int argc, char **argv)

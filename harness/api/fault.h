@@ -39,6 +39,8 @@ struct fault_ctx {
     int (*resolve)(struct fault_ctx *ctx, const struct expr *target, struct fault_targets *out, struct err *err);
     /* Every node and every client of the case: the other side of `isolate`. */
     void (*everybody)(struct fault_ctx *ctx, struct fault_targets *out);
+    /* From now on the death of this target is no surprise: called before the signal. */
+    void (*doomed)(struct fault_ctx *ctx, const struct fault_target *target);
     /* A server was killed, stopped or started by this fault: run/ keeps phases, epochs and the history right. */
     int (*start)(struct fault_ctx *ctx, struct node *node, struct deadline deadline, struct err *err);
     void (*died)(struct fault_ctx *ctx, const struct fault_target *target, int signal);
