@@ -217,6 +217,7 @@ static int add_group(struct build *b, const struct drafted *d, const char *group
                             "client \"%s\": group \"%s\" has the name of a destination",
                             d->client->name, group);
     }
+    c->dests = array_grown(b->arena, c->dests, c->n_dests, sizeof(*c->dests));
     c->dests[c->n_dests] = c->dests[of];
     c->dests[c->n_dests].name = arena_strdup(b->arena, group);
     c->dests[c->n_dests].group = true;

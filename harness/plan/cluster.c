@@ -83,21 +83,25 @@ static void take_node(void *context, const char *name, const char *kind)
 long add_dest(struct build *b, unsigned cluster, const char *name, int unit_kind, unsigned units)
 {
     struct plan_case *c = b->c;
-    struct plan_dest *dest = &c->dests[c->n_dests];
+    struct plan_dest *dest;
     bool numbered = unit_kind == UNIT_LOG || units != 1;
 
     if (c->n_dests >= DESTS_MAX || units > UNITS_MAX - c->n_units)
         return -1;
+    c->dests = array_grown(b->arena, c->dests, c->n_dests, sizeof(*c->dests));
+    dest = &c->dests[c->n_dests];
     *dest = (struct plan_dest){.name = arena_strdup(b->arena, name),
                                .cluster = cluster,
                                .kind = (enum unit_kind)unit_kind,
                                .first_unit = (uint32_t)c->n_units,
                                .n_units = units};
-    for (uint32_t i = 0; i < units; i++)
+    for (uint32_t i = 0; i < units; i++) {
+        c->units = array_grown(b->arena, c->units, c->n_units, sizeof(*c->units));
         c->units[c->n_units++] = (struct plan_unit){
             .name = numbered ? arena_printf(b->arena, "%s/%u", dest->name, i) : dest->name,
             .dest = (uint32_t)c->n_dests,
             .index = i};
+    }
     return (long)c->n_dests++;
 }
 
@@ -177,8 +181,6 @@ int build_clusters(struct build *b)
         return mark_err(b->err, &clusters->mark, "more than %d clusters in a case", CLUSTERS_MAX);
     c->clusters = arena_alloc(b->arena, (clusters->n + 1) * sizeof(*c->clusters));
     c->nodes = arena_alloc(b->arena, NODES_MAX * sizeof(*c->nodes));
-    c->dests = arena_alloc(b->arena, (DESTS_MAX + CLIENT_IDS_MAX) * sizeof(*c->dests));
-    c->units = arena_alloc(b->arena, UNITS_MAX * sizeof(*c->units));
     for (size_t i = 0; i < clusters->n; i++) {
         const char *alias = clusters->keys[i];
 

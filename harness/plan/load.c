@@ -44,6 +44,7 @@ static int add_case(struct plan *plan, struct plan_case *c, struct err *err)
 {
     if (plan->n == PLAN_CASES_MAX)
         return err_input(err, "more than %d cases to run", PLAN_CASES_MAX);
+    plan->cases = array_grown(&plan->arena, plan->cases, plan->n, sizeof(*plan->cases));
     plan->cases[plan->n++] = c;
     return 0;
 }
@@ -66,11 +67,9 @@ static int load_case(struct plan *plan, const struct plan_options *o, const stru
     return 0;
 }
 
-static int load_suite(struct plan *plan, const struct plan_options *o, const char *path,
+static int load_suite(struct plan *plan, const struct plan_options *o, const struct suite *suite,
                       bool *set_used, FILE *warn, struct err *err)
 {
-    const struct suite *suite = suite_load(path, o->set, o->n_set, &plan->arena, err);
-
     if (!suite)
         return -1;
     for (size_t i = 0; i < o->n_set; i++)
@@ -97,10 +96,10 @@ struct plan *plan_load(const struct plan_options *o, FILE *warn, struct err *err
     if (!plan)
         abort();
     plan->seed = o->seed;
-    plan->cases = arena_alloc(&plan->arena, PLAN_CASES_MAX * sizeof(*plan->cases));
     set_used = arena_alloc(&plan->arena, o->n_set + 1);
     for (size_t i = 0; i < o->n_suites; i++)
-        if (load_suite(plan, o, o->suites[i], set_used, warn, err) < 0)
+        if (load_suite(plan, o, suite_load(o->suites[i], o->set, o->n_set, &plan->arena, err),
+                       set_used, warn, err) < 0)
             goto fail;
     if (check_set(o, set_used, err) < 0)
         goto fail;
@@ -114,6 +113,22 @@ struct plan *plan_load(const struct plan_options *o, FILE *warn, struct err *err
     }
     return plan;
 fail:
+    plan_free(plan);
+    return NULL;
+}
+
+struct plan *plan_load_text(const char *text, size_t n, const char *file, uint64_t seed,
+                            struct err *err)
+{
+    const struct plan_options o = {.seed = seed, .repeats = 1};
+    struct plan *plan = calloc(1, sizeof(*plan));
+
+    if (!plan)
+        abort();
+    plan->seed = seed;
+    if (load_suite(plan, &o, suite_read(text, n, file, ".", NULL, 0, &plan->arena, err), NULL, NULL,
+                   err) == 0)
+        return plan;
     plan_free(plan);
     return NULL;
 }

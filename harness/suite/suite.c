@@ -182,6 +182,7 @@ static int add_case(const struct builder *b, const struct suite_case *like, cons
         memcpy(names.items, b->inputs->items, b->inputs->n * sizeof(*names.items));
     if (matrix->n)
         memcpy(names.items + b->inputs->n, matrix->items, matrix->n * sizeof(*names.items));
+    s->cases = array_grown(b->arena, s->cases, s->n, sizeof(*s->cases));
     c = &s->cases[s->n];
     *c = *like;
     c->matrix = *matrix;
@@ -329,7 +330,6 @@ static struct suite *build(const struct tree *root, const char *file, const char
     suite->file = arena_strdup(arena, file);
     suite->folder = arena_strdup(arena, folder);
     suite->set_used = arena_alloc(arena, n_set + 1);
-    suite->cases = arena_alloc(arena, SUITE_CASES_MAX * sizeof(*suite->cases));
     if (check_head(root, err) < 0 || suite_inputs(tree_get(root, "inputs"), set, n_set,
                                                   suite->set_used, &inputs, arena, err) < 0)
         return NULL;

@@ -86,8 +86,7 @@ struct tree *tree_map(struct arena *arena, const struct tree_mark *mark)
     return make(arena, TREE_MAP, mark);
 }
 
-/* Room for one more: arrays double at powers of two, so that no capacity need be kept. */
-static void *grown(struct arena *arena, void *array, size_t n, size_t size)
+void *array_grown(struct arena *arena, void *array, size_t n, size_t size)
 {
     void *bigger;
 
@@ -112,7 +111,7 @@ static struct tree *unconst(const struct tree *tree)
 
 void tree_append(struct arena *arena, struct tree *list, const struct tree *value)
 {
-    list->items = grown(arena, list->items, list->n, sizeof(struct tree *));
+    list->items = array_grown(arena, list->items, list->n, sizeof(struct tree *));
     list->items[list->n++] = unconst(value);
 }
 
@@ -124,8 +123,8 @@ void tree_put(struct arena *arena, struct tree *map, const char *key, const stru
         map->items[i] = unconst(value);
         return;
     }
-    map->keys = grown(arena, map->keys, map->n, sizeof(char *));
-    map->marks = grown(arena, map->marks, map->n, sizeof(struct tree_mark));
+    map->keys = array_grown(arena, map->keys, map->n, sizeof(char *));
+    map->marks = array_grown(arena, map->marks, map->n, sizeof(struct tree_mark));
     map->keys[map->n] = arena_strdup(arena, key);
     map->marks[map->n] = value->mark;
     tree_append(arena, map, value);

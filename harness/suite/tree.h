@@ -51,6 +51,10 @@ char *tree_print(const struct tree *tree, size_t *n);
 /* One line of flow style, for messages and progress; cut short to fit. */
 void tree_line(const struct tree *tree, char *out, size_t size);
 
+/* Room for one more behind `n` items: the array itself, or a copy of twice its size (they double at
+ * powers of two, so that no capacity need be kept). */
+void *array_grown(struct arena *arena, void *array, size_t n, size_t item_size);
+
 /* "suite FILE:LINE:COL: sentence", ERR_INPUT; returns -1. */
 int mark_err(struct err *err, const struct tree_mark *mark, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
