@@ -456,3 +456,22 @@ int kafka_version(const void *config, char *out, size_t size, struct err *err)
     kafka_places_release(&p);
     return 0;
 }
+
+int kafka_installed(struct err *err)
+{
+    static const struct kafka_config defaults = {0};
+    struct kafka_places places;
+    const char *chosen = getenv("ASSAY_CACHE");
+    char cache[500];
+    ssize_t n = readlink("/proc/self/exe", cache, sizeof(cache) - 10);
+    char *slash;
+
+    cache[n > 0 ? n : 0] = '\0';
+    slash = strrchr(cache, '/');
+    if (slash)
+        strcpy(slash, "/cache"); /* as run/ places it */
+    if (kafka_places_find(&places, &defaults, chosen ? chosen : cache, false, err) < 0)
+        return -1;
+    kafka_places_release(&places);
+    return 0;
+}

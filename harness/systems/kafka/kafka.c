@@ -183,6 +183,10 @@ static int describe(const void *opaque, const struct layout_sink *sink, struct e
     return 0;
 }
 
+/* "coordinator" is of groups; "others" and "role" need no system. */
+static const char *const roles[] = {"leader",     "followers",  "claims_leader", "isr",
+                                    "controller", "registered", "coordinator",   NULL};
+
 const struct system_ops kafka_system = {
     .name = "kafka",
     .about = "Kafka 3.9 and 4.x (KRaft): brokers and dedicated controllers",
@@ -203,6 +207,8 @@ const struct system_ops kafka_system = {
     .reset = kafka_reset,
     .effective = kafka_effective,
     .version = kafka_version,
+    .installed = kafka_installed,
     .release = kafka_release,
+    .roles = roles,
     .drain_beside_consumers = true,
 };

@@ -64,6 +64,9 @@ int kafka_places_find(struct kafka_places *places, const struct kafka_config *co
 void kafka_places_release(struct kafka_places *places);
 /* Version of the jars in KAFKA_HOME or `home`; of `version` otherwise. */
 int kafka_version(const void *config, char *out, size_t size, struct err *err);
+/* Java and the default version's jars, in the cache beside our binary or in ASSAY_CACHE, are there.
+ */
+int kafka_installed(struct err *err);
 
 /* ---- layout.c */
 int kafka_layout(struct cluster *cluster, struct node *node, struct err *err);
