@@ -134,7 +134,7 @@ static void deliveries_are_lied_about_as_told(void **state)
     client_fixture_quit(f);
     assert_true(read_confessions() > 100);
     memset(reached, 0, sizeof(reached));
-    log = raw_log_read(f->folder, "app-0.0.0");
+    log = raw_log_read(f->folder);
     for (size_t i = 0; i < log.n; i++)
         if (log.events[i].type == EV_DELIVER)
             reached[log.events[i].seq]++;

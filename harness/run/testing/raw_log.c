@@ -1,32 +1,29 @@
 /* See raw_log.h. */
 #include "run/testing/raw_log.h"
 
-#include "history/format.h"
+#include "history/history.h"
 
 #include <assert.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-struct raw_log raw_log_read(const char *case_folder, const char *name)
+#define BATCH 4096
+
+struct raw_log raw_log_read(const char *case_folder)
 {
     struct raw_log log = {0};
-    uint64_t committed = 0;
-    char path[1024];
-    int fd;
+    struct err err = {0};
+    struct history_reader *reader = history_open(case_folder, PER_WRITER, UINT64_MAX, &err);
+    long n;
 
-    snprintf(path, sizeof(path), "%s/raw/%s.log", case_folder, name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert(fd >= 0);
-    assert(pread(fd, &committed, sizeof(committed), offsetof(struct raw_header, committed)) ==
-           sizeof(committed));
-    log.n = committed;
-    log.events = calloc(log.n + 1, sizeof(*log.events));
-    assert(log.events);
-    assert(pread(fd, log.events, log.n * sizeof(*log.events), RAW_HEADER_BYTES) ==
-           (ssize_t)(log.n * sizeof(*log.events)));
-    close(fd);
+    assert(reader);
+    do {
+        log.events = realloc(log.events, (log.n + BATCH) * sizeof(*log.events));
+        assert(log.events);
+        n = history_next(reader, log.events + log.n, BATCH, &err);
+        assert(n >= 0);
+        log.n += (size_t)n;
+    } while (n > 0);
+    history_close(reader);
     return log;
 }
 

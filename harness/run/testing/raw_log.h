@@ -1,4 +1,4 @@
-/* Reads one raw log as it lies on disk (history/format.h), while or after it is written. */
+/* All events of a case folder, read while its writers are still at it or after their death. */
 #ifndef ASSAY_RUN_TESTING_RAW_LOG_H
 #define ASSAY_RUN_TESTING_RAW_LOG_H
 
@@ -7,11 +7,11 @@
 #include <stddef.h>
 
 struct raw_log {
-    struct event *events; /* committed ones, a copy */
+    struct event *events; /* writer after writer, a copy */
     size_t n;
 };
-/* Fails the test when there is no such log. */
-struct raw_log raw_log_read(const char *case_folder, const char *name);
+/* Fails the test when there is no history. */
+struct raw_log raw_log_read(const char *case_folder);
 void raw_log_release(struct raw_log *log);
 size_t raw_log_count(const struct raw_log *log, enum event_type type);
 
