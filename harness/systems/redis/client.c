@@ -175,9 +175,10 @@ static void write_answered(struct redis_client *h, struct lane *lane, struct fli
 
     if (reply->type == REDIS_REPLY_ERROR) {
         code = redis_code_of(reply->str);
-        if (code == REDIS_CODE_READONLY || code == REDIS_CODE_MOVED ||
-            code == REDIS_CODE_MASTERDOWN)
-            h->misled = true;
+        if ((code == REDIS_CODE_READONLY || code == REDIS_CODE_MOVED ||
+             code == REDIS_CODE_MASTERDOWN) &&
+            h->current >= 0 && lane == h->lanes[h->current])
+            h->misled = true; /* a node named by `via:` is talked to on purpose */
     } else if (reply->type == REDIS_REPLY_STRING) {
         f->position = redis_stream_position(reply->str); /* XADD */
     }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define TRY_EVERY_NS (10 * MS_NS)
+#define ASK_AGAIN_NS (3 * SECOND_NS) /* a failover takes under a second with fast timing */
 
 struct node_args {
     const struct expr *node; /* resolved by run/ into the target */
@@ -61,6 +62,27 @@ static int wait_primary_other_than(struct cluster *cluster, int old, struct dead
     }
 }
 
+/* A sentinel may give up ("failover-abort-no-good-slave" when it heard of no replica just now):
+ * asked again. */
+static int sentinel_failover(struct cluster *cluster, unsigned sentinel, int old,
+                             struct deadline deadline, struct err *err)
+{
+    for (;;) {
+        struct err refused = {0};
+        int asked =
+            order(cluster, sentinel, deadline, &refused, "SENTINEL FAILOVER " REDIS_MASTER, NULL);
+        struct deadline patience = deadline_within(deadline, ASK_AGAIN_NS);
+
+        if (wait_primary_other_than(cluster, old, patience, err) == 0)
+            return 0;
+        if (deadline_passed(&deadline)) {
+            if (asked < 0)
+                *err = refused;
+            return err_prefix(err, "failover");
+        }
+    }
+}
+
 static int failover(struct cluster *cluster, const void *args, uint16_t target,
                     struct deadline deadline, struct err *err)
 {
@@ -80,13 +102,9 @@ static int failover(struct cluster *cluster, const void *args, uint16_t target,
             return -1;
         return wait_primary_other_than(cluster, old, deadline, err);
     }
-    for (unsigned i = servers; i < servers + sentinels; i++) {
-        if (!views[i].answered)
-            continue;
-        if (order(cluster, i, deadline, err, "SENTINEL FAILOVER " REDIS_MASTER, NULL) < 0)
-            return -1;
-        return wait_primary_other_than(cluster, old, deadline, err);
-    }
+    for (unsigned i = servers; i < servers + sentinels; i++)
+        if (views[i].answered)
+            return sentinel_failover(cluster, i, old, deadline, err);
     return err_set(err, "failover: no sentinel answers");
 }
 

@@ -46,6 +46,11 @@ static void ours(struct text *t, const struct pairs *user, const char *key, cons
         LINE(t, "%s %s", key, value);
 }
 
+static const char *address_of(const struct cluster *cluster, unsigned index)
+{
+    return cluster->plan->nodes[cluster->spec->first_node + index].address;
+}
+
 static void server_conf(struct text *t, const struct cluster *cluster, const struct node *node)
 {
     const struct redis_config *c = redis_config(cluster);
@@ -75,7 +80,7 @@ static void server_conf(struct text *t, const struct cluster *cluster, const str
             LINE(t, "%s %s", p->key, p->value[0] ? p->value : "\"\"");
     }
     if (node->plan->index > 0)
-        LINE(t, "replicaof %s %d", cluster->nodes[0].plan->address, REDIS_PORT);
+        LINE(t, "replicaof %s %d", address_of(cluster, 0), REDIS_PORT);
 }
 
 /* Any 40 hex digits that are the same in every run: sentinels know each other before they first
@@ -192,8 +197,8 @@ static void sentinel_conf(struct text *t, const struct cluster *cluster, const s
     LINE(t, "logfile \"\"");
     LINE(t, "sentinel myid %s", sentinel_id(t->arena, node->plan->index - servers));
     LINE(t, "sentinel announce-ip %s", node->plan->address);
-    LINE(t, "sentinel monitor %s %s %d %ld", REDIS_MASTER, cluster->nodes[0].plan->address,
-         REDIS_PORT, quorum_of(t->arena, c));
+    LINE(t, "sentinel monitor %s %s %d %ld", REDIS_MASTER, address_of(cluster, 0), REDIS_PORT,
+         quorum_of(t->arena, c));
     if (c->redis.timing == TIMING_FAST) {
         sentinel_ours(t, user, "down-after-milliseconds", 500);
         sentinel_ours(t, user, "failover-timeout", 1000);
@@ -201,13 +206,12 @@ static void sentinel_conf(struct text *t, const struct cluster *cluster, const s
     sentinel_user_lines(t, user);
     /* what discovery would find out within its periods (2 to 10 s) */
     for (unsigned i = 1; i < servers; i++)
-        LINE(t, "sentinel known-replica %s %s %d", REDIS_MASTER, cluster->nodes[i].plan->address,
+        LINE(t, "sentinel known-replica %s %s %d", REDIS_MASTER, address_of(cluster, i),
              REDIS_PORT);
     for (unsigned i = servers; i < cluster->spec->n_nodes; i++)
         if (i != node->plan->index)
-            LINE(t, "sentinel known-sentinel %s %s %d %s", REDIS_MASTER,
-                 cluster->nodes[i].plan->address, SENTINEL_PORT,
-                 sentinel_id(t->arena, i - servers));
+            LINE(t, "sentinel known-sentinel %s %s %d %s", REDIS_MASTER, address_of(cluster, i),
+                 SENTINEL_PORT, sentinel_id(t->arena, i - servers));
 }
 
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err)

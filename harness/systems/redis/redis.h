@@ -171,4 +171,7 @@ enum outcome redis_outcome_of(enum redis_code code);
 /* ---- client.c */
 extern const struct broker_ops redis_broker;
 
+/* ---- redis.c */
+extern const struct system_ops redis_system;
+
 #endif

@@ -1,0 +1,180 @@
+/* Redis without servers: config files of a node, refused keys, the outcome table, stream positions.
+ */
+#include "plan/plan.h"
+#include "systems/redis/client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const script =
+    "cases:\n"
+    "  one:\n"
+    "    clusters: {kv: r}\n"
+    "    workload: {queue: {}}\n"
+    "    clients: {app: {push: jobs, confirm: {wait: 2, every: 100}}, w: {consume: {stream: s}}}\n"
+    "    script: [{send: {from: app, count: 1, name: b}}]\n"
+    "    promise: {loss: 0}\n"
+    "    expect: pass\n";
+
+static struct plan *load(const char *cluster, struct err *err)
+{
+    char path[] = "/tmp/redis-unit-XXXXXX";
+    const char *suites[1] = {path};
+    struct plan_options options = {.suites = suites, .n_suites = 1, .seed = 1, .repeats = 1};
+    int fd = mkstemp(path);
+    struct plan *plan;
+
+    assert_true(fd >= 0);
+    dprintf(fd, "assay: 1\nclusters:\n  r: %s\n%s", cluster, script);
+    close(fd);
+    plan = plan_load(&options, NULL, err);
+    unlink(path);
+    return plan;
+}
+
+/* The config file of node `index`, in the plan's arena. */
+static const char *conf_of(struct plan *plan, unsigned index)
+{
+    struct plan_case *c = plan->cases[0];
+    struct node nodes[16] = {0};
+    struct cluster cluster = {.ops = &redis_system,
+                              .plan = c,
+                              .spec = &c->clusters[0],
+                              .nodes = nodes,
+                              .arena = &plan->arena};
+    struct err err = {0};
+
+    for (unsigned i = 0; i < c->clusters[0].n_nodes; i++)
+        nodes[i].plan = &c->nodes[i];
+    snprintf(nodes[index].data, sizeof(nodes[index].data), "/data");
+    assert_int_equal(redis_system.layout(&cluster, &nodes[index], &err), 0);
+    return nodes[index].spec.files[0].text;
+}
+
+static void the_users_keys_are_laid_over_ours(void **state)
+{
+    struct err err = {0};
+    struct plan *plan =
+        load("{redis: {topology: replication, replicas: 1}, redis.conf: {save: \"900 1\", "
+             "appendonly: \"yes\", port: \"7000\", requirepass: secret, hz: \"10\"}}",
+             &err);
+    const char *conf;
+
+    (void)state;
+    if (!plan)
+        fail_msg("%s", err.text);
+    conf = conf_of(plan, 1);
+    assert_non_null(strstr(conf, "\nsave 900 1\n"));
+    assert_null(strstr(conf, "save \"\""));
+    assert_non_null(strstr(conf, "\nappendonly yes\n"));
+    assert_non_null(strstr(conf, "\nhz 10\n"));
+    assert_null(strstr(conf, "\nhz 50\n"));
+    assert_non_null(strstr(conf, "\nport 6379\n"));
+    assert_null(strstr(conf, "7000"));
+    assert_null(strstr(conf, "secret"));
+    assert_non_null(strstr(conf, "\nreplicaof 10.77.1.1 6379\n"));
+    assert_null(strstr(conf_of(plan, 0), "replicaof"));
+    plan_free(plan);
+}
+
+static void a_sentinel_conf_comes_short_or_as_the_file_has_it(void **state)
+{
+    struct err err = {0};
+    struct plan *plan =
+        load("{redis: {topology: sentinel, replicas: 2, sentinels: 3}, sentinel.conf: {quorum: "
+             "\"3\", parallel-syncs: \"2\", sentinel: [\"down-after-milliseconds prod 700\", "
+             "\"monitor prod 10.0.0.1 6379 1\", \"deny-scripts-reconfig yes\"]}}",
+             &err);
+    const char *conf;
+
+    (void)state;
+    if (!plan)
+        fail_msg("%s", err.text);
+    conf = conf_of(plan, 3);
+    assert_non_null(strstr(conf, "\nsentinel monitor mymaster 10.77.1.1 6379 3\n"));
+    assert_non_null(strstr(conf, "\nsentinel down-after-milliseconds mymaster 700\n"));
+    assert_null(strstr(conf, " 500\n"));
+    assert_non_null(strstr(conf, "\nsentinel parallel-syncs mymaster 2\n"));
+    assert_non_null(strstr(conf, "\nsentinel deny-scripts-reconfig yes\n"));
+    assert_non_null(strstr(conf, "\nsentinel known-replica mymaster 10.77.1.3 6379\n"));
+    assert_non_null(strstr(conf, "\nsentinel known-sentinel mymaster 10.77.1.6 26379 a55a"));
+    assert_null(strstr(conf, "prod"));
+    plan_free(plan);
+}
+
+static void modules_and_includes_are_refused(void **state)
+{
+    struct err err = {0};
+    struct plan *plan = load("{redis: {}, redis.conf: {loadmodule: /x.so}}", &err);
+
+    (void)state;
+    assert_null(plan);
+    assert_int_equal(err.status, ERR_INPUT);
+    assert_non_null(strstr(err.text, "loadmodule"));
+    assert_non_null(strstr(err.text, "modules are not supported"));
+}
+
+static void naming_a_key_makes_its_destination(void **state)
+{
+    struct err err = {0};
+    struct plan *plan = load("{redis: {topology: standalone}}", &err);
+    const struct plan_case *c;
+
+    (void)state;
+    if (!plan)
+        fail_msg("%s", err.text);
+    c = plan->cases[0];
+    assert_int_equal(c->n_nodes, 1);
+    assert_int_equal(c->dests[plan_dest_named(c, "jobs")].kind, UNIT_LIST);
+    assert_int_equal(c->dests[plan_dest_named(c, "s")].kind, UNIT_STREAM);
+    assert_true(c->dests[plan_dest_named(c, "workers")].group);
+    plan_free(plan);
+}
+
+static void every_code_has_its_line_and_its_source(void **state)
+{
+    (void)state;
+    for (int code = 0; code <= REDIS_CODE_IGNORED; code++) {
+        assert_int_equal(redis_outcomes[code].code, code);
+        assert_non_null(redis_outcomes[code].source);
+    }
+    assert_null(redis_outcomes[REDIS_CODE_IGNORED + 1].name);
+    assert_int_equal(redis_code_of("READONLY You can't write against a read only replica."),
+                     REDIS_CODE_READONLY);
+    assert_int_equal(redis_code_of("ERR unknown command"), REDIS_CODE_ERR);
+    assert_int_equal(redis_code_of("ERRATIC"), REDIS_CODE_OTHER);
+    assert_int_equal(redis_outcome_of(REDIS_CODE_READONLY), OUTCOME_FAIL);
+    assert_int_equal(redis_outcome_of(REDIS_CODE_OTHER), OUTCOME_UNKNOWN);
+    assert_int_equal(redis_outcome_of(REDIS_CODE_TIMEOUT), OUTCOME_UNKNOWN);
+    assert_int_equal(redis_outcome_of(REDIS_CODE_WAIT_SHORT), OUTCOME_UNKNOWN);
+}
+
+static void stream_ids_rise_as_positions(void **state)
+{
+    (void)state;
+    assert_true(redis_stream_position("1700000000000-0") <
+                redis_stream_position("1700000000000-1"));
+    assert_true(redis_stream_position("1700000000000-999999") <
+                redis_stream_position("1700000000001-0"));
+    assert_true(redis_stream_position("4102444800000-1") > 0); /* the year 2100 */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_users_keys_are_laid_over_ours),
+        cmocka_unit_test(a_sentinel_conf_comes_short_or_as_the_file_has_it),
+        cmocka_unit_test(modules_and_includes_are_refused),
+        cmocka_unit_test(naming_a_key_makes_its_destination),
+        cmocka_unit_test(every_code_has_its_line_and_its_source),
+        cmocka_unit_test(stream_ids_rise_as_positions),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
