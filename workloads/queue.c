@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SENDS_PER_POLL 64
+#define SENDS_PER_POLL 128
 #define EFFECT_AGAIN_NS (10 * MS_NS)
 
 /* ---- parameters */
@@ -161,23 +161,31 @@ static void queue_release(struct queue *q)
 
 /* ---- producing */
 
+static void send_one(struct queue *q, const struct work_order *order, uint64_t seq)
+{
+    struct message_body body = {0};
+
+    if (q->args->keys > 1)
+        body.key = (uint32_t)draw_below(&q->keys, seq, (uint64_t)q->args->keys);
+    body.key_seq = q->key_seq[body.key]++;
+    worker_send(q->worker, order, &body, q->unit_of[body.key]);
+}
+
 /* Sends what is due; returns until when a poll may wait. */
 static int64_t produce(struct queue *q)
 {
-    struct worker *w = q->worker;
     struct work_order order;
     int64_t until_ns = 0;
+    uint32_t sent = 0;
 
-    for (unsigned i = 0; i < SENDS_PER_POLL; i++) {
-        struct message_body body = {0};
+    while (sent < SENDS_PER_POLL) {
+        uint64_t seq = worker_identity(q->worker).seq;
 
-        if (!worker_next_send(w, &order, &until_ns))
-            return i == 0 ? until_ns : 0;
-        if (q->args->keys > 1)
-            body.key =
-                (uint32_t)draw_below(&q->keys, worker_identity(w).seq, (uint64_t)q->args->keys);
-        body.key_seq = q->key_seq[body.key]++;
-        worker_send(w, &order, &body, q->unit_of[body.key]);
+        if (!worker_next_send(q->worker, &order, SENDS_PER_POLL - sent, &until_ns))
+            return sent == 0 ? until_ns : 0;
+        for (uint32_t i = 0; i < order.n; i++)
+            send_one(q, &order, seq + i);
+        sent += order.n;
     }
     return 0;
 }

@@ -143,8 +143,17 @@ __attribute__((target("sse4.2"))) static void write_hardware(unsigned char *byte
         crc = __builtin_ia32_crc32di(crc, word);
     }
     word += FILL_STEP;
-    memcpy(to, &word, n);
-    head->crc = ~crc32c_hardware((uint32_t)crc, to, n);
+    if (n & 4) {
+        memcpy(to, &word, 4);
+        crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)word);
+        word >>= 32;
+        to += 4;
+    }
+    for (n &= 3; n > 0; n--, to++, word >>= 8) {
+        *to = (unsigned char)word;
+        crc = __builtin_ia32_crc32qi((uint32_t)crc, *to);
+    }
+    head->crc = ~(uint32_t)crc;
     memcpy(bytes, head, sizeof(*head));
 }
 #endif

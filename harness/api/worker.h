@@ -4,8 +4,9 @@
  * steps on its way. Recording, step gates and the liar are behind these calls.
  *
  *     while (!worker_stopping(w)) {
- *         while (worker_next_send(w, &order, &until_ns))
- *             worker_send(w, &order, &(struct message_body){.key = k, .key_seq = n}, NO_UNIT);
+ *         while (worker_next_send(w, &order, 64, &until_ns))
+ *             for (i = 0; i < order.n; i++)
+ *                 worker_send(w, &order, &(struct message_body){.key = k, .key_seq = n}, NO_UNIT);
  *         n = worker_poll(w, until_ns, &deliveries);
  *         for (i = 0; i < n; i++) {
  *             worker_step(w, STEP_BEFORE_PROCESS, deliveries[i].msg);
@@ -46,18 +47,19 @@ bool worker_reading(const struct worker *w);
 
 /* ---- sending */
 struct work_order {
-    uint32_t burst;
+    uint32_t burst, n; /* n messages: all of them must be sent before the next order is taken */
     uint16_t via;
-    int64_t intended_ns; /* open loop: when it is due; 0 flat out */
+    int64_t intended_ns; /* open loop: when it is due (then n is 1); 0 flat out */
 };
 struct message_body {
     uint32_t key;
     uint64_t key_seq;
     uint32_t version;
 };
-/* Takes the next message that is due and has room; false: none now, look again at *until_ns. */
-bool worker_next_send(struct worker *w, struct work_order *order, int64_t *until_ns);
-/* Sends it as a new message (attempt 0). unit NO_UNIT: the library chooses. Later attempts and
+/* Takes the next messages that are due and have room, `max` at most; false: none now, look again at
+ * *until_ns. */
+bool worker_next_send(struct worker *w, struct work_order *order, uint32_t max, int64_t *until_ns);
+/* Sends one as a new message (attempt 0). unit NO_UNIT: the library chooses. Later attempts and
  * their bounds follow from worker_resend_policy. */
 void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
                  uint32_t unit);

@@ -107,31 +107,59 @@ void worker_finish_parts(struct worker *w)
 
 /* ---- which message next */
 
-bool worker_can_send(const struct worker *w)
+/* Flat out, room is used by halves or by this much: a library that completes one at a time would
+ * otherwise be fed one at a time, a system call each. */
+#define REFILL_MAX 64u
+
+static bool has_room(const struct worker *w, const struct burst_part *part)
 {
-    return w->n_free > 0 && !w->broken && w->n_retry == 0;
+    uint32_t refill = (w->client->needs.outstanding + 1) / 2;
+
+    if (refill > REFILL_MAX)
+        refill = REFILL_MAX;
+    return part->next_ns != 0 || w->n_free >= refill || w->n_free >= part->left;
 }
 
-bool worker_next_send(struct worker *w, struct work_order *order, int64_t *until_ns)
+static void take_order(struct worker *w, struct burst_part *part, uint32_t max,
+                       struct work_order *order)
+{
+    uint32_t n = part->next_ns != 0 ? 1 : max < w->n_free ? max : w->n_free;
+
+    if (n > part->left)
+        n = (uint32_t)part->left;
+    *order = (struct work_order){.burst = part->number,
+                                 .n = n,
+                                 .via = w->client->bursts[part->number].via,
+                                 .intended_ns = part->next_ns};
+    if (part->left != INT64_MAX)
+        part->left -= n;
+    part->unfinished += n;
+    part->index += n;
+    if (part->next_ns != 0)
+        schedule(w, part);
+    w->tally.sent[part->number] += n;
+    w->tally.outstanding += n;
+    w->tally.touched |= UINT64_C(1) << part->number;
+}
+
+bool worker_next_send(struct worker *w, struct work_order *order, uint32_t max, int64_t *until_ns)
 {
     int64_t now_ns = worker_clock_recent(&w->clock);
 
     *until_ns = now_ns + IDLE_NS;
     worker_take_requests(w);
-    if (!worker_can_send(w))
+    if (w->n_free == 0 || w->broken || w->n_retry > 0)
         return false;
     for (unsigned i = 0; i < w->n_active; i++) {
         struct burst_part *part = &w->parts[w->active[(w->turn + i) % w->n_active]];
 
-        if (part->left == 0)
+        if (part->left == 0 || !has_room(w, part))
             continue;
         if (part->next_ns > now_ns) {
             *until_ns = part->next_ns < *until_ns ? part->next_ns : *until_ns;
             continue;
         }
-        *order = (struct work_order){.burst = part->number,
-                                     .via = w->client->bursts[part->number].via,
-                                     .intended_ns = part->next_ns};
+        take_order(w, part, max, order);
         w->turn += i + 1;
         return true;
     }
@@ -171,33 +199,24 @@ static void offer(struct worker *w, uint32_t number)
 void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
                  uint32_t unit)
 {
-    struct burst_part *part = &w->parts[order->burst];
     uint32_t number;
     struct send_slot *slot;
 
-    assert(w->n_free > 0 && part->left > 0);
+    assert(w->n_free > 0);
     number = w->free_slots[--w->n_free];
     slot = &w->slots[number];
-    slot->msg = (struct msg){.id = worker_identity(w),
-                             .key = body->key,
-                             .key_seq = body->key_seq,
-                             .version = body->version};
-    slot->intended_ns = order->intended_ns;
-    slot->burst = order->burst;
-    slot->unit = unit;
-    slot->via = order->via;
-    slot->best = OUTCOME_NONE;
-    w->next_seq++;
-    if (part->left != INT64_MAX)
-        part->left--;
-    part->unfinished++;
-    part->index++;
-    if (part->next_ns != 0)
-        schedule(w, part);
-    w->tally.sent[order->burst]++;
-    w->tally.outstanding++;
-    w->tally.touched |= UINT64_C(1) << order->burst;
-    offer(w, number);
+    *slot = (struct send_slot){
+        .msg = {.id = w->me, .key = body->key, .key_seq = body->key_seq, .version = body->version},
+        .intended_ns = order->intended_ns,
+        .burst = order->burst,
+        .unit = unit,
+        .via = order->via,
+        .best = OUTCOME_NONE};
+    w->me.seq++;
+    if (w->n_retry > 0) /* the library is full: what comes later stays behind */
+        w->retry[w->n_retry++] = number;
+    else
+        offer(w, number);
 }
 
 void worker_offer_again(struct worker *w)

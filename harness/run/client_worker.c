@@ -28,10 +28,7 @@ const struct plan_client *worker_client(const struct worker *w)
 
 struct msg_id worker_identity(const struct worker *w)
 {
-    return (struct msg_id){.seq = w->next_seq,
-                           .client = w->client->id,
-                           .incarnation = w->client->incarnation,
-                           .worker = w->number};
+    return w->me;
 }
 
 bool worker_sends(const struct worker *w)
@@ -206,6 +203,8 @@ int worker_open(struct worker *w, struct client *client, unsigned number, struct
 
     w->client = client;
     w->number = (uint16_t)number;
+    w->me = (struct msg_id){
+        .client = client->id, .incarnation = client->incarnation, .worker = w->number};
     w->sends = has_verb(spec, spec->broker->send_verbs);
     w->receives = has_verb(spec, spec->broker->receive_verbs);
     w->hands_over = spec->broker->hands_over && spec->broker->hands_over(spec->broker_args);

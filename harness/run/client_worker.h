@@ -113,7 +113,7 @@ struct worker {
 
     bool sends, receives, hands_over;
     long target, source;
-    uint64_t next_seq;
+    struct msg_id me; /* seq: of the next message */
     void *payload;
 
     unsigned generation;
@@ -154,7 +154,6 @@ void worker_take_requests(struct worker *w);
 void worker_completed(struct worker *w, const struct completion *c);
 void worker_offer_again(struct worker *w);
 void worker_finish_parts(struct worker *w);
-bool worker_can_send(const struct worker *w);
 /* client_receive.c */
 void worker_harvest(struct worker *w, int64_t until_ns, size_t max_deliveries);
 void worker_release(struct worker *w);
