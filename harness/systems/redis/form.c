@@ -127,32 +127,37 @@ static bool sentinels_apart(struct cluster *cluster, const struct redis_view *vi
     return false;
 }
 
-/* Every sentinel has heard from every replica that its link is up: only such a one can be promoted.
- */
+static const char *field_of(const redisReply *flat, const char *name)
+{
+    for (size_t f = 0; f + 1 < flat->elements; f += 2)
+        if (flat->element[f]->str && strcmp(flat->element[f]->str, name) == 0)
+            return flat->element[f + 1]->str;
+    return "";
+}
+
+/* Every sentinel has heard from every replica whose replica it is ("?" before its first INFO): such
+ * a one can be promoted. Their link is not asked for here: where the first INFO came before the
+ * link was up, the next is a fixed second away (sentinel.c sentinelSendPeriodicCommands). */
 static bool replicas_unseen(struct cluster *cluster, struct deadline deadline, char *why,
                             size_t size)
 {
     const struct redis_config *c = redis_config(cluster);
+    const char *primary = cluster->nodes[0].plan->address;
     unsigned servers = redis_servers(c), sentinels = redis_sentinels(c);
 
     for (unsigned i = servers; i < servers + sentinels; i++) {
         redisReply *reply =
             redis_ask(cluster, i, deadline, NULL, "SENTINEL REPLICAS %s", REDIS_MASTER);
-        unsigned up = 0;
+        unsigned heard = 0;
 
-        for (size_t r = 0; reply && reply->type == REDIS_REPLY_ARRAY && r < reply->elements; r++) {
-            const redisReply *flat = reply->element[r];
-
-            for (size_t f = 0; f + 1 < flat->elements; f += 2)
-                if (strcmp(flat->element[f]->str, "master-link-status") == 0 &&
-                    strcmp(flat->element[f + 1]->str, "ok") == 0)
-                    up++;
-        }
+        for (size_t r = 0; reply && reply->type == REDIS_REPLY_ARRAY && r < reply->elements; r++)
+            heard += strcmp(field_of(reply->element[r], "master-host"), primary) == 0 &&
+                     strcmp(field_of(reply->element[r], "flags"), "slave") == 0;
         if (reply)
             freeReplyObject(reply);
-        if (up == servers - 1)
+        if (heard == servers - 1)
             continue;
-        snprintf(why, size, "%s has seen %u of %u replicas linked", name_of(cluster, i), up,
+        snprintf(why, size, "%s has heard from %u of %u replicas", name_of(cluster, i), heard,
                  servers - 1);
         return true;
     }
