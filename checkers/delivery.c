@@ -189,7 +189,8 @@ static void settled(struct delivery *s, const struct event *e)
     if (event_outcome(e) != OUTCOME_OK && e->flags & EV_CUMULATIVE)
         return; /* a later answer may cover them */
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE, ok ? settle_item : NULL, &context);
+                    e->flags & EV_CUMULATIVE, ok && e->flags & EV_CUMULATIVE ? settle_item : NULL,
+                    &context);
     if (ok && !(e->flags & EV_CUMULATIVE))
         settle_item(&context, &(struct inflight_item){
                                   .key = message_key(stream_of(s, e)->head.number, e->seq)});

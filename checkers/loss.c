@@ -230,7 +230,8 @@ static void settled(struct loss *s, const struct event *e)
     if (dest == UINT32_MAX || !duties_forgets(s->plan, dest))
         return;
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE, requeued ? NULL : clear_item, &context);
+                    e->flags & EV_CUMULATIVE,
+                    requeued || !(e->flags & EV_CUMULATIVE) ? NULL : clear_item, &context);
     if (!requeued && !(e->flags & EV_CUMULATIVE))
         clear(s, stream_of(s, e), dest, e->seq, e->unit);
 }

@@ -283,7 +283,7 @@ static void settle_item(void *context, const struct inflight_item *item)
     uint64_t seq = item->key & MESSAGE_SEQ_MAX, rank = rank_of_message(seq);
     uint64_t stream =
         (uint64_t)session->head.number << 32 | (c->s->args.by == BY_KEY ? item->label : 0);
-    uint64_t *max = table_put(&c->s->settled, stream, c->unit);
+    uint64_t *max = seq < session->end ? table_put(&c->s->settled, stream, c->unit) : NULL;
 
     if (max && *max < rank + 1)
         *max = rank + 1;
@@ -342,7 +342,7 @@ static void journal_row(struct order *s, const struct event *e)
             *version = (uint64_t)e->value;
     }
     session = ranks_stream(&s->ranks, e);
-    if (cells_get(&session->seen[s->plan->n_dests], e->seq))
+    if (e->seq >= session->end || cells_get(&session->seen[s->plan->n_dests], e->seq))
         return;
     cells_set(&session->seen[s->plan->n_dests], e->seq, 1);
     if (overtaken(s, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,

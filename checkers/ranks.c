@@ -31,6 +31,7 @@ void ranks_invoke(struct ranks *r, const struct event *e)
 
     if (e->attempt == 0) {
         stream->last = e->seq;
+        stream->end = e->seq + 1;
         stream->resends = 0;
         return;
     }
@@ -47,7 +48,7 @@ uint64_t ranks_of(const struct ranks *r, const struct ranked_stream *stream, con
     const uint64_t *rank;
 
     if (e->attempt == 0)
-        return rank_of_message(e->seq);
+        return e->seq < stream->end ? rank_of_message(e->seq) : RANK_UNKNOWN;
     rank = table_get(&r->resends, message_key(stream->head.number, e->seq), e->attempt);
     return rank ? *rank : RANK_UNKNOWN;
 }
@@ -58,7 +59,7 @@ uint64_t ranks_meet(struct ranks *r, const struct event *e, uint32_t dest)
     uint64_t key = message_key(stream->head.number, e->seq), rank, *met;
 
     if (e->attempt == 0) {
-        if (cells_get(&stream->seen[dest], e->seq))
+        if (e->seq >= stream->end || cells_get(&stream->seen[dest], e->seq))
             return RANK_UNKNOWN;
         cells_set(&stream->seen[dest], e->seq, 1);
         return rank_of_message(e->seq);

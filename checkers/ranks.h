@@ -14,6 +14,7 @@
 struct ranked_stream {
     struct stream head;
     uint64_t last;      /* message submitted last */
+    uint64_t end;       /* all below were submitted; what nobody submitted has no rank */
     uint64_t resends;   /* since then */
     struct cells *seen; /* per destination, one more for the journal: first attempts met, bits of
                            the checker's own */

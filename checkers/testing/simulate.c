@@ -5,6 +5,7 @@
 #include "checkers/testing/simulate.h"
 
 #include "base/draw.h"
+#include "checkers/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +76,8 @@ struct sim {
     struct waiting *queue; /* front is queue_first */
     size_t queue_first, queue_n, queue_size;
     uint32_t epochs;
-    struct entries done; /* the journal, in commit order */
-    uint8_t *journaled;  /* effects are deduplicated in the store's own transaction */
+    struct entries done;    /* the journal, in commit order */
+    struct table journaled; /* effects are deduplicated in the store's own transaction */
 };
 
 static uint64_t below(struct sim *s, uint64_t n)
@@ -226,7 +227,7 @@ static void produce(struct sim *s)
     invoke(s, p,
            (struct open_send){
                .entry = {.id = {.seq = p->next++, .client = p->id, .incarnation = p->incarnation},
-                         .key = (uint32_t)below(s, KEYS)}});
+                         .key = (uint32_t)below(s, s->options->keys ? s->options->keys : KEYS)}});
 }
 
 static void producer_dies(struct sim *s)
@@ -248,12 +249,11 @@ static void producer_dies(struct sim *s)
 
 static void take_effect(struct sim *s, const struct entry *entry)
 {
-    size_t bit = (((size_t)entry->id.client << 6 | (entry->id.incarnation & 63)) << 17) |
-                 (entry->id.seq & 0x1ffff);
+    uint64_t *done = table_put(
+        &s->journaled, (uint64_t)entry->id.client << 16 | entry->id.incarnation, entry->id.seq);
 
-    if (s->journaled[bit])
+    if ((*done)++ > 0)
         return;
-    s->journaled[bit] = 1;
     append(&s->done, entry);
 }
 
@@ -514,7 +514,7 @@ void simulate(const struct world *w, const struct simulate_options *options, str
 {
     struct sim *s = calloc(1, sizeof(*s));
 
-    if (!s || !(s->journaled = calloc((size_t)CLIENT_IDS << 23, 1))) /* touched sparsely */
+    if (!s)
         abort();
     s->w = w;
     s->options = options;
@@ -557,6 +557,6 @@ void simulate(const struct world *w, const struct simulate_options *options, str
         free(s->logs[u].items);
     free(s->done.items);
     free(s->queue);
-    free(s->journaled);
+    table_release(&s->journaled);
     free(s);
 }

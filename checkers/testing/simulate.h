@@ -15,6 +15,7 @@ struct simulate_options {
     unsigned resends;  /* per mille of unknown sends that are sent again (and overtaken by what
                           followed) */
     unsigned trouble;  /* per mille of actions: deaths, rebalances */
+    unsigned keys;     /* 0: 8 */
     bool leave_rest;   /* the queue is not emptied by its consumers: remaining */
 };
 
