@@ -117,8 +117,8 @@ fail:
     return NULL;
 }
 
-struct plan *plan_load_text(const char *text, size_t n, const char *file, uint64_t seed,
-                            struct err *err)
+struct plan *plan_load_text(const char *text, size_t n, const char *file, const char *folder,
+                            uint64_t seed, struct err *err)
 {
     const struct plan_options o = {.seed = seed, .repeats = 1};
     struct plan *plan = calloc(1, sizeof(*plan));
@@ -126,8 +126,8 @@ struct plan *plan_load_text(const char *text, size_t n, const char *file, uint64
     if (!plan)
         abort();
     plan->seed = seed;
-    if (load_suite(plan, &o, suite_read(text, n, file, ".", NULL, 0, &plan->arena, err), NULL, NULL,
-                   err) == 0)
+    if (load_suite(plan, &o, suite_read(text, n, file, folder, NULL, 0, &plan->arena, err), NULL,
+                   NULL, err) == 0)
         return plan;
     plan_free(plan);
     return NULL;

@@ -161,9 +161,9 @@ struct plan_options {
 
 /* Errors are ERR_INPUT with file:line:col. Warnings go to `warn` (may be NULL), one per line. */
 struct plan *plan_load(const struct plan_options *options, FILE *warn, struct err *err);
-/* One suite from memory, all its cases; files by reference are looked up from here. For tests. */
-struct plan *plan_load_text(const char *text, size_t n, const char *file, uint64_t seed,
-                            struct err *err);
+/* One suite from memory, all its cases; files by reference are looked up in `folder`. For tests. */
+struct plan *plan_load_text(const char *text, size_t n, const char *file, const char *folder,
+                            uint64_t seed, struct err *err);
 void plan_free(struct plan *plan);
 void plan_print(const struct plan *plan, FILE *out);
 

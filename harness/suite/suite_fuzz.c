@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/draw.h"
 #include "plan/plan.h"
+#include "suite/config_file.h"
 #include "suite/suite.h"
 #include "suite/tree.h"
 
@@ -23,6 +24,8 @@
 #include <string.h>
 
 #define INPUT_MAX 65536
+/* where `file:` of the corpus is looked up; run from the top folder */
+#define CONFIGS "harness/suite/testdata"
 #define SLOW_NS (10 * SECOND_NS) /* under sanitizers on a busy machine */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -73,11 +76,41 @@ static void plan_survives(const char *text, size_t n)
     arena_release(&arena);
 }
 
+/* Words answer by their length: nodes, numbers, words, nothing. */
+static int lookup(void *context, const struct expr *e, struct value *out, struct err *err)
+{
+    size_t n = strlen(e->text);
+
+    (void)context;
+    if (n % 7 == 0)
+        return err_set(err, "%s: unknown", e->text);
+    if (e->kind == EXPR_CALL && n % 2)
+        *out = (struct value){.kind = VALUE_NUMBER, .number = INT64_MAX - (int64_t)n};
+    else if (e->kind == EXPR_WORD)
+        *out = (struct value){.kind = VALUE_WORD, .word = e->name};
+    else
+        *out = (struct value){.kind = VALUE_NODES, .n = n % 4, .nodes = {1, 2, 3}};
+    return 0;
+}
+
+static void expressions_survive(const struct plan_case *c)
+{
+    for (size_t i = 0; i < c->n_require; i++) {
+        struct err err = {0};
+        struct value value;
+
+        if (expr_eval(c->require[i].expr, lookup, NULL, &value, &err) == 0)
+            value_true(&value);
+        else
+            assert(err.text[0]);
+    }
+}
+
 /* A whole suite as `assay plan` loads it; refused ones must say where. */
 static void suite_survives(const char *text, size_t n)
 {
     struct err err = {0};
-    struct plan *plan = plan_load_text(text, n, "x", 1, &err);
+    struct plan *plan = plan_load_text(text, n, "x", CONFIGS, 1, &err);
 
     if (!plan)
         assert(err.status == ERR_INPUT && err.text[0]);
@@ -88,14 +121,36 @@ static void suite_survives(const char *text, size_t n)
 
             plan_survives(one, size);
             free(one);
+            expressions_survive(plan->cases[i]);
         }
     plan_free(plan);
+}
+
+/* A config file of a team may hold anything. */
+static void config_survives(const char *bytes, size_t n)
+{
+    static const char *const sections[] = {"server.properties", "rabbitmq.conf", "redis.conf",
+                                           "a.json"};
+    const struct tree_mark mark = {"x", 1, 1};
+    struct arena arena = {0};
+    const char *text = arena_strndup(&arena, bytes, n);
+
+    for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
+        struct err err = {0};
+        const struct tree *map = config_parse(sections[i], text, &mark, &arena, &err);
+
+        assert(map ? map->kind == TREE_MAP : err.status == ERR_INPUT);
+    }
+    arena_release(&arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     const char *text = (const char *)bytes;
     int64_t began_ns = clock_now_ns();
+
+    if (n < 4096)
+        config_survives(text, n);
 
     tree_survives(text, n);
     if (n > 11 && memcmp(text, "assay_plan:", 11) == 0)
@@ -150,7 +205,7 @@ static void add_file(const char *path)
         exit(2);
     }
     add(text, n);
-    plan = plan_load_text(text, n, path, 1, &err);
+    plan = plan_load_text(text, n, path, CONFIGS, 1, &err);
     for (size_t i = 0; plan && i < plan->n; i++) {
         char *one = plan_case_text(plan->cases[i], &n);
 
