@@ -181,6 +181,22 @@ static void look_at_servers(struct run *run)
     }
 }
 
+/* Without its watcher a case has no roles to steer by, and no evidence of who led what. */
+static void look_at_watchers(struct run *run)
+{
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        struct cluster_slot *slot = run->slots[c];
+        struct err err;
+        int status;
+
+        if (!slot || !slot->watcher || run->is_broken || !child_dead(slot->watcher, &status))
+            continue;
+        err_set(&err, "the watcher of cluster %s died (wait status %d); its log: %s/watcher-%s.log",
+                slot->cluster.spec->alias, status, run->folder, slot->cluster.spec->alias);
+        run_break(run, &err);
+    }
+}
+
 struct supervisor {
     struct run *run;
     const struct cancel *interrupt;
@@ -199,6 +215,7 @@ static void *supervisor_main(void *argument)
         fleet_tick(run);
         windows_tick(run);
         look_at_servers(run);
+        look_at_watchers(run);
         if (tick % SEAL_EVERY_TICKS == 0 && sealer_step(run->sealer, &err) < 0)
             run_break(run, &err);
         if (run->chronicle && history_full(run->chronicle) && !run->is_broken) {

@@ -316,17 +316,43 @@ static void record_unsettled(struct run *run, struct instance *instance)
                            .type = EV_HAZARD, .code = HAZARD_UNSETTLED, .unit = NO_UNIT, .node = NO_NODE, .value = open});
 }
 
+/* Did the case ask for this death: by a fault, or by a step armed to kill? */
+static bool asked_for(const struct instance *instance)
+{
+    for (size_t i = 0; i < STEPS_MAX; i++) {
+        const struct step_gate *gate = &instance->board->steps[i];
+
+        if (atomic_load(&gate->armed) == GATE_KILL && atomic_load(&gate->hits) > 0)
+            return true;
+    }
+    return instance->doomed;
+}
+
+/* A death nobody asked for breaks the case: what the client did then is not what the suite says. */
+static void blame_client(struct run *run, struct instance *instance, int code)
+{
+    struct err err;
+
+    err_set(&err, "client %s ended by itself (%s %d); its log: %s/client-%s.log", instance->name,
+            code > 0 ? "signal" : "exit status", abs(code), run->folder, instance->name);
+    instance->quitting = true;
+    pthread_mutex_unlock(&run->lock);
+    run_break(run, &err);
+    pthread_mutex_lock(&run->lock);
+}
+
 static void record_death(struct run *run, struct instance *instance, int status)
 {
     int code = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    bool killed = WIFSIGNALED(status) && asked_for(instance);
 
     instance->reported_dead = true;
     instance->wanted = false;
-    if (killed)
+    instance->doomed = false;
+    if (killed) {
         instance->kills++;
-    if (killed)
         record_unsettled(run, instance);
+    }
     settle_board(instance);
     chronicle(run, (struct event){.type = EV_CLIENT_DEATH,
                                   .code = (int16_t)code,
@@ -334,21 +360,12 @@ static void record_death(struct run *run, struct instance *instance, int status)
                                   .epoch = instance->incarnation});
     close(instance->control);
     instance->control = -1;
-    if (!instance->quitting)
-        progress(run, "client %s %s", instance->name, killed ? "is dead (SIGKILL)" : "ended");
-    if (!killed && !instance->quitting) {
-        struct err err;
-
-        err_set(&err, "client %s ended by itself (%s %d); its log: %s/client-%s.log",
-                instance->name, code > 0 ? "signal" : "exit status", abs(code), run->folder,
-                instance->name);
-        instance->quitting = true;
-        pthread_mutex_unlock(&run->lock);
-        run_break(run, &err);
-        pthread_mutex_lock(&run->lock);
-    } else if (instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting) {
+    if (killed)
+        progress(run, "client %s is dead (signal %d)", instance->name, code);
+    else if (!instance->quitting || code > 0)
+        blame_client(run, instance, code);
+    if (killed && instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting)
         instance->restart_at_ns = clock_now_ns() + instance->client->restart_after_ns;
-    }
 }
 
 /* The next incarnation; bursts its predecessor had not finished go on with what is left of them. */

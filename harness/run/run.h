@@ -54,6 +54,7 @@ struct instance { /* one client process, through its incarnations */
     int64_t restart_at_ns; /* 0: none due */
     unsigned kills;        /* deaths by SIGKILL that the case asked for */
     bool reported_dead;
+    bool doomed;                 /* a fault is about to end it: its death is no surprise */
     int64_t unsettled_before;    /* deliveries that earlier incarnations died with */
     int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
     double burst_rate[BURSTS_MAX];

@@ -93,8 +93,10 @@ static void lend_doomed(struct fault_ctx *ctx, const struct fault_target *target
 {
     struct context *context = ctx->run;
 
-    if (!target->node)
+    if (!target->node) {
+        context->run->instances[target->id].doomed = true;
         return;
+    }
     atomic_store(&target->node->phase, PHASE_DEAD);
     chronicle(context->run, (struct event){.type = EV_HAZARD,
                                            .code = HAZARD_OUTSTANDING,

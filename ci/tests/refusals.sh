@@ -1,0 +1,99 @@
+#!/bin/bash
+# What goes wrong around us: missing binaries, servers that die, interrupts, a full disk. Each has its
+# message, its exit status, valid partial reports, and leaves nothing.
+. "$(dirname "$0")/lib.sh"
+
+suite() { # cluster-entry, duration, rate → $scratch/suite.yaml
+    cat >"$scratch/suite.yaml" <<YAML
+assay: 1
+clusters:
+  one: $1
+cases:
+  a-list:
+    about: A list on one server.
+    clusters: {kv: one}
+    workload: {queue: {structure: list}}
+    clients: {app: {push: jobs, confirm: reply}}
+    script:
+      - background: {from: app, rate: ${3:-2k/s}, until: script_end, name: load}
+      - wait: {until: "completed(load) >= 100", within: 10s}
+      - quiet: {for: $2, why: there must be time to interrupt it}
+    promise: {loss: 0}
+    expect: {vacuous: not_exercised(loss)}
+YAML
+}
+valid_reports() { # run folder
+    prove -e cat "$1/results.tap" >/dev/null 2>&1
+    [ $? -le 1 ] && grep -q '^1\.\.' "$1/results.tap" && xmllint --noout --schema harness/report/testdata/junit.xsd "$1/junit.xml"
+}
+
+run_assay run "$scratch/none.yaml"
+check "a suite that is not there: status 2" status_is 2
+printf 'assay: 1\ncases:\n  x: {promise: {los: 0}}\n' >"$scratch/bad.yaml"
+run_assay run "$scratch/bad.yaml"
+check "a wrong word: status 2" status_is 2
+check "a wrong word: file, line and column" says 'bad.yaml:[0-9]+:[0-9]+: '
+
+suite '{redis: {topology: standalone, binary: /nonexistent/redis-server}}' 100ms
+run_assay run "$scratch/suite.yaml" --out "$scratch/r1"
+check "a server binary that is missing: status 3" status_is 3
+check "it is named" says '/nonexistent/redis-server'
+
+# a server that says its version and nothing more
+cat >"$scratch/redis-server" <<'SH'
+#!/bin/sh
+case " $* " in *" --version "*) exec /usr/bin/redis-server --version ;; esac
+echo "cannot open the vault: wrong key"
+exit 1
+SH
+chmod 755 "$scratch/redis-server"
+suite "{redis: {topology: standalone, binary: $scratch/redis-server}}" 100ms
+run_assay run "$scratch/suite.yaml" --out "$scratch/r2"
+check "a server that dies at start: status 3" status_is 3
+check "the node is named" says 'node redis-1'
+check "and its last log lines are there" says 'cannot open the vault: wrong key'
+check "reports are valid" valid_reports "$scratch/r2"
+
+suite '{redis: {topology: standalone}}' 20s
+interrupt() { # signal out times
+    "$assay" run "$scratch/suite.yaml" --out "$2" >"$scratch/out" 2>&1 &
+    pid=$!
+    for _ in $(seq 100); do grep -q quiet: "$scratch/out" && break; sleep 0.1; done
+    kill "-$1" $pid
+    [ "${3:-1}" = 1 ] || { sleep 0.05; kill "-$1" $pid; }
+    status=0
+    wait $pid || status=$?
+}
+set -m # so that background jobs take SIGINT
+interrupt INT "$scratch/r3"
+check "Ctrl-C: status 130" status_is 130
+check "reports are valid" valid_reports "$scratch/r3"
+run_assay show "$scratch/r3"
+check "the history up to there is readable" says send_complete
+interrupt INT "$scratch/r4" 2
+check "Ctrl-C twice: status 130" status_is 130
+interrupt TERM "$scratch/r5"
+check "SIGTERM: status 143" status_is 143
+check "nothing is left behind" nothing_left
+
+suite '{redis: {topology: standalone}}' 1s
+"$assay" run "$scratch/suite.yaml" --out "$scratch/r6" >"$scratch/out6" 2>&1 &
+first=$!
+run_assay run "$scratch/suite.yaml" --out "$scratch/r7"
+wait $first
+check "two runs at once do not disturb each other" test $? = 0
+check "nor the other way round" status_is 0
+run_assay run "$scratch/suite.yaml" --out "$scratch/r7"
+check "a run never overwrites another: status 2" status_is 2
+
+if unshare -Urm true 2>/dev/null; then
+    suite '{redis: {topology: standalone}}' 6s 20k/s
+    mkdir "$scratch/full"
+    status=0
+    unshare -Urm sh -c "mount -t tmpfs -o size=1500k none '$scratch/full' && '$assay' run '$scratch/suite.yaml' --out '$scratch/full/run'; s=\$?; cp '$scratch'/full/run/*.tap '$scratch'/full/run/*.json '$scratch/' 2>/dev/null; exit \$s" \
+        >"$scratch/out" 2>&1 || status=$?
+    check "a full disk under the run folder: status 3" status_is 3
+    check "it says so" says 'No space left|history full|disk'
+fi
+check "nothing is left behind" nothing_left
+done_testing
