@@ -351,10 +351,25 @@ static struct source *source_named(struct catalogue *c, const char *name)
     return NULL;
 }
 
-static void take_raw_header(struct catalogue *c, const char *file, const struct raw_header *header,
-                            uint64_t room)
+/* Records up to this number may lie in its segments. */
+static uint64_t raw_room(const struct raw_header *header)
+{
+    uint64_t room = 0;
+
+    for (unsigned i = 0; i < SEGMENTS_MAX; i++) {
+        uint64_t first = header->segments[i].first;
+        uint64_t n = (uint64_t)header->segments[i].pages * (RAW_PAGE_BYTES / sizeof(struct event));
+
+        if (n && first < UINT64_MAX - n && first + n > room)
+            room = first + n;
+    }
+    return room;
+}
+
+static void take_raw_header(struct catalogue *c, const char *file, const struct raw_header *header)
 {
     uint64_t committed = header->committed;
+    uint64_t room = raw_room(header);
     struct source *source;
 
     if (header->magic != RAW_MAGIC || header->format != HISTORY_FORMAT ||
@@ -384,8 +399,8 @@ static int open_raw_log(struct catalogue *c, const char *file, struct err *err)
     struct raw_header header;
     char path[4096];
     struct stat st;
-    int fd, result = 0;
     size_t n = strlen(file);
+    int fd;
 
     snprintf(path, sizeof(path), "%s/raw/%s", c->folder, file);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -400,10 +415,9 @@ static int open_raw_log(struct catalogue *c, const char *file, struct err *err)
     else if (n - 4 != header.name_bytes || memcmp(file, header.name, n - 4) != 0)
         catalogue_damage(c, "raw/%.80s: header has another name", file);
     else
-        take_raw_header(c, file, &header,
-                        ((uint64_t)st.st_size - RAW_HEADER_BYTES) / sizeof(struct event));
+        take_raw_header(c, file, &header);
     close(fd);
-    return result;
+    return 0;
 }
 
 /* What raw/texts has behind the texts that are sealed. */

@@ -21,13 +21,12 @@ void cursor_init(struct cursor *cursor, struct catalogue *catalogue, const struc
 /* What is only needed while reading: gives it back as soon as the writer is through. */
 static long end(struct cursor *cursor)
 {
-    bool was_sane = cursor->unpacker != NULL;
-
-    if (was_sane) {
+    if (cursor->unpacker)
         unpacker_release(cursor->unpacker);
-        free(cursor->unpacker);
-        cursor->unpacker = NULL;
-    }
+    free(cursor->unpacker);
+    cursor->unpacker = NULL;
+    free(cursor->header);
+    cursor->header = NULL;
     buf_release(&cursor->body);
     if (cursor->fd >= 0)
         close(cursor->fd);
@@ -87,7 +86,23 @@ static int open_raw(struct cursor *cursor, struct err *err)
 
     snprintf(path, sizeof(path), "%s/raw/%s.log", cursor->catalogue->folder, cursor->source->name);
     cursor->fd = open(path, O_RDONLY | O_CLOEXEC);
-    return cursor->fd < 0 ? err_errno(err, "history: open %s", path) : 0;
+    if (cursor->fd < 0)
+        return err_errno(err, "history: open %s", path);
+    cursor->header = calloc(1, sizeof(*cursor->header));
+    if (!cursor->header)
+        abort();
+    if (pread(cursor->fd, cursor->header, sizeof(*cursor->header), 0) < 0)
+        return err_errno(err, "history: read %s", path);
+    return 0;
+}
+
+/* This writer's events end here, before its cursor says. */
+static long raw_damage(struct cursor *cursor, uint64_t number, const char *what)
+{
+    catalogue_damage(cursor->catalogue, "raw/%.80s.log: record %llu %s", cursor->source->name,
+                     (unsigned long long)number, what);
+    cursor->raw = cursor->source->raw;
+    return 0;
 }
 
 static bool raw_event_sane(const struct event *e)
@@ -105,9 +120,7 @@ static long sift(struct cursor *cursor, struct event *out, size_t n)
         struct event e = out[i];
 
         if (!raw_event_sane(&e)) {
-            catalogue_damage(cursor->catalogue, "raw/%s.log: record %llu is no event",
-                             cursor->source->name, (unsigned long long)(cursor->raw - n + i));
-            cursor->raw = cursor->source->raw;
+            raw_damage(cursor, cursor->raw - n + i, "is no event");
             break;
         }
         if (!(cursor->wants >> e.type & 1))
@@ -122,24 +135,24 @@ static long sift(struct cursor *cursor, struct event *out, size_t n)
 static long next_raw(struct cursor *cursor, struct event *out, size_t max, struct err *err)
 {
     uint64_t left = cursor->source->raw - cursor->raw;
-    size_t n = left < max ? (size_t)left : max;
+    uint64_t n = 0, at;
     ssize_t got;
 
     if (cursor->fd < 0 && open_raw(cursor, err) < 0)
         return -1;
+    at = raw_locate(cursor->header, cursor->raw, &n);
+    if (!at)
+        return raw_damage(cursor, cursor->raw, "is in no segment");
+    n = n < left ? n : left;
+    n = n < max ? n : max;
     do
-        got = pread(cursor->fd, out, n * sizeof(*out),
-                    (off_t)(RAW_HEADER_BYTES + cursor->raw * sizeof(*out)));
+        got = pread(cursor->fd, out, n * sizeof(*out), (off_t)at);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return err_errno(err, "history: read raw/%s.log", cursor->source->name);
     n = (size_t)got / sizeof(*out);
-    if (n == 0) {
-        catalogue_damage(cursor->catalogue, "raw/%s.log: shorter than its cursor says",
-                         cursor->source->name);
-        cursor->raw = cursor->source->raw;
-        return 0;
-    }
+    if (n == 0)
+        return raw_damage(cursor, cursor->raw, "is behind the end of the file");
     cursor->raw += n;
     return sift(cursor, out, n);
 }

@@ -13,7 +13,8 @@ struct cursor {
     size_t block; /* the next one to open */
     uint64_t raw; /* the next record of the raw log */
     bool unpacking, ended;
-    int fd; /* of the raw log, -1 until it is reached */
+    int fd;                    /* of the raw log, -1 until it is reached */
+    struct raw_header *header; /* a copy, with fd */
     struct buf body;
     struct unpacker *unpacker;
 };

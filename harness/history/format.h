@@ -4,11 +4,14 @@
  *
  * ---- raw/NAME.log: one writer's records, written through a mapping by its owner alone
  *
- *        0  struct raw_header, one page: magic "ASSAYRAW", format, who writes, clock, and at
- *     1024  the commit cursor on a cache line of its own: number of records committed.
- *           Release-stored after the record; it is all that decides what counts after a SIGKILL.
- *     4096  struct event [cursor], then room prefaulted with fallocate. Records that are sealed
- *           already are punched out and read as zeroes: the sealed file says how many.
+ *        0  struct raw_header, one page: magic "ASSAYRAW", format, who writes, clock
+ *     1024  committed: how many records there are. Release-stored after each record: it is all
+ *           that decides what counts after a SIGKILL
+ *     1088  sealed: so many of them are in the sealed file. Stored by the sealer after the block
+ * was written; only tells the writer what it may use again, no reader believes it 1152  segment
+ * table: where in the file which records lie. A segment whose records are sealed is used again, so
+ * that a log neither grows nor asks the kernel for fresh pages 4096  segments, arrays of struct
+ * event, reserved with fallocate and prefaulted
  *
  * ---- raw/texts: texts of all writers, appended with O_APPEND in one write each; a text's number
  *      is one more than the byte its entry starts at: unique in the whole case, and found without
@@ -53,12 +56,20 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "histories are little 
 #define BLOCK_EVENTS 8192u                  /* events in a whole block: 512 KiB of raw log */
 #define BLOCK_BODY_MAX (UINT32_C(64) << 20) /* more is damage */
 #define DOCUMENT_BYTES_MAX (UINT64_C(64) << 20)
-#define SEGMENT_BYTES (INT64_C(4) << 20)
+#define SEGMENT_BYTES (INT64_C(1) << 20)
 #define SEGMENT_BYTES_FIRST                                                                        \
     (INT64_C(64) << 10) /* each next one is four times as large, up to SEGMENT_BYTES */
+#define SEGMENTS_MAX 184u
 #define RAW_BYTES_MAX (INT64_C(16) << 30) /* bound of one log: 2^28 events */
 
 #define RAW_HEADER_BYTES 4096u
+#define RAW_PAGE_BYTES 4096u
+struct raw_segment {
+    _Atomic uint64_t first; /* number of its first record; UINT64_MAX while it changes hands */
+    uint32_t page, pages;   /* where in the file; pages 0: not in use */
+};
+_Static_assert(sizeof(struct raw_segment) == 16, "as drawn");
+
 struct raw_header {
     uint64_t magic;
     uint32_t format;
@@ -69,11 +80,14 @@ struct raw_header {
     int64_t clock_error_ns;                     /* ε of the case, -1 not measured */
     int64_t utc_anchor_ns, monotonic_anchor_ns; /* read together at open */
     uint32_t pid;
-    uint32_t closed; /* 1: its owner closed it in order */
+    _Atomic uint32_t closed; /* 1: its owner closed it in order */
     char name[WRITER_NAME_MAX];
     char pad0[1024 - 56 - WRITER_NAME_MAX];
     _Atomic uint64_t committed;
-    char pad1[RAW_HEADER_BYTES - 1032];
+    char pad1[56];
+    _Atomic uint64_t sealed;
+    char pad2[56];
+    struct raw_segment segments[SEGMENTS_MAX];
 };
 _Static_assert(offsetof(struct raw_header, record_bytes) == 12, "as drawn");
 _Static_assert(offsetof(struct raw_header, by) == 16, "as drawn");
@@ -81,7 +95,13 @@ _Static_assert(offsetof(struct raw_header, clock_error_ns) == 24, "as drawn");
 _Static_assert(offsetof(struct raw_header, pid) == 48, "as drawn");
 _Static_assert(offsetof(struct raw_header, name) == 56, "as drawn");
 _Static_assert(offsetof(struct raw_header, committed) == 1024, "as drawn");
+_Static_assert(offsetof(struct raw_header, sealed) == 1088, "as drawn");
+_Static_assert(offsetof(struct raw_header, segments) == 1152, "as drawn");
 _Static_assert(sizeof(struct raw_header) == RAW_HEADER_BYTES, "one page");
+
+/* Where record `number` lies: its offset in the file, and how many records from it on lie there in
+ * one piece. 0: no segment holds it. */
+uint64_t raw_locate(const struct raw_header *header, uint64_t number, uint64_t *n);
 
 struct text_entry {
     uint32_t length;

@@ -12,8 +12,8 @@
  * Folder of a case:
  *     history       sealed blocks, one file (drawn in format.h)
  *     raw/NAME.log  what is not yet sealed: fixed-size records behind a commit cursor, mapped;
- *                   segments up to 4 MiB prefaulted ahead with fallocate (a full disk is an error,
- *                   not a SIGBUS)
+ *                   segments prefaulted ahead with fallocate (a full disk is an error, not a
+ *                   SIGBUS), and used again once they are sealed
  *     raw/texts     texts of all writers
  * A writer belongs to one thread. Raw logs of dead processes hold all they committed.
  */
@@ -29,17 +29,17 @@
 
 /* ---- writing */
 struct history_writer;
-/* NAME is unique in its case (client, worker, incarnation), without '/' and at most 199 bytes; a log
- * is never written over. `by` goes into every event. Open the sealer before the writers: they take
- * its clock error into their headers. */
+/* NAME is unique in its case (client, worker, incarnation), without '/' and at most 199 bytes; a
+ * log is never written over. `by` goes into every event. Open the sealer before the writers: they
+ * take its clock error into their headers. */
 struct history_writer *history_writer_open(const char *case_folder, const char *name, uint16_t by,
                                            struct err *err);
 /* Commits one event (release store of the cursor). At the bound or on a full disk the event is not
  * taken, history_full turns true and EV_FULL is the last record (room for it is kept). */
 void history_record(struct history_writer *w, const struct event *e);
 bool history_full(const struct history_writer *w);
-/* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get equal
- * numbers. Never 0. One system call for a new text, none for one of the last. */
+/* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get
+ * equal numbers. Never 0. One system call for a new text, none for one of the last. */
 uint32_t history_text(struct history_writer *w, const char *text);
 void history_writer_close(struct history_writer *w); /* NULL allowed */
 
@@ -49,10 +49,12 @@ struct sealer *sealer_open(const char *case_folder, struct err *err);
 /* A named document into the history: "plan", "versions", "effective/kafka-1" … */
 int sealer_document(struct sealer *s, const char *name, const char *text, size_t n,
                     struct err *err);
-/* Seals whole blocks of what was committed so far and punches them out of the raw logs; cheap when
- * nothing is there. */
+/* Seals whole blocks of what was committed so far and gives their room back to the writers; cheap
+ * when nothing is there. Writers that outrun it make their logs grow: call it every 100 ms or so.
+ */
 int sealer_step(struct sealer *s, struct err *err);
-/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/. */
+/* All writers are closed or dead: seals the rest, writes the index and the end mark, removes raw/.
+ */
 int sealer_finish(struct sealer *s, struct err *err);
 void sealer_close(struct sealer *s);
 
@@ -62,15 +64,15 @@ struct history_info {
     int format;             /* version of the layout */
     bool complete;          /* has its end mark: the case ran to its end */
     uint64_t events, bytes; /* events and bytes on disk, raw logs included */
-    /* "" or the first that was found: "block at byte 4096: checksum". Bodies are looked at when they
-     * are read, so it is whole once history_next returned 0. */
+    /* "" or the first that was found: "block at byte 4096: checksum". Bodies are looked at when
+     * they are read, so it is whole once history_next returned 0. */
     char damage[200];
     int64_t clock_error_ns; /* ε, cross-CPU error measured at start */
     int64_t utc_anchor_ns, monotonic_anchor_ns;
 };
-/* wants: bits as WANTS(…), UINT64_MAX all. PER_WRITER hands out writer after writer, in the order of
- * (by, name), and no batch holds two; BY_TIME merges all by at_ns. In both, events of one writer stay in
- * the order it recorded them, even where it stamped one earlier than the one before. */
+/* wants: bits as WANTS(…), UINT64_MAX all. PER_WRITER hands out writer after writer, in the order
+ * of (by, name), and no batch holds two; BY_TIME merges all by at_ns. In both, events of one writer
+ * stay in the order it recorded them, even where it stamped one earlier than the one before. */
 struct history_reader *history_open(const char *case_folder, enum check_order order, uint64_t wants,
                                     struct err *err);
 /* Up to max events; 0 at the end, -1 on an I/O error. Damage ends a writer's stream early and is

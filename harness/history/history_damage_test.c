@@ -258,17 +258,19 @@ static void test_zeroed_raw_log(void **state)
 {
     const char *folder = folder_make();
     struct history_info info;
+    struct raw_header header;
     struct event zero = {0};
     char path[4200];
+    uint64_t n;
     int fd;
 
     (void)state;
     make_history(folder, false);
     snprintf(path, sizeof(path), "%s/raw/a.log", folder);
     fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(
-        pwrite(fd, &zero, sizeof(zero), RAW_HEADER_BYTES + 28000 * (off_t)sizeof(zero)),
-        sizeof(zero));
+    assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+    assert_int_equal(pwrite(fd, &zero, sizeof(zero), (off_t)raw_locate(&header, 28000, &n)),
+                     sizeof(zero));
     close(fd);
     assert_int_equal(assert_prefixes(folder, &info), 28000 + 10000);
     assert_string_equal(info.damage, "raw/a.log: record 28000 is no event");

@@ -335,9 +335,12 @@ static void *write_busily(void *argument)
 {
     struct busy *busy = argument;
 
-    for (uint64_t i = 0; i < busy->n; i++)
+    for (uint64_t i = 0; i < busy->n; i++) {
         history_record(busy->w, &(struct event){
                                     .type = EV_NOTE, .at_ns = clock_now_ns(), .value = (int64_t)i});
+        if (i % 20000 == 0)
+            usleep(1000); /* so that the sealer catches up now and then, and room is used again */
+    }
     atomic_store(&busy->done, true);
     return NULL;
 }
@@ -351,8 +354,6 @@ static void test_sealing_while_writing(void **state)
     pthread_t threads[2];
     struct history_info info;
     struct event *events;
-    char raw[4200];
-    struct stat st;
     size_t n;
 
     (void)state;
@@ -367,16 +368,44 @@ static void test_sealing_while_writing(void **state)
         history_writer_close(busy[i].w);
     }
     check(sealer_step(s, &err));
-    snprintf(raw, sizeof(raw), "%s/raw/a.log", folder);
-    assert_int_equal(stat(raw, &st), 0);
-    assert_true(st.st_blocks * 512 <
-                1 << 20); /* 45 MB were written, what is sealed was punched out */
-    n = read_all(folder, PER_WRITER, UINT64_MAX, &events,
-                 &info); /* sealed blocks and the raw rest */
+    n = read_all(folder, PER_WRITER, UINT64_MAX, &events, &info); /* blocks and the raw rest */
     assert_int_equal(n, 1400000);
     assert_string_equal(info.damage, "");
     for (size_t i = 0; i < n; i++)
         assert_int_equal(events[i].value, i % 700000);
+    free(events);
+    check(sealer_finish(s, &err));
+    sealer_close(s);
+    folder_remove(folder);
+}
+
+/* A log whose sealer keeps up uses the same room again and again. */
+static void test_room_is_used_again(void **state)
+{
+    const char *folder = folder_make();
+    struct sealer *s = sealer_open(folder, &err);
+    struct history_writer *w = open_writer(folder, "a", 0);
+    struct event *events;
+    struct history_info info;
+    char raw[4200];
+    struct stat st;
+    size_t n;
+
+    (void)state;
+    for (int64_t i = 0; i < 1000000; i++) {
+        history_record(w, &(struct event){.type = EV_NOTE, .at_ns = i, .value = i});
+        if (i % 10000 == 0)
+            check(sealer_step(s, &err));
+    }
+    snprintf(raw, sizeof(raw), "%s/raw/a.log", folder);
+    assert_int_equal(stat(raw, &st), 0);
+    assert_true(st.st_size < 5 << 20); /* 64 MB were written */
+    history_writer_close(w);
+    n = read_all(folder, PER_WRITER, UINT64_MAX, &events, &info); /* blocks, and out of the ring */
+    assert_int_equal(n, 1000000);
+    assert_string_equal(info.damage, "");
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(events[i].value, i);
     free(events);
     check(sealer_finish(s, &err));
     sealer_close(s);
@@ -497,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_long_text_is_cut),
         cmocka_unit_test(test_documents),
         cmocka_unit_test(test_sealing_while_writing),
+        cmocka_unit_test(test_room_is_used_again),
         cmocka_unit_test(test_bytes_per_operation),
         cmocka_unit_test(test_a_log_is_never_written_over),
         cmocka_unit_test(test_no_history),

@@ -1,8 +1,8 @@
 /*
  * Seals raw logs behind their writers: whole blocks of committed records are packed, appended to
- * the case's `history` file in one write, and only then punched out of the raw log. A kill between
- * any two of these steps loses nothing and doubles nothing: each block says which records of its
- * log it holds, and a reader takes from the raw log what no whole block holds.
+ * the case's `history` file in one write, and only then given back to the writer to be used again.
+ * A kill between any two of these steps loses nothing and doubles nothing: each block says which
+ * records of its log it holds, and a reader takes from the raw log what no whole block holds.
  */
 #include "base/buf.h"
 #include "base/clock.h"
@@ -27,14 +27,14 @@
 
 #define DOCUMENT_ZSTD_LEVEL 6
 #define TEXTS_STEP_BYTES 65536u /* texts are sealed by as much; the rest at the end */
-#define PAGE_BYTES UINT64_C(4096)
 #define ROOM_BYTES (UINT64_C(1) << 20)
 
 struct log {
     char file[WRITER_NAME_MAX + 8]; /* NAME.log */
     int fd;
-    const struct raw_header *header; /* mapped */
-    uint64_t sealed;                 /* records */
+    struct raw_header *header; /* mapped */
+    uint64_t sealed;           /* records */
+    bool emptied;
 };
 
 struct sealer {
@@ -220,21 +220,21 @@ static int open_log(struct sealer *s, const char *file, struct err *err)
     if (log->fd < 0 || fstat(log->fd, &st) < 0)
         return err_errno(err, "history: open %s", path);
     if (st.st_size >= (off_t)RAW_HEADER_BYTES) {
-        void *map = mmap(NULL, RAW_HEADER_BYTES, PROT_READ, MAP_SHARED, log->fd, 0);
+        void *map = mmap(NULL, RAW_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, log->fd, 0);
 
         log->header = map == MAP_FAILED ? NULL : map;
     }
     if (!log->header || !looks_like_a_log(log->header)) {
         close(log->fd);
         if (log->header)
-            munmap((void *)(uintptr_t)log->header, RAW_HEADER_BYTES);
+            munmap(log->header, RAW_HEADER_BYTES);
         return err_set(err, "history: %s is not a log of format %u", path, HISTORY_FORMAT);
     }
     header.first = log->header->by;
     begin_body(s);
     buf_add(&s->body, log->header->name, log->header->name_bytes);
     if (append_block(s, &header, err) < 0) {
-        munmap((void *)(uintptr_t)log->header, RAW_HEADER_BYTES);
+        munmap(log->header, RAW_HEADER_BYTES);
         close(log->fd);
         return -1;
     }
@@ -278,12 +278,8 @@ static int find_logs(struct sealer *s, struct err *err)
 
 /* ---- sealing */
 
-static int read_records(struct sealer *s, const struct log *log, size_t n, struct err *err)
+static int read_bytes(const struct log *log, char *to, size_t left, uint64_t at, struct err *err)
 {
-    char *to = (char *)s->events;
-    size_t left = n * sizeof(struct event);
-    uint64_t at = RAW_HEADER_BYTES + log->sealed * sizeof(struct event);
-
     while (left) {
         ssize_t got = pread(log->fd, to, left, (off_t)at);
 
@@ -297,6 +293,24 @@ static int read_records(struct sealer *s, const struct log *log, size_t n, struc
         left -= (size_t)got;
         at += (uint64_t)got;
     }
+    return 0;
+}
+
+/* The next n records, out of as many segments as they lie in. */
+static int read_records(struct sealer *s, const struct log *log, size_t n, struct err *err)
+{
+    for (size_t done = 0; done < n;) {
+        uint64_t piece = 0;
+        uint64_t at = raw_locate(log->header, log->sealed + done, &piece);
+
+        if (!at)
+            return err_set(err, "history: %s: no segment holds record %llu", log->file,
+                           (unsigned long long)(log->sealed + done));
+        piece = piece < n - done ? piece : n - done;
+        if (read_bytes(log, (char *)(s->events + done), piece * sizeof(struct event), at, err) < 0)
+            return -1;
+        done += piece;
+    }
     for (size_t i = 0; i < n; i++) {
         if (s->events[i].type == EVENT_NONE || s->events[i].type >= EVENT_TYPES)
             return err_set(err, "history: %s: record %llu is no event", log->file,
@@ -306,20 +320,14 @@ static int read_records(struct sealer *s, const struct log *log, size_t n, struc
     return 0;
 }
 
-/* Whole pages of what is sealed go back to the disk. A file system that cannot keeps them longer.
- */
-static void punch(const struct log *log, uint64_t before)
+/* Its owner is through with it and everything is sealed: only the header stays. */
+static void empty(struct log *log)
 {
-    uint64_t from = RAW_HEADER_BYTES + before * sizeof(struct event);
-    uint64_t until = RAW_HEADER_BYTES + log->sealed * sizeof(struct event);
-
-    from = from / PAGE_BYTES * PAGE_BYTES;
-    until = until / PAGE_BYTES * PAGE_BYTES;
-    if (from < RAW_HEADER_BYTES)
-        from = RAW_HEADER_BYTES;
-    if (until > from)
-        (void)!fallocate(log->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                         (off_t)(until - from));
+    if (log->emptied || !atomic_load_explicit(&log->header->closed, memory_order_acquire) ||
+        atomic_load_explicit(&log->header->committed, memory_order_relaxed) != log->sealed)
+        return;
+    log->emptied = true;
+    (void)!ftruncate(log->fd, RAW_HEADER_BYTES);
 }
 
 /* Seals blocks of at least `least` events of one log. */
@@ -341,8 +349,9 @@ static int seal_log(struct sealer *s, size_t number, uint64_t least, struct err 
         if (append_block(s, &header, err) < 0)
             return -1;
         log->sealed += n;
-        punch(log, before);
+        atomic_store_explicit(&log->header->sealed, log->sealed, memory_order_release);
     }
+    empty(log);
     return 0;
 }
 
@@ -411,7 +420,7 @@ static int write_end(struct sealer *s, struct err *err)
 static void close_logs(struct sealer *s)
 {
     for (size_t i = 0; i < s->n_logs; i++) {
-        munmap((void *)(uintptr_t)s->logs[i].header, RAW_HEADER_BYTES);
+        munmap(s->logs[i].header, RAW_HEADER_BYTES);
         close(s->logs[i].fd);
     }
     free(s->logs);

@@ -22,9 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
+struct place { /* a segment, by its number in the header's table */
+    struct segment segment;
+    uint64_t first; /* its records are first … first + records_of() − 1 */
+};
+
 struct history_writer {
     struct event *next;  /* where the next record goes */
-    struct event *limit; /* from here on the slow path: ask for a segment, or change to it */
+    struct event *limit; /* from here on the slow path: look for a segment, or change to it */
     struct event
         *last; /* the last record of this segment: kept for EV_FULL until there is another */
     uint64_t n;
@@ -32,20 +37,15 @@ struct history_writer {
     uint16_t by;
     bool full;
     int fd;
-    struct segment segment;
+    struct place places[SEGMENTS_MAX];
+    unsigned n_places, current;
     struct segments *segments;
     struct texts *texts;
 };
 
-static void use_segment(struct history_writer *w, struct segment segment)
+static uint64_t records_of(const struct segment *segment)
 {
-    struct event *records = (struct event *)(void *)segment.bytes;
-    size_t n = (size_t)segment.size / sizeof(struct event);
-
-    w->segment = segment;
-    w->next = records;
-    w->limit = records + n / 2;
-    w->last = records + n - 1;
+    return (uint64_t)segment->size / sizeof(struct event);
 }
 
 static void put(struct history_writer *w, const struct event *e)
@@ -71,25 +71,91 @@ static void fill_up(struct history_writer *w, int code)
     w->limit = w->next;
 }
 
+/* ---- segments: made while the sealer lags, used again once it has caught up */
+
+/* The largest whose records are all sealed; -1: none. */
+static int free_place(const struct history_writer *w)
+{
+    uint64_t sealed = atomic_load_explicit(&w->header->sealed, memory_order_acquire);
+    int best = -1;
+
+    for (unsigned i = 0; i < w->n_places; i++) {
+        const struct place *place = &w->places[i];
+
+        if (i != w->current && place->first + records_of(&place->segment) <= sealed &&
+            (best < 0 || place->segment.size > w->places[best].segment.size))
+            best = (int)i;
+    }
+    return best;
+}
+
+/* Small logs stay small; a sealer that lags far behind must not use up the table. */
+static int64_t next_size(const struct history_writer *w)
+{
+    int64_t size = SEGMENT_BYTES_FIRST;
+
+    for (unsigned i = 0; i < w->n_places && size < SEGMENT_BYTES; i++)
+        size *= 4;
+    return w->n_places < 16 ? size : w->n_places < 64 ? size * 4 : size * 16;
+}
+
+/* A fresh segment into the table. Its number, -1 with errno. */
+static int new_place(struct history_writer *w)
+{
+    struct raw_segment *entry;
+    struct segment segment;
+
+    if (w->n_places == SEGMENTS_MAX) {
+        errno = EFBIG;
+        return -1;
+    }
+    if (segments_take(w->segments, next_size(w), &segment) < 0)
+        return -1;
+    entry = &w->header->segments[w->n_places];
+    atomic_store_explicit(&entry->first, UINT64_MAX, memory_order_relaxed);
+    entry->page = (uint32_t)(segment.offset / RAW_PAGE_BYTES);
+    entry->pages = (uint32_t)(segment.size / RAW_PAGE_BYTES);
+    w->places[w->n_places] = (struct place){.segment = segment, .first = UINT64_MAX};
+    return (int)w->n_places++;
+}
+
+/* Records from number `first` on go there. */
+static void use_place(struct history_writer *w, int number, uint64_t first)
+{
+    struct place *place = &w->places[number];
+    struct event *records = (struct event *)(void *)place->segment.bytes;
+    size_t n = records_of(&place->segment);
+
+    place->first = first;
+    atomic_store_explicit(&w->header->segments[number].first, first, memory_order_release);
+    w->current = (unsigned)number;
+    w->next = records;
+    w->limit = records + n / 2;
+    w->last = records + n - 1;
+}
+
 static void record_slow(struct history_writer *w, const struct event *e)
 {
-    struct segment next, old = w->segment;
+    int number;
 
     if (w->full)
         return;
     if (w->next < w->last) {
-        segments_ask(w->segments);
+        if (free_place(w) < 0 && w->n_places < SEGMENTS_MAX)
+            segments_ask(w->segments, next_size(w));
         w->limit = w->last;
         put(w, e);
         return;
     }
-    if (segments_next(w->segments, &next) < 0) {
+    number = free_place(w);
+    if (number < 0)
+        number = new_place(w);
+    if (number < 0) {
         fill_up(w, errno);
         return;
     }
     put(w, e);
-    use_segment(w, next);
-    segments_retire(w->segments, old);
+    use_place(w, number, w->n);
 }
 
 void history_record(struct history_writer *w, const struct event *e)
@@ -105,6 +171,8 @@ bool history_full(const struct history_writer *w)
 {
     return w->full;
 }
+
+/* ---- texts, opening, closing */
 
 uint32_t history_text(struct history_writer *w, const char *text)
 {
@@ -175,7 +243,7 @@ static int open_log(struct history_writer *w, const char *case_folder, const cha
                     int64_t bytes_max, struct err *err)
 {
     char hidden[4096], path[4096];
-    struct segment first;
+    int first;
 
     snprintf(path, sizeof(path), "%s/raw", case_folder);
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
@@ -188,10 +256,15 @@ static int open_log(struct history_writer *w, const char *case_folder, const cha
     w->texts = texts_open(case_folder, err);
     if (!w->texts || write_header(w, case_folder, name, err) < 0)
         goto fail;
-    w->segments = segments_open(w->fd, RAW_HEADER_BYTES, bytes_max, &first, err);
+    w->segments = segments_open(w->fd, RAW_HEADER_BYTES, bytes_max, err);
     if (!w->segments)
         goto fail;
-    use_segment(w, first);
+    first = new_place(w);
+    if (first < 0) {
+        err_errno(err, "reserve room");
+        goto fail;
+    }
+    use_place(w, first, 0);
     if (publish(hidden, path, err) == 0)
         return 0;
 fail:
@@ -223,17 +296,32 @@ struct history_writer *history_writer_open(const char *case_folder, const char *
     return history_writer_open_bounded(case_folder, name, by, RAW_BYTES_MAX, err);
 }
 
+/* Room behind the last record goes back to the disk, where it is the end of the file; if not, the
+ * sealer does not mind. */
+static void give_back(struct history_writer *w)
+{
+    const struct place *place = &w->places[w->current];
+    off_t end =
+        (off_t)(place->segment.offset + (int64_t)((w->n - place->first) * sizeof(struct event)));
+
+    for (unsigned i = 0; i < w->n_places; i++)
+        if (w->places[i].segment.offset > place->segment.offset)
+            return;
+    (void)!ftruncate(w->fd, end);
+}
+
 void history_writer_close(struct history_writer *w)
 {
     if (!w)
         return;
-    segments_close(w->segments, w->segment);
+    segments_close(w->segments);
+    if (w->n_places)
+        give_back(w);
+    for (unsigned i = 0; i < w->n_places; i++)
+        segment_unmap(&w->places[i].segment);
     if (w->header) {
-        w->header->closed = 1;
+        atomic_store_explicit(&w->header->closed, 1, memory_order_release);
         munmap(w->header, RAW_HEADER_BYTES);
-        /* room nobody needs goes back; if not, the sealer does not mind */
-        if (ftruncate(w->fd, (off_t)(RAW_HEADER_BYTES + w->n * sizeof(struct event))) < 0)
-            errno = 0;
     }
     if (w->fd >= 0)
         close(w->fd);

@@ -18,19 +18,19 @@ struct texts *texts_open(const char *case_folder, struct err *err);
 uint32_t texts_add(struct texts *texts, const char *text);
 void texts_close(struct texts *texts);
 
-/* Segments of a raw log: mapped, prefaulted ahead by a thread of their own. */
+/* Room of a raw log: mapped segments, made ahead by a thread of their own. */
 struct segments;
 struct segment {
     char *bytes;
-    int64_t size; /* 0: none */
+    int64_t offset, size; /* in the file; size 0: none */
 };
-struct segments *segments_open(int fd, int64_t offset, int64_t bytes_max, struct segment *first,
-                               struct err *err);
-/* Starts work on the next one. Does not block. */
-void segments_ask(struct segments *segments);
-/* The next one, made if it was not asked for. -1 with errno: there is none. */
-int segments_next(struct segments *segments, struct segment *next);
-void segments_retire(struct segments *segments, struct segment old);
-void segments_close(struct segments *segments, struct segment last);
+/* Room begins at `offset` of the file and never goes beyond bytes_max. */
+struct segments *segments_open(int fd, int64_t offset, int64_t bytes_max, struct err *err);
+/* Starts work on one of `size` bytes, unless one is ready or under way. Does not block. */
+void segments_ask(struct segments *segments, int64_t size);
+/* The one asked for, the caller's to unmap; waits for it. -1 with errno: there is none. */
+int segments_take(struct segments *segments, int64_t size, struct segment *taken);
+void segments_close(struct segments *segments); /* NULL allowed */
+void segment_unmap(struct segment *segment);
 
 #endif
