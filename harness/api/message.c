@@ -92,106 +92,97 @@ static uint32_t payload_crc(const unsigned char *bytes, size_t size)
     return ~crc32c(crc, bytes + PAYLOAD_MIN, size - PAYLOAD_MIN);
 }
 
+/* The words a payload starts with, as drawn in message.h. */
+#define HEAD_WORDS 6
+
+static inline void head_words(uint64_t words[HEAD_WORDS], uint64_t run, const struct msg *msg)
+{
+    words[0] = MAGIC;
+    words[1] = run;
+    words[2] = (uint64_t)msg->id.client | (uint64_t)msg->id.incarnation << 16 |
+               (uint64_t)msg->id.worker << 32 | (uint64_t)msg->attempt << 48 |
+               (uint64_t)msg->flags << 56;
+    words[3] = msg->id.seq;
+    words[4] = (uint64_t)msg->key | (uint64_t)msg->version << 32;
+    words[5] = msg->key_seq;
+}
+
 /* Filler: bytes that no other message has, so that a mixed-up tail is seen even by eye: a Weyl
  * sequence that starts from the identity. */
 #define FILL_STEP UINT64_C(0xd1342543de82ef95)
 
-static uint64_t fill_start(const struct payload *head)
+static inline uint64_t fill_start(const uint64_t words[HEAD_WORDS])
 {
-    return head->run ^ head->seq * UINT64_C(0x9e3779b97f4a7c15) ^
-           ((uint64_t)head->client << 48 | (uint64_t)head->incarnation << 32 |
-            (uint64_t)head->worker << 16 | head->attempt);
+    return words[1] ^ words[2] ^ words[3] * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static void fill(unsigned char *bytes, size_t n, const struct payload *head)
+static void write_plain(unsigned char *bytes, size_t size, uint64_t run, const struct msg *msg)
 {
-    uint64_t word = fill_start(head);
+    uint64_t words[HEAD_WORDS];
+    uint64_t word;
+    uint32_t size32 = (uint32_t)size, crc;
+    size_t at;
 
-    for (; n >= 8; n -= 8, bytes += 8) {
-        word += FILL_STEP;
-        memcpy(bytes, &word, 8);
-    }
-    word += FILL_STEP;
-    memcpy(bytes, &word, n);
+    head_words(words, run, msg);
+    memcpy(bytes, words, sizeof(words));
+    memcpy(bytes + sizeof(words), &size32, sizeof(size32));
+    word = fill_start(words) + FILL_STEP;
+    for (at = PAYLOAD_MIN; size - at >= 8; at += 8, word += FILL_STEP)
+        memcpy(bytes + at, &word, 8);
+    memcpy(bytes + at, &word, size - at);
+    crc = payload_crc(bytes, size);
+    memcpy(bytes + CRC_AT, &crc, sizeof(crc));
 }
 
 #if defined(__x86_64__)
-/* The checksum of the head without its own four bytes, from registers. */
-__attribute__((target("sse4.2"))) static inline uint64_t head_crc(const struct payload *head)
-{
-    uint64_t words[6];
-    uint64_t crc = UINT32_MAX;
-
-    memcpy(words, head, sizeof(words));
-    for (int i = 0; i < 6; i++)
-        crc = __builtin_ia32_crc32di(crc, words[i]);
-    return __builtin_ia32_crc32si((uint32_t)crc, head->size);
-}
-
-/* fill and checksum in one go: both walk the same words, and recording does this for each message. */
+/* The same bytes in one walk: every message that is sent pays for this. */
 __attribute__((target("sse4.2"))) static void write_hardware(unsigned char *bytes, size_t size,
-                                                             struct payload *head)
+                                                             uint64_t run, const struct msg *msg)
 {
-    uint64_t crc = head_crc(head);
-    uint64_t word = fill_start(head);
+    uint64_t words[HEAD_WORDS];
+    uint64_t word, crc = UINT32_MAX;
+    uint32_t size32 = (uint32_t)size;
     unsigned char *to = bytes + PAYLOAD_MIN;
-    size_t n = size - PAYLOAD_MIN;
+    const unsigned char *end = bytes + size;
 
-    for (; n >= 8; n -= 8, to += 8) {
-        word += FILL_STEP;
+    head_words(words, run, msg);
+    for (int i = 0; i < HEAD_WORDS; i++) {
+        memcpy(bytes + 8 * i, &words[i], 8);
+        crc = __builtin_ia32_crc32di(crc, words[i]);
+    }
+    memcpy(bytes + sizeof(words), &size32, sizeof(size32));
+    crc = __builtin_ia32_crc32si((uint32_t)crc, size32);
+    word = fill_start(words) + FILL_STEP;
+    for (; end - to >= 8; to += 8, word += FILL_STEP) {
         memcpy(to, &word, 8);
         crc = __builtin_ia32_crc32di(crc, word);
     }
-    word += FILL_STEP;
-    if (n & 4) {
+    if (end - to >= 4) {
         memcpy(to, &word, 4);
         crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)word);
         word >>= 32;
         to += 4;
     }
-    for (n &= 3; n > 0; n--, to++, word >>= 8) {
+    for (; to < end; to++, word >>= 8) {
         *to = (unsigned char)word;
         crc = __builtin_ia32_crc32qi((uint32_t)crc, *to);
     }
-    head->crc = ~(uint32_t)crc;
-    memcpy(bytes, head, sizeof(*head));
+    crc = ~(uint32_t)crc;
+    memcpy(bytes + CRC_AT, &crc, sizeof(size32));
 }
 #endif
 
-static void write_plain(unsigned char *bytes, size_t size, struct payload *head)
-{
-    memcpy(bytes, head, sizeof(*head));
-    fill(bytes + PAYLOAD_MIN, size - PAYLOAD_MIN, head);
-    head->crc = payload_crc(bytes, size);
-    memcpy(bytes + CRC_AT, &head->crc, sizeof(head->crc));
-}
-
 void payload_write(void *bytes, size_t size, uint64_t run, const struct msg *msg)
 {
-    struct payload head = {
-        .magic = MAGIC,
-        .run = run,
-        .client = msg->id.client,
-        .incarnation = msg->id.incarnation,
-        .worker = msg->id.worker,
-        .attempt = msg->attempt,
-        .flags = msg->flags,
-        .seq = msg->id.seq,
-        .key = msg->key,
-        .version = msg->version,
-        .key_seq = msg->key_seq,
-        .size = (uint32_t)size,
-    };
-
     assert(size >= PAYLOAD_MIN && size <= UINT32_MAX);
     assert(msg->id.seq <= MESSAGE_SEQ_MAX);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2")) {
-        write_hardware(bytes, size, &head);
+        write_hardware(bytes, size, run, msg);
         return;
     }
 #endif
-    write_plain(bytes, size, &head);
+    write_plain(bytes, size, run, msg);
 }
 
 /* Damaged or somebody else's: ours is what still shows our magic or our run. */

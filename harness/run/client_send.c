@@ -252,7 +252,8 @@ static uint8_t better(uint8_t best, enum outcome outcome)
 
 static bool sends_again(const struct worker *w, const struct send_slot *slot, enum outcome outcome)
 {
-    if (w->resend == RESEND_NONE || slot->msg.attempt + 1u >= w->attempts_max || worker_stopping(w))
+    if (outcome == OUTCOME_OK || w->resend == RESEND_NONE ||
+        slot->msg.attempt + 1u >= w->attempts_max || worker_stopping(w))
         return false;
     return outcome == OUTCOME_UNKNOWN || (w->resend == RESEND_UNTIL_OK && outcome == OUTCOME_FAIL);
 }
