@@ -316,16 +316,14 @@ static void record_unsettled(struct run *run, struct instance *instance)
                            .type = EV_HAZARD, .code = HAZARD_UNSETTLED, .unit = NO_UNIT, .node = NO_NODE, .value = open});
 }
 
-/* Did the case ask for this death: by a fault, or by a step armed to kill? */
-static bool asked_for(const struct instance *instance)
+/* Did the case ask for this death: by a fault, or by a step armed to kill? Asked for once. */
+static bool asked_for(struct instance *instance)
 {
-    for (size_t i = 0; i < STEPS_MAX; i++) {
-        const struct step_gate *gate = &instance->board->steps[i];
+    bool asked = instance->doomed || (instance->kill_gate && atomic_load(&instance->kill_gate->hits) > 0);
 
-        if (atomic_load(&gate->armed) == GATE_KILL && atomic_load(&gate->hits) > 0)
-            return true;
-    }
-    return instance->doomed;
+    instance->doomed = false;
+    instance->kill_gate = NULL;
+    return asked;
 }
 
 /* A death nobody asked for breaks the case: what the client did then is not what the suite says. */
@@ -348,7 +346,6 @@ static void record_death(struct run *run, struct instance *instance, int status)
 
     instance->reported_dead = true;
     instance->wanted = false;
-    instance->doomed = false;
     if (killed) {
         instance->kills++;
         record_unsettled(run, instance);

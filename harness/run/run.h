@@ -55,6 +55,7 @@ struct instance { /* one client process, through its incarnations */
     unsigned kills;        /* deaths by SIGKILL that the case asked for */
     bool reported_dead;
     bool doomed;                 /* a fault is about to end it: its death is no surprise */
+    struct step_gate *kill_gate; /* armed to kill it, NULL: none */
     int64_t unsettled_before;    /* deliveries that earlier incarnations died with */
     int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
     double burst_rate[BURSTS_MAX];

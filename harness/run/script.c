@@ -322,7 +322,11 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     if (trigger_instances(run, at, &targets, err) < 0)
         return NULL;
     for (size_t i = 0; i < targets.n; i++) {
-        armed->gates[armed->n] = fleet_gate(run, &run->instances[targets.items[i].id], at->step);
+        struct instance *instance = &run->instances[targets.items[i].id];
+
+        armed->gates[armed->n] = fleet_gate(run, instance, at->step);
+        if (action == GATE_KILL)
+            instance->kill_gate = armed->gates[armed->n];
         arm_gate(armed->gates[armed->n++], action, at->nth, within_ns);
     }
     return armed;
