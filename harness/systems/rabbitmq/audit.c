@@ -22,6 +22,11 @@ int audit_open(struct audit *audit, struct cluster *cluster, const char *address
     audit->connection = rabbit_connect(address, 0, deadline, err);
     if (!audit->connection)
         return -1;
+    /* Without a bound a quorum queue takes its own, 2000 (rabbit_quorum_queue.erl,
+     * UNLIMITED_PREFETCH_COUNT). */
+    amqp_basic_qos(audit->connection, 1, 0, UINT16_MAX, false);
+    if (rabbit_refused(audit->connection, "basic.qos", NULL, err))
+        return -1;
     amqp_confirm_select(audit->connection, 1);
     return rabbit_refused(audit->connection, "confirm.select", NULL, err) ? -1 : 0;
 }
@@ -179,7 +184,8 @@ int audit_consume(struct audit *audit, size_t q, struct deadline deadline, struc
     struct arena arena = {0};
     amqp_basic_consume_t consume = {
         .queue = amqp_cstring_bytes(rabbit_queue_name(audit->cluster, q)),
-        .consumer_tag = amqp_cstring_bytes(arena_printf(&arena, "%zu", q)),
+        .consumer_tag =
+            amqp_cstring_bytes(arena_printf(&arena, "%zu-%u", q, audit->queues[q].consumers)),
     };
     int status = amqp_send_method(audit->connection, 1, AMQP_BASIC_CONSUME_METHOD, &consume);
     bool ok = false;
@@ -199,7 +205,7 @@ int audit_consume(struct audit *audit, size_t q, struct deadline deadline, struc
         if (!ok && deadline_passed(&deadline))
             return err_set(err, "audit: basic.consume was not answered");
     }
-    audit->queues[q].consuming = true;
+    audit->queues[q].consumers++;
     return 0;
 }
 

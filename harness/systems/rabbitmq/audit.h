@@ -24,7 +24,7 @@ struct audit_queue {
     size_t markers;           /* of them; of earlier rounds too */
     bool marked, marker_seen; /* a marker was sent in this round, and taken */
     int64_t marker_position;
-    bool consuming;
+    unsigned consumers;
 };
 
 struct audit {
@@ -40,6 +40,7 @@ int audit_open(struct audit *audit, struct cluster *cluster, const char *address
                struct deadline deadline, struct err *err);
 /* Published to the queue itself (default exchange), mandatory, confirmed. -1: not taken. */
 int audit_marker(struct audit *audit, size_t q, struct deadline deadline, struct err *err);
+/* A quorum queue gives one consumer 65535 messages at most: call it again for one more. */
 int audit_consume(struct audit *audit, size_t q, struct deadline deadline, struct err *err);
 /* Takes what is there until nothing comes for wait_ns. Returns how many, -1 when the connection is
  * gone. */

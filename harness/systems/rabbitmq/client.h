@@ -40,7 +40,7 @@ struct rabbit_client_args {
         int64_t prefetch;
         struct pairs arguments;
     } consume;
-    int64_t outstanding, heartbeat_ns;
+    int64_t outstanding, heartbeat_ns, recovery_ns;
 };
 
 /* A message on its way, by delivery tag modulo the ring's size. */
@@ -74,6 +74,7 @@ struct rabbit_client {
     size_t frame_max;
     struct wire wire;
     int64_t sent_ns, heard_ns; /* for heartbeats */
+    int64_t broke_ns;          /* when the last connection broke; 0 never */
     bool broken;               /* to be told by poll */
     int16_t broken_code;
 

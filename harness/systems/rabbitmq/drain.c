@@ -143,6 +143,26 @@ static uint32_t wanted_nodes(const struct cluster *cluster, const uint16_t *down
     return bits;
 }
 
+/* Why the nodes that should run do not agree. */
+static void say_disagreement(const struct drain *drain, const struct rabbit_view *view, char *why,
+                             size_t size)
+{
+    for (unsigned i = 0; i < view->n_nodes; i++) {
+        const struct node_view *node = &view->nodes[i];
+
+        if (!(drain->wanted >> i & 1) ||
+            (node->booted && node->running == drain->wanted && !node->partitioned))
+            continue;
+        snprintf(
+            why, size, "%s %s", drain->cluster->nodes[i].plan->name,
+            !node->booted ? "does not run"
+            : node->partitioned
+                ? "sees a network partition that cluster_partition_handling left to an operator"
+                : "does not see the others as running");
+        return;
+    }
+}
+
 /* One look: fills every queue's state. True when nothing is left to wait for. */
 static bool look_once(struct drain *drain, const struct rabbit_view *view, bool downs_count)
 {
@@ -162,7 +182,7 @@ static bool look_once(struct drain *drain, const struct rabbit_view *view, bool 
         }
         if (!agreed) {
             queue->ready = READY_NOT_YET;
-            snprintf(queue->why, sizeof(queue->why), "the nodes do not agree on who runs");
+            say_disagreement(drain, view, queue->why, sizeof(queue->why));
         }
         settled &= queue->ready == READY_LEVEL || queue->ready == READY_GONE ||
                    (queue->ready == READY_DOWN && downs_count);
@@ -251,6 +271,18 @@ static int check_counts(struct drain *drain, const struct audit *audit, struct d
     return result;
 }
 
+/* Queues that gave all that one consumer may hold. */
+static int add_consumers(struct drain *drain, struct audit *audit, struct deadline deadline,
+                         struct err *err)
+{
+    for (size_t q = 0; q < drain->n; q++)
+        if (drain->queues[q].ready == READY_LEVEL &&
+            audit->queues[q].n >= (size_t)audit->queues[q].consumers * UINT16_MAX &&
+            audit_consume(audit, q, deadline, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int take_all(struct drain *drain, struct audit *audit, struct deadline deadline,
                     struct err *err)
 {
@@ -260,6 +292,8 @@ static int take_all(struct drain *drain, struct audit *audit, struct deadline de
 
         if (all != 0)
             return all < 0 ? -1 : 0;
+        if (taken == 0 && add_consumers(drain, audit, deadline, err) < 0)
+            return -1;
         if (deadline_passed(&deadline))
             return err_set(err, "the queues hold more than the audit was given");
     }

@@ -139,7 +139,12 @@ static int declare_queue(struct cluster *cluster, amqp_connection_state_t connec
     bool refused;
 
     if (queue->leader > 0 && cluster->spec->n_nodes > 1)
-        rabbit_table_put(&arena, &table, "x-queue-leader-locator", "client-local");
+        rabbit_table_put(
+            &arena, &table,
+            strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "quorum") == 0
+                ? "x-queue-leader-locator"
+                : "x-queue-master-locator",
+            "client-local");
     snprintf(what, sizeof(what), "queue %.200s", queue->name);
     amqp_queue_declare(connection, 1, amqp_cstring_bytes(queue->name), false, queue->durable, false,
                        queue->auto_delete, table);

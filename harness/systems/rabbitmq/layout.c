@@ -13,10 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Seconds until silence is a partition: the server's 60 would make every cut a minute of waiting.
- * A suite's own net_ticktime wins. */
-#define QUICK_NET_TICKTIME "5"
-
 /* What the server needs here and what keeps several of them on one small machine. */
 static const struct pair our_conf[] = {
     {.key = "listeners.tcp.1", .value = "0.0.0.0:5672"},
@@ -156,7 +152,7 @@ static const char *const *environment(struct cluster *cluster, const struct node
                                       const struct rabbit_config *config)
 {
     struct arena *arena = cluster->arena;
-    const char *tick = pairs_get(&config->conf, "net_ticktime", QUICK_NET_TICKTIME);
+    const char *tick = pairs_get(&config->conf, "net_ticktime", "60"); /* the server's own */
     const char **env = arena_alloc(arena, 20 * sizeof(*env));
     size_t n = 0;
 

@@ -7,6 +7,61 @@ static const struct plane planes[] = {{"client", {RABBIT_AMQP_PORT}},
                                       {"mgmt", {RABBIT_MGMT_PORT}},
                                       {0}};
 
+/* The coordinator asks rarely: between its calls it keeps no connection (a watcher does). */
+static int form(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    int result = rabbit_form(cluster, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
+static int rejoined(struct cluster *cluster, struct node *node, struct deadline deadline,
+                    struct err *err)
+{
+    int result = rabbit_rejoined(cluster, node, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
+static int quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadline,
+                   struct err *err)
+{
+    int result = rabbit_quiesce(cluster, dest, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
+static int drain(struct cluster *cluster, struct history_writer *audit, struct drain_proof *proofs,
+                 const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
+                 struct err *err)
+{
+    int result = rabbit_drain(cluster, audit, proofs, down_nodes, n_down, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
+static int reset(struct cluster *cluster, const struct plan_case *next, struct deadline deadline,
+                 struct err *err)
+{
+    int result = rabbit_reset(cluster, next, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
+static int effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline,
+                     struct err *err)
+{
+    int result = rabbit_effective(cluster, sink, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
 static const char *const roles[] = {"leader", "claims_leader", "followers",
                                     "online", "registered",    NULL};
 
@@ -22,13 +77,13 @@ const struct system_ops rabbitmq_system = {
     .broker = &rabbit_broker,
     .describe = rabbit_describe,
     .layout = rabbit_layout,
-    .form = rabbit_form,
-    .rejoined = rabbit_rejoined,
+    .form = form,
+    .rejoined = rejoined,
     .observe = rabbit_observe,
-    .quiesce = rabbit_quiesce,
-    .drain = rabbit_drain,
-    .reset = rabbit_reset,
-    .effective = rabbit_effective,
+    .quiesce = quiesce,
+    .drain = drain,
+    .reset = reset,
+    .effective = effective,
     .version = rabbit_version,
     .release = rabbit_release,
     .drain_beside_consumers = false,

@@ -321,14 +321,23 @@ int rabbit_look(struct cluster *cluster, struct rabbit_view *view, struct deadli
     return 0;
 }
 
+void rabbit_hang_up(struct cluster *cluster)
+{
+    struct rabbit_state *state = cluster->state;
+
+    for (unsigned i = 0; state && i < RABBIT_NODES_MAX; i++) {
+        dist_close(state->links[i].dist);
+        state->links[i].dist = NULL;
+    }
+}
+
 void rabbit_release(struct cluster *cluster)
 {
     struct rabbit_state *state = cluster->state;
 
+    rabbit_hang_up(cluster);
     if (!state)
         return;
-    for (unsigned i = 0; i < RABBIT_NODES_MAX; i++)
-        dist_close(state->links[i].dist);
     free(state->question);
     free(state);
     cluster->state = NULL;

@@ -79,6 +79,9 @@ uint32_t rabbit_running(const struct rabbit_view *view);
 /* All of `wanted` are up, see exactly each other, and nobody sees a partition. */
 bool rabbit_agrees(const struct rabbit_view *view, uint32_t wanted);
 
+/* Ends the connections of looks: an idle one would be missed by its node after net_ticktime. */
+void rabbit_hang_up(struct cluster *cluster);
+
 /* One question to one node of the cluster, over the connection that looks use. */
 int rabbit_eval(struct cluster *cluster, unsigned node, const char *expression, char *out,
                 size_t size, struct deadline deadline, struct err *err);
