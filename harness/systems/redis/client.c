@@ -257,7 +257,7 @@ static int take_replies(struct redis_client *h, struct lane *lane)
             break;
         }
         if (reply)
-            freeReplyObject(reply);
+            redis_lane_free(lane, reply);
         while (lane->head != lane->answered &&
                (lane_flight(lane, lane->head)->settled ||
                 lane_flight(lane, lane->head)->kind != FLIGHT_WRITE))
@@ -401,7 +401,7 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
     h->open_slots++;
     if (h->args->confirm.wait > 0 && ++lane->unconfirmed >= (uint32_t)h->args->confirm.every)
         append_wait(h, lane);
-    if (lane->unwritten >= WRITE_AT_BYTES && redis_lane_flush(lane, &code) < 0)
+    if (lane_unwritten(lane) >= WRITE_AT_BYTES && redis_lane_flush(lane, &code) < 0)
         redis_client_break(h, code);
     return SUBMIT_QUEUED;
 }
@@ -454,7 +454,7 @@ static int wait_and_read(struct redis_client *h, int64_t until_ns, enum redis_co
         if (redis_lane_due_ns(lane) < due_ns)
             due_ns = redis_lane_due_ns(lane);
         fds[n] = (struct pollfd){.fd = lane->c->fd,
-                                 .events = (short)(POLLIN | (lane->unwritten ? POLLOUT : 0))};
+                                 .events = (short)(POLLIN | (lane_unwritten(lane) ? POLLOUT : 0))};
         lanes[n++] = lane;
     }
     fds[n] = (struct pollfd){.fd = h->wake_fd, .events = POLLIN}; /* -1 is ignored by poll(2) */
@@ -595,8 +595,8 @@ static void client_close(void *self, enum close_how how)
     }
     redis_client_break(h, REDIS_CODE_CLOSED);
     for (unsigned i = 0; i < SERVERS_MAX; i++)
-        free(h->lanes[i]);
-    free(h->take);
+        redis_lane_release(h->lanes[i]);
+    redis_lane_release(h->take);
     free(h->done);
     *h = (struct redis_client){.current = -1};
 }

@@ -71,11 +71,15 @@ struct flight {
 struct lane {
     redisContext *c; /* NULL: closed */
     uint16_t node;   /* plan node number */
-    uint32_t head, answered,
-        tail; /* flights: [head, answered) wait for a WAIT, [answered, tail) for a reply */
+    /* flights: [head, answered) wait for a WAIT, [answered, tail) for a reply */
+    uint32_t head, answered, tail;
     uint32_t unconfirmed; /* writes behind the last WAIT */
-    size_t unwritten;     /* bytes appended since the last write: 0 none */
-    int64_t progress_ns;  /* last reply, or the write that ended idleness */
+    char *out;            /* commands appended and not yet written: out[out_sent, out_n) */
+    size_t out_n, out_sent, out_room;
+    const redisReplyObjectFunctions *usual; /* makes replies as hiredis does … */
+    redisReplyObjectFunctions make;         /* … but for a lone integer: */
+    redisReply integer;                     /* RPUSH and WAIT answer nothing else */
+    int64_t progress_ns;                    /* last reply, or the write that ended idleness */
     struct flight flights[FLIGHTS_MAX];
 };
 static inline struct flight *lane_flight(struct lane *lane, uint32_t i)
@@ -88,8 +92,12 @@ static inline uint32_t lane_open_flights(const struct lane *lane)
 }
 int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t timeout_ns,
                        struct err *err);
-void redis_lane_close(
-    struct lane *lane); /* forgets its flights: their owner completes them first */
+static inline size_t lane_unwritten(const struct lane *lane)
+{
+    return lane->out_n - lane->out_sent;
+}
+/* Forgets its flights: their owner completes them first. */
+void redis_lane_close(struct lane *lane);
 /* Remembers that one more reply is due. The command is appended by the caller. */
 void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot,
                        int64_t patience_ns);
@@ -97,11 +105,14 @@ void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot,
 int redis_lane_flush(struct lane *lane, enum redis_code *code);
 /* Reads what is there without waiting; -1 as redis_lane_flush. */
 int redis_lane_read(struct lane *lane, enum redis_code *code);
-/* The next reply if it is complete; NULL: none. *broken on a protocol error. Caller frees. */
+/* The next reply if it is complete; NULL: none. *broken on a protocol error. Freed by
+ * redis_lane_free. */
 redisReply *redis_lane_reply(struct lane *lane, bool *broken);
+void redis_lane_free(struct lane *lane, redisReply *reply);
+void redis_lane_release(struct lane *lane); /* closes and frees it; NULL allowed */
 /* When the oldest unanswered command times out; INT64_MAX: none. */
 int64_t redis_lane_due_ns(struct lane *lane);
-/* Appends one command; bytes are counted. */
+/* Appends bytes of a command; a whole command in hiredis' format. */
 void redis_lane_append(struct lane *lane, const char *bytes, size_t size);
 void redis_lane_command(struct lane *lane, const char *format, ...);
 

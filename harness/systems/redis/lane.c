@@ -5,11 +5,32 @@
  */
 #include "systems/redis/client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#define OUT_BYTES (128u * 1024)
+
+/* An integer on its own is valid until the next reply; one inside an array is made as usual. */
+static void *make_integer(const redisReadTask *task, long long value)
+{
+    struct lane *lane = task->privdata; /* hiredis hands the reader's down to every task */
+
+    if (task->parent)
+        return lane->usual->createInteger(task, value);
+    lane->integer = (redisReply){.type = REDIS_REPLY_INTEGER, .integer = value};
+    return &lane->integer;
+}
+
+void redis_lane_free(struct lane *lane, redisReply *reply)
+{
+    if (reply != &lane->integer)
+        freeReplyObject(reply);
+}
 
 int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t timeout_ns,
                        struct err *err)
@@ -31,6 +52,11 @@ int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t 
     }
     c->flags &= ~REDIS_BLOCK;
     redis_lane_close(lane);
+    lane->usual = c->reader->fn;
+    lane->make = *lane->usual;
+    lane->make.createInteger = make_integer;
+    c->reader->fn = &lane->make;
+    c->reader->privdata = lane;
     lane->c = c;
     lane->node = node->id;
     return 0;
@@ -43,25 +69,52 @@ void redis_lane_close(struct lane *lane)
     lane->c = NULL;
     lane->head = lane->answered = lane->tail = 0;
     lane->unconfirmed = 0;
-    lane->unwritten = 0;
+    lane->out_n = lane->out_sent = 0;
+    lane->progress_ns = 0;
+}
+
+void redis_lane_release(struct lane *lane)
+{
+    if (!lane)
+        return;
+    redis_lane_close(lane);
+    free(lane->out);
+    free(lane);
+}
+
+static void make_room(struct lane *lane, size_t size)
+{
+    size_t room = lane->out_room ? lane->out_room : OUT_BYTES;
+
+    while (room - lane->out_n < size)
+        room *= 2;
+    if (room == lane->out_room)
+        return;
+    lane->out = realloc(lane->out, room);
+    if (!lane->out)
+        abort();
+    lane->out_room = room;
 }
 
 void redis_lane_append(struct lane *lane, const char *bytes, size_t size)
 {
-    if (redisAppendFormattedCommand(lane->c, bytes, size) != REDIS_OK)
-        abort(); /* out of memory */
-    lane->unwritten += size;
+    make_room(lane, size);
+    memcpy(lane->out + lane->out_n, bytes, size);
+    lane->out_n += size;
 }
 
 void redis_lane_command(struct lane *lane, const char *format, ...)
 {
+    char *command;
     va_list args;
+    int n;
 
     va_start(args, format);
-    if (redisvAppendCommand(lane->c, format, args) != REDIS_OK)
-        abort(); /* a bad format is ours */
+    n = redisvFormatCommand(&command, format, args);
     va_end(args);
-    lane->unwritten++;
+    assert(n > 0); /* a bad format is ours */
+    redis_lane_append(lane, command, (size_t)n);
+    redisFreeCommand(command);
 }
 
 void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot, int64_t patience_ns)
@@ -72,18 +125,20 @@ void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot, 
 
 int redis_lane_flush(struct lane *lane, enum redis_code *code)
 {
-    int done = 0;
+    ssize_t n;
 
-    if (!lane->unwritten)
+    if (!lane_unwritten(lane))
         return 0;
-    if (redisBufferWrite(lane->c, &done) != REDIS_OK) {
+    n = send(lane->c->fd, lane->out + lane->out_sent, lane_unwritten(lane), MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
         *code = REDIS_CODE_RESET;
         return -1;
     }
     if (lane->progress_ns == 0)
         lane->progress_ns = clock_now_ns();
-    if (done)
-        lane->unwritten = 0;
+    lane->out_sent += n > 0 ? (size_t)n : 0;
+    if (lane->out_sent == lane->out_n)
+        lane->out_sent = lane->out_n = 0;
     return 0;
 }
 
@@ -102,7 +157,7 @@ redisReply *redis_lane_reply(struct lane *lane, bool *broken)
     *broken = redisGetReplyFromReader(lane->c, &reply) != REDIS_OK ||
               (reply && lane->answered == lane->tail); /* an answer nobody asked for */
     if (*broken && reply)
-        freeReplyObject(reply);
+        redis_lane_free(lane, reply);
     return *broken ? NULL : reply;
 }
 

@@ -203,7 +203,7 @@ void redis_reader_reply(struct redis_client *h, enum flight_kind kind, redisRepl
         take_old(h, reply);
     else
         take_new(h, reply);
-    freeReplyObject(reply);
+    redis_lane_free(h->take, reply);
 }
 
 /* ---- handing over */
