@@ -40,17 +40,17 @@ static size_t read_tail(const char *path, char *out, size_t size)
     return (size_t)n;
 }
 
-void node_blame(const struct node *node, struct err *err)
+void log_blame(const char *name, const char *log, struct err *err)
 {
     char tail[LOG_TAIL_BYTES];
-    size_t n = read_tail(node->log, tail, sizeof(tail));
+    size_t n = read_tail(log, tail, sizeof(tail));
     size_t used = strlen(err->text);
     unsigned lines = 0;
 
     while (n > 0 && tail[n - 1] == '\n')
         tail[--n] = '\0';
     if (n == 0) {
-        snprintf(err->text + used, sizeof(err->text) - used, "; its log is empty (%s)", node->log);
+        snprintf(err->text + used, sizeof(err->text) - used, "; its log is empty (%s)", log);
         return;
     }
     for (size_t i = n; i > 0; i--)
@@ -58,8 +58,12 @@ void node_blame(const struct node *node, struct err *err)
             memmove(tail, tail + i, n - i + 1);
             break;
         }
-    snprintf(err->text + used, sizeof(err->text) - used, "; last log lines of %s:\n%s",
-             node->plan->name, tail);
+    snprintf(err->text + used, sizeof(err->text) - used, "; last log lines of %s:\n%s", name, tail);
+}
+
+void node_blame(const struct node *node, struct err *err)
+{
+    log_blame(node->plan->name, node->log, err);
 }
 
 /* ---- while it forms: a server that dies ends the wait at once */

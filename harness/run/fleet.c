@@ -307,19 +307,23 @@ static void settle_board(struct instance *instance)
 /* What it was given and had not settled: the broker must give it to somebody else. */
 static void record_unsettled(struct run *run, struct instance *instance)
 {
-    int64_t open = atomic_load(&instance->board->delivered) - atomic_load(&instance->board->settled) -
-                   instance->unsettled_before;
+    int64_t open = atomic_load(&instance->board->delivered) -
+                   atomic_load(&instance->board->settled) - instance->unsettled_before;
 
     instance->unsettled_before += open > 0 ? open : 0;
     if (open > 0)
-        chronicle(run, (struct event){
-                           .type = EV_HAZARD, .code = HAZARD_UNSETTLED, .unit = NO_UNIT, .node = NO_NODE, .value = open});
+        chronicle(run, (struct event){.type = EV_HAZARD,
+                                      .code = HAZARD_UNSETTLED,
+                                      .unit = NO_UNIT,
+                                      .node = NO_NODE,
+                                      .value = open});
 }
 
 /* Did the case ask for this death: by a fault, or by a step armed to kill? Asked for once. */
 static bool asked_for(struct instance *instance)
 {
-    bool asked = instance->doomed || (instance->kill_gate && atomic_load(&instance->kill_gate->hits) > 0);
+    bool asked =
+        instance->doomed || (instance->kill_gate && atomic_load(&instance->kill_gate->hits) > 0);
 
     instance->doomed = false;
     instance->kill_gate = NULL;
@@ -330,9 +334,12 @@ static bool asked_for(struct instance *instance)
 static void blame_client(struct run *run, struct instance *instance, int code)
 {
     struct err err;
+    char log[700];
 
-    err_set(&err, "client %s ended by itself (%s %d); its log: %s/client-%s.log", instance->name,
-            code > 0 ? "signal" : "exit status", abs(code), run->folder, instance->name);
+    snprintf(log, sizeof(log), "%s/client-%s.log", run->folder, instance->name);
+    err_set(&err, "client %s ended by itself (%s %d)", instance->name,
+            code > 0 ? "signal" : "exit status", abs(code));
+    log_blame(instance->name, log, &err);
     instance->quitting = true;
     pthread_mutex_unlock(&run->lock);
     run_break(run, &err);

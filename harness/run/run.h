@@ -139,6 +139,8 @@ void cluster_close(struct cluster_slot *slot);
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
 /* Appends "; last log lines: …" to a sentence about a node. */
 void node_blame(const struct node *node, struct err *err);
+/* The same of any of our processes. */
+void log_blame(const char *name, const char *log, struct err *err);
 
 /* ---- fleet.c: client processes */
 int fleet_open(struct run *run, struct err *err);
