@@ -63,6 +63,8 @@ struct order {
     int64_t *last; /* per unit: greatest position audited */
     int64_t before, after, again, owners;
     bool disturbed, unsorted;
+    bool audit_began, late_gaps,
+        second; /* gaps met behind the audit wait for a second look at it */
     struct findings found;
 };
 
@@ -156,6 +158,7 @@ static void audited(struct order *s, const struct event *e)
 
     if (dest == UINT32_MAX || e->flags & EV_MARKER)
         return;
+    s->audit_began = true;
     if (s->args.at == AT_DELIVERY && !duties_forgets(s->plan, dest))
         gaps_found(&s->gaps, e, skipped, s);
     if (s->args.at != AT_LOG || read_again(s, e, dest) || e->flags & (EV_REDELIVERED | EV_REJECT))
@@ -187,8 +190,10 @@ static void delivered_from_log(struct order *s, const struct event *e)
         tell(s, "order", "delivery", e, text);
         return;
     }
-    if (known && e->position > before + 1)
+    if (known && e->position > before + 1) {
         gaps_add(&s->gaps, e->unit, before, e->position);
+        s->late_gaps |= s->audit_began;
+    }
     i->last = e->position;
 }
 
@@ -415,8 +420,24 @@ static void one_event(struct order *s, const struct event *e)
 
 static void order_events(void *self, const struct event *events, size_t n)
 {
+    struct order *s = self;
+
     for (size_t i = 0; i < n; i++)
-        one_event(self, &events[i]);
+        if (!s->second)
+            one_event(s, &events[i]);
+        else if (events[i].type == EV_AUDIT_LOG && !(events[i].flags & EV_MARKER) &&
+                 events[i].unit < s->plan->n_units)
+            gaps_found(&s->gaps, &events[i], skipped, s);
+}
+
+static bool order_again(void *self, const struct drain_proof *proofs)
+{
+    struct order *s = self;
+
+    (void)proofs;
+    if (s->second || !s->late_gaps)
+        return false;
+    return s->second = true;
 }
 
 static void order_finish(void *self, const struct drain_proof *proofs, struct findings *out)
@@ -484,6 +505,7 @@ const struct checker_ops order_checker = {
     .order = BY_TIME,
     .open = order_open,
     .events = order_events,
+    .again = order_again,
     .finish = order_finish,
     .close = order_close,
 };

@@ -21,7 +21,7 @@ struct run_summary {
 
 void format_json(const struct run_summary *run, struct buf *out); /* results.json */
 void format_tap(const struct run_summary *run,
-                struct buf *out); /* TAP version 14; prove accepts it */
+                struct buf *out); /* TAP with YAML blocks; prove accepts it */
 void format_junit(const struct run_summary *run, struct buf *out); /* testdata/junit.xsd */
 void format_case(const struct judgement *j, const char *run_folder, struct buf *out);
 void format_table(const struct run_summary *run, struct buf *out);

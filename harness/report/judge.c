@@ -20,23 +20,28 @@ static bool is_by_absence(const char *kind)
     return false;
 }
 
+static void merge_one(struct judgement *j, const struct findings *from, bool whole)
+{
+    j->undecided += from->undecided;
+    for (size_t k = 0; k < from->n; k++) {
+        const struct finding *f = &from->items[k];
+
+        if (f->count == 0 || (!whole && is_by_absence(f->kind)))
+            continue;
+        j->found.items = realloc(j->found.items, (j->found.n + 1) * sizeof(*f));
+        if (!j->found.items)
+            abort();
+        j->found.items[j->found.n++] = *f;
+    }
+}
+
+/* What was promised comes first, what is always on behind it. */
 static void merge_findings(struct judgement *j, bool whole)
 {
-    for (size_t i = 0; i < j->check.n; i++) {
-        const struct findings *from = &j->check.items[i].findings;
-
-        j->undecided += from->undecided;
-        for (size_t k = 0; k < from->n; k++) {
-            const struct finding *f = &from->items[k];
-
-            if (f->count == 0 || (!whole && is_by_absence(f->kind)))
-                continue;
-            j->found.items = realloc(j->found.items, (j->found.n + 1) * sizeof(*f));
-            if (!j->found.items)
-                abort();
-            j->found.items[j->found.n++] = *f;
-        }
-    }
+    for (int always = 0; always <= 1; always++)
+        for (size_t i = 0; i < j->check.n; i++)
+            if (j->check.items[i].promise->always == (always == 1))
+                merge_one(j, &j->check.items[i].findings, whole);
 }
 
 static void look_at_drain(struct judgement *j)

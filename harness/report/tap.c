@@ -1,5 +1,6 @@
 /*
- * TAP version 14 (testanything.org) that `prove` accepts: one test point a case, a YAML block of
+ * TAP (testanything.org), the part of versions 13 and 14 that is the same, announced as 13 because
+ * `prove` knows no later one: one test point a case, a YAML block of
  * diagnostics behind it. A case that was not run is not ok, so that an aborted run never passes.
  */
 #include "report/formats.h"
@@ -68,7 +69,7 @@ static void one_case(const struct judgement *j, size_t number, struct buf *out)
 
 void format_tap(const struct run_summary *run, struct buf *out)
 {
-    buf_printf(out, "TAP version 14\n1..%zu\n", run->n + run->n_not_run);
+    buf_printf(out, "TAP version 13\n1..%zu\n", run->n + run->n_not_run);
     for (size_t i = 0; i < run->n; i++)
         one_case(run->cases[i], i + 1, out);
     for (size_t i = 0; i < run->n_not_run; i++) {

@@ -99,12 +99,13 @@ static void look_at_script(struct judgement *j)
     }
 }
 
-/* A fault whose effect can be watched must have been seen to bite before its heal. */
+/* A fault whose effect can be watched must have been seen to bite before its heal. One that is over
+ * when it is effective (restart) leaves nothing to watch: its effect was the bite. */
 static bool can_be_watched(const struct window_counts *w)
 {
     const struct fault_ops *ops = fault_named(w->kind);
 
-    return ops && ops->probe;
+    return ops && ops->probe && ops->inverse;
 }
 
 static void look_at_faults(struct judgement *j)
