@@ -386,6 +386,22 @@ static int eval_list(const struct expr *e, expr_lookup lookup, void *context, st
     return 0;
 }
 
+/* `$old in isr(orders/0)`: all of one set in the other; `none` is only in `none`. */
+static bool is_part_of(const struct value *part, const struct value *whole)
+{
+    if (part->kind != VALUE_NODES || whole->kind != VALUE_NODES || part->n == 0)
+        return same_value(part, whole);
+    for (size_t i = 0; i < part->n; i++) {
+        bool there = false;
+
+        for (size_t j = 0; j < whole->n; j++)
+            there = there || part->nodes[i] == whole->nodes[j];
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
 static int eval_in(const struct expr *e, expr_lookup lookup, void *context, struct value *out,
                    struct err *err)
 {
@@ -402,7 +418,8 @@ static int eval_in(const struct expr *e, expr_lookup lookup, void *context, stru
 
         if (expr_eval(item, lookup, context, &right, err) < 0)
             return -1;
-        found = found || same_value(&left, &right);
+        found = found || (list->kind == EXPR_LIST ? same_value(&left, &right)
+                                                  : is_part_of(&left, &right));
     }
     *out = (struct value){.kind = VALUE_NUMBER, .number = found == (e->op == OP_IN)};
     return 0;

@@ -58,8 +58,8 @@ struct expr *expr_parse(const char *text, struct arena *arena, const struct tree
 /* ">= X", "== X" or plain "X" (meaning ==): *op and the right side. */
 struct expr *expr_parse_bound(const char *text, enum expr_op *op, struct arena *arena,
                               const struct tree_mark *where, struct err *err);
-/* Comparisons give NUMBER 0 or 1. `none` is the empty node set; a node `in` a list compares sets.
- */
+/* Comparisons give NUMBER 0 or 1. `none` is the empty node set; a node `in` a list compares sets,
+ * `in` a role asks for a part of it: `$old in isr(orders/0)`. */
 int expr_eval(const struct expr *e, expr_lookup lookup, void *context, struct value *out,
               struct err *err);
 bool value_true(const struct value *value);

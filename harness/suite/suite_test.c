@@ -174,6 +174,8 @@ static int lookup(void *context, const struct expr *e, struct value *out, struct
         *out = (struct value){.kind = VALUE_NODES, .n = 1, .nodes = {1}};
     else if (strcmp(e->name, "leader") == 0)
         *out = (struct value){.kind = VALUE_NODES, .n = 1, .nodes = {2}};
+    else if (strcmp(e->name, "isr") == 0)
+        *out = (struct value){.kind = VALUE_NODES, .n = 2, .nodes = {2, 1}};
     else if (strcmp(e->name, "role") == 0)
         *out = (struct value){.kind = VALUE_WORD, .word = "replica"};
     else if (strcmp(e->name, "acked") == 0)
@@ -199,6 +201,10 @@ static void expressions_have_values(void **state)
         {"leader(orders/0) not in [$old, none]", 1},
         {"leader(orders/0) in [$old, leader(x)]", 1},
         {"$old in [none]", 0},
+        {"$old in isr(x)", 1},
+        {"$old not in leader(x)", 1},
+        {"$old in [isr(x)]", 0}, /* a list holds sets, and that is another set */
+        {"isr(x) in leader(x)", 0},
         {"leader(x) == leader(y)", 1},
         {"role($old) == replica", 1},
         {"role($old) != primary", 1},
