@@ -316,6 +316,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
 {
     struct armed *armed = arena_alloc(&run->arena, sizeof(*armed));
     struct fault_targets targets;
+    int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
 
     *armed = (struct armed){
         .run = run, .text = step->text, .within_ns = within_ns > 0 ? within_ns : HOLD_DEFAULT_NS};
@@ -327,7 +328,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
         armed->gates[armed->n] = fleet_gate(run, instance, at->step);
         if (action == GATE_KILL)
             instance->kill_gate = armed->gates[armed->n];
-        arm_gate(armed->gates[armed->n++], action, at->nth, within_ns);
+        arm_gate(armed->gates[armed->n++], action, nth, within_ns);
     }
     return armed;
 }
