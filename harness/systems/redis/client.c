@@ -543,6 +543,17 @@ static uint32_t unit_named(const struct plan_case *plan, const char *name)
     return unit < 0 ? NO_UNIT : (uint32_t)unit;
 }
 
+/* As an application starts: it tries for a while before it gives up. */
+static int connect_patiently(struct redis_client *h, struct err *err)
+{
+    struct deadline deadline = deadline_in(h->args->hiredis.timeout_ns, NULL);
+
+    while (connect_primary(h, err) < 0)
+        if (deadline_sleep(&deadline, 20 * MS_NS) < 0)
+            return -1;
+    return 0;
+}
+
 static int client_open(void *self, const struct client_spec *spec, int wake_fd, struct err *err)
 {
     struct redis_client *h = self;
@@ -565,7 +576,7 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
     if (!h->done)
         abort();
     signal(SIGPIPE, SIG_IGN); /* hiredis writes with write(2) */
-    return connect_primary(h, err);
+    return connect_patiently(h, err);
 }
 
 static int client_reconnect(void *self, struct err *err)

@@ -261,7 +261,7 @@ static void run_command(struct redis_live *live, const char *name, uint16_t targ
             must(c->run(&live->cluster, args, target, soon(), &err));
             return;
         }
-    check(!"no such command");
+    check(false); /* no such command */
 }
 
 static int sentinel_body(void)
