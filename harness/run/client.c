@@ -277,7 +277,7 @@ static int client_run(struct client *client, struct err *err)
     if (map_board(client, err) < 0 || read_plan(client, err) < 0)
         return fail(client, err);
     lies.seed = client->plan->seed;
-    lying = liar_asked(getenv("ASSAY_LIAR"), &lies, err);
+    lying = liar_asked(getenv("ASSAY_LIAR"), client->plan->name, &lies, err);
     if (lying < 0)
         return fail(client, err);
     client->lies = lying ? &lies : NULL;

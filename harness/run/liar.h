@@ -38,8 +38,11 @@ struct liar_options {
     const char *folder;
 };
 
-/* 1: asked for, options filled; 0: not asked; -1: cannot be understood. */
-int liar_asked(const char *text, struct liar_options *options, struct err *err);
+/* 1: asked for in this case, options filled; 0: not asked; -1: cannot be understood. Several cases
+ * are told apart by name: "losses=lose:700,corrupt:900;swaps=swap:800"; without a name it is for
+ * every case. */
+int liar_asked(const char *text, const char *case_name, struct liar_options *options,
+               struct err *err);
 struct broker liar_wrap(struct broker inner, const struct liar_options *options,
                         const struct client_spec *spec, uint32_t slots);
 

@@ -74,7 +74,7 @@ static int send_with(const char *asked)
     mock_script = (struct mock_script){.complete_per_poll = 100, .first = OUTCOME_OK};
     client_fixture_open(f, "", "{outstanding: 200}", "produce", 1);
     lies.folder = f->folder;
-    assert_int_equal(liar_asked(asked, &lies, &err), asked ? 1 : 0);
+    assert_int_equal(liar_asked(asked, "test", &lies, &err), asked ? 1 : 0);
     f->client->lies = asked ? &lies : NULL;
     client_fixture_start(f);
     client_fixture_ask(f, CLIENT_BURST, 1, MESSAGES);
@@ -127,7 +127,7 @@ static void deliveries_are_lied_about_as_told(void **state)
         .complete_per_poll = 1000, .to_deliver = MESSAGES, .deliver_per_poll = 500};
     client_fixture_open(f, "", "", "consume", 1);
     lies.folder = f->folder;
-    assert_int_equal(liar_asked("skip:300,twice:310", &lies, &err), 1);
+    assert_int_equal(liar_asked("skip:300,twice:310", "test", &lies, &err), 1);
     f->client->lies = &lies;
     client_fixture_start(f);
     client_fixture_until((_Atomic int64_t *)&mock_seen.delivered, MESSAGES);
@@ -204,7 +204,7 @@ static void effects_are_lied_about_as_told(void **state)
     snprintf(fixture.folder, sizeof(fixture.folder), "/tmp/assay-liar-XXXXXX");
     assert_non_null(mkdtemp(fixture.folder));
     lies.folder = fixture.folder;
-    assert_int_equal(liar_asked("forget:50,repeat:60", &lies, &err), 1);
+    assert_int_equal(liar_asked("forget:50,repeat:60", "test", &lies, &err), 1);
     store = liar_wrap_store(store, &lies, &spec);
     for (uint64_t i = 0; i < 2000; i++) {
         struct journal_row row = {.message = {.seq = i}};
@@ -233,10 +233,14 @@ static void what_cannot_be_read_is_refused(void **state)
     struct err err = {0};
 
     (void)state;
-    assert_int_equal(liar_asked("lose:0", &lies, &err), -1);
-    assert_int_equal(liar_asked("fib:10", &lies, &err), -1);
+    assert_int_equal(liar_asked("lose:0", "test", &lies, &err), -1);
+    assert_int_equal(liar_asked("fib:10", "test", &lies, &err), -1);
     assert_string_equal(err.text, "ASSAY_LIAR: cannot read \"fib:10\"");
-    assert_int_equal(liar_asked("", &lies, &err), 0);
+    assert_int_equal(liar_asked("", "test", &lies, &err), 0);
+    assert_int_equal(liar_asked("other=lose:5;test=swap:7", "test", &lies, &err), 1);
+    assert_int_equal(lies.one_in[LIE_LOSE], 0);
+    assert_int_equal(lies.one_in[LIE_SWAP], 7);
+    assert_int_equal(liar_asked("other=lose:5", "test", &lies, &err), 0);
 }
 
 int main(void)

@@ -31,18 +31,32 @@ static int read_one(const char *item, size_t n, struct liar_options *options, st
     return err_set(err, "ASSAY_LIAR: cannot read \"%.*s\"", (int)n, item);
 }
 
-int liar_asked(const char *text, struct liar_options *options, struct err *err)
+static int read_all(const char *text, size_t n, struct liar_options *options, struct err *err)
 {
-    if (!text || !*text)
-        return 0;
-    while (*text) {
-        size_t n = strcspn(text, ",");
+    for (size_t at = 0; at < n;) {
+        size_t comma = strcspn(text + at, ",;");
 
-        if (read_one(text, n, options, err) < 0)
+        if (read_one(text + at, comma, options, err) < 0)
             return -1;
-        text += n + (text[n] == ',');
+        at += comma + 1;
     }
-    return 1;
+    return n > 0;
+}
+
+int liar_asked(const char *text, const char *case_name, struct liar_options *options,
+               struct err *err)
+{
+    while (text && *text) {
+        size_t n = strcspn(text, ";");
+        size_t name = strcspn(text, "=;");
+
+        if (name == n)
+            return read_all(text, n, options, err);
+        if (name == strlen(case_name) && strncmp(text, case_name, name) == 0)
+            return read_all(text + name + 1, n - name - 1, options, err);
+        text += n + (text[n] == ';');
+    }
+    return 0;
 }
 
 void lies_open(struct lies *lies, const struct liar_options *options,
