@@ -204,7 +204,7 @@ static void test_cut_at_any_length(void **state)
     (void)state;
     make_history(folder, true);
     bytes = read_file(folder, "history", &n);
-    for (size_t cut = 0; cut <= n; cut += cut < 600 || cut + 300 > n ? 1 : 61) {
+    for (size_t cut = 0; cut <= n; cut += cut < 300 || cut + 150 > n ? 1 : 601) {
         size_t events;
 
         if (cut < sizeof(struct file_header))
@@ -242,7 +242,7 @@ static void test_flipped_bits(void **state)
     (void)state;
     make_history(folder, true);
     bytes = read_file(folder, "history", &n);
-    for (size_t at = 0; at < n; at += at < 2000 || at + 2000 > n ? 3 : 97) {
+    for (size_t at = 0; at < n; at += at < 600 || at + 1200 > n ? 7 : 501) {
         bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
         write_file(folder, "history", bytes, n);
         events = assert_prefixes(folder, &info);
