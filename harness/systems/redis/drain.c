@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define TRY_EVERY_NS (20 * MS_NS)
+#define TRY_WITHIN_NS (5 * SECOND_NS)
 
 struct draining {
     struct cluster *cluster;
@@ -147,6 +148,7 @@ static int write_marker(struct draining *d, const struct plan_dest *dest, struct
     struct msg msg = {.flags = MSG_MARKER};
     char payload[PAYLOAD_MIN];
     redisReply *reply;
+    long long acked;
 
     msg.id = (struct msg_id){.client = BY_AUDIT, .seq = (uint64_t)clock_now_ns() & MESSAGE_SEQ_MAX};
     payload_write(payload, sizeof(payload), d->cluster->plan->run, &msg);
@@ -168,10 +170,27 @@ static int write_marker(struct draining *d, const struct plan_dest *dest, struct
     reply = redis_want(d->cluster, d->primary, deadline, err, "WAIT %u 1500", d->replicas);
     if (!reply)
         return err_prefix(err, "WAIT of the marker");
-    if (reply->integer < d->replicas)
-        err_set(err, "WAIT of the marker: %lld of %u replicas", reply->integer, d->replicas);
+    acked = reply->integer;
     freeReplyObject(reply);
-    return reply->integer < d->replicas ? -1 : 0;
+    if (acked < d->replicas)
+        return err_set(err, "WAIT of the marker: %lld of %u replicas", acked, d->replicas);
+    return 0;
+}
+
+/* Agreement, a marker that every replica has, replicas level with it: tried until the deadline,
+ * each try with a marker of its own. Nothing has been audited yet. */
+static int prove_horizon(struct draining *d, const struct plan_dest *dest, struct msg_id *marker,
+                         struct deadline deadline, struct err *err)
+{
+    for (;;) {
+        struct deadline try = deadline_within(deadline, TRY_WITHIN_NS);
+
+        if (wait_agreed(d, try, err) == 0 && write_marker(d, dest, marker, try, err) == 0 &&
+            wait_level(d, try, err) == 0)
+            return 0;
+        if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
+            return -1;
+    }
 }
 
 static int64_t ask_number(struct draining *d, struct deadline deadline, const char *format,
@@ -272,11 +291,13 @@ static int drain_unit(struct draining *d, uint32_t unit, struct history_writer *
     const struct plan_dest *dest = &plan->dests[plan->units[unit].dest];
     bool read = consumed(plan, dest);
     int64_t rest = read ? unsettled(d, dest, deadline) : 0;
-    struct redis_audit audit = {.cluster = d->cluster, .log = log, .primary = d->primary};
+    struct redis_audit audit = {.cluster = d->cluster, .log = log};
     char replid[64];
 
-    if (write_marker(d, dest, &audit.marker, deadline, err) < 0 ||
-        wait_level(d, deadline, err) < 0 || redis_audit_unit(&audit, unit, deadline, err) < 0)
+    if (prove_horizon(d, dest, &audit.marker, deadline, err) < 0)
+        return -1;
+    audit.primary = d->primary;
+    if (redis_audit_unit(&audit, unit, deadline, err) < 0)
         return -1;
     if (!audit.saw_marker)
         return err_set(err, "the marker is not among the %lld records of %s",
