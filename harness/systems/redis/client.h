@@ -1,7 +1,7 @@
 /*
  * The data plane of Redis: what the client files of this folder share.
  *
- *     client.c   the broker_ops: table, open, send, settle, poll
+ *     client.c   the broker_ops: open, send, settle, poll; client_params.c their arguments
  *     lane.c     one connection: commands appended, written as one batch, replies in their order
  *     resolve.c  which node is the primary right now, as a client may find out
  *     reader.c   consuming: BLPOP/BRPOP, BLMOVE with a processing list, XREADGROUP
@@ -46,6 +46,11 @@ struct redis_client_args {
         int64_t timeout_ns, connect_timeout_ns;
     } hiredis;
 };
+extern const struct param redis_client_params[];
+int redis_client_names(const void *args, const char **sends_to, const char **reads,
+                       const char **group);
+bool redis_client_hands_over(const void *args);
+int redis_client_implicit_kind(const void *args);
 /* Name of a consumer's own processing list (BLMOVE). */
 void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,
                            size_t size);
@@ -185,7 +190,6 @@ void redis_reader_release(struct redis_client *h, const struct harvest *harvest)
 void redis_reader_forget(struct redis_client *h); /* unsettled deliveries are void */
 /* Leaving in order: what was popped and never handed over goes back to the end it came from. */
 void redis_reader_give_back(struct redis_client *h);
-bool redis_hands_over(const struct redis_client_args *args);
 
 /* ms-seq as one rising number: ms in the high bits, 20 bits of seq */
 int64_t redis_stream_position(const char *id);

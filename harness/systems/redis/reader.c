@@ -235,7 +235,7 @@ void redis_reader_harvest(struct redis_client *h, struct harvest *harvest)
 
 void redis_reader_release(struct redis_client *h, const struct harvest *harvest)
 {
-    if (!redis_hands_over(h->args))
+    if (!redis_client_hands_over(h->args))
         return; /* payloads stay until they are settled: LREM needs them */
     for (size_t i = 0; i < harvest->n_deliveries; i++)
         if (harvest->deliveries[i].tag >> 32 == h->epoch)
