@@ -5,11 +5,6 @@
 
 #include <stdio.h>
 
-uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_t unit)
-{
-    return unit < plan->n_units ? plan->units[unit].dest : UINT32_MAX;
-}
-
 uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest)
 {
     return dest < plan->n_dests && plan->dests[dest].group ? plan->dests[dest].of : dest;
@@ -20,13 +15,6 @@ uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said)
     if (said < plan->n_units && plan->units[said].dest == dest)
         return said;
     return plan->dests[dest].n_units == 1 ? plan->dests[dest].first_unit : NO_UNIT;
-}
-
-bool duties_forgets(const struct plan_case *plan, uint32_t dest)
-{
-    enum unit_kind kind = plan->dests[dest].kind;
-
-    return kind == UNIT_QUEUE || kind == UNIT_LIST;
 }
 
 const char *duties_node_name(const struct plan_case *plan, uint16_t node)

@@ -10,12 +10,20 @@
 #include "plan/plan.h"
 
 /* Destination of a unit, UINT32_MAX for none; and a group's destination made that of its log. */
-uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_t unit);
+static inline uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_t unit)
+{
+    return unit < plan->n_units ? plan->units[unit].dest : UINT32_MAX;
+}
 uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest);
 /* The destination's unit a message went to: `said`, or the only one it has, or NO_UNIT. */
 uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said);
 /* Queues and lists forget what was settled; logs and streams keep it. */
-bool duties_forgets(const struct plan_case *plan, uint32_t dest);
+static inline bool duties_forgets(const struct plan_case *plan, uint32_t dest)
+{
+    enum unit_kind kind = plan->dests[dest].kind;
+
+    return kind == UNIT_QUEUE || kind == UNIT_LIST;
+}
 /* "kafka-1", or "?" */
 const char *duties_node_name(const struct plan_case *plan, uint16_t node);
 const char *duties_unit_name(const struct plan_case *plan, uint32_t unit);

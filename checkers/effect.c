@@ -41,8 +41,9 @@ struct effect_stream {
 struct effect {
     const struct plan_case *plan;
     enum promise how;
-    bool *read; /* per destination: a client of the plan consumes it */
-    bool *owes; /* per client number: it sends to such a destination */
+    bool *read;   /* per destination: a client of the plan consumes it */
+    bool *owes;   /* per client number: it sends to such a destination */
+    bool *judged; /* per client number: those consumers were proven done; second pass */
     struct streams streams;
     int64_t kills, again;
     bool second;
@@ -89,7 +90,8 @@ static int effect_open(void *self, const struct plan_case *plan, const void *arg
                          .found = {.current = "effect"}};
     s->read = calloc(plan->n_dests + 1, sizeof(bool));
     s->owes = calloc(plan->n_client_ids + 1u, sizeof(bool));
-    if (!s->read || !s->owes)
+    s->judged = calloc(plan->n_client_ids + 1u, sizeof(bool));
+    if (!s->read || !s->owes || !s->judged)
         abort();
     find_readers(s);
     return 0;
@@ -200,7 +202,7 @@ static void missing(struct effect *s, const struct event *e)
         (e->type == EV_SEND_COMPLETE && event_outcome(e) != OUTCOME_OK))
         return;
     stream = streams_of(&s->streams, e);
-    if (!is_missing(stream, e->seq) || cells_get(&stream->told, e->seq) || !can_judge(s, e->client))
+    if (!is_missing(stream, e->seq) || cells_get(&stream->told, e->seq) || !s->judged[e->client])
         return;
     cells_set(&stream->told, e->seq, 1);
     if (e->type == EV_SEND_COMPLETE)
@@ -231,6 +233,8 @@ static bool effect_again(void *self, const struct drain_proof *proofs)
         return false;
     s->second = true;
     s->proofs = proofs;
+    for (uint16_t id = 0; id < s->plan->n_client_ids; id++)
+        s->judged[id] = can_judge(s, id);
     for (uint32_t i = 0; i < s->streams.n; i++) {
         const struct effect_stream *stream = streams_at(&s->streams, i);
 
@@ -274,6 +278,7 @@ static void effect_close(void *self)
     streams_release(&s->streams);
     free(s->read);
     free(s->owes);
+    free(s->judged);
     findings_release(&s->found);
 }
 

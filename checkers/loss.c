@@ -410,20 +410,33 @@ static void attempted(struct loss *s, const struct event *e)
         }
 }
 
+/* A second look is worth it for what may be lost; for what was merely never acknowledged only where
+ * it may be the hazard of a takeover. */
+static unsigned worth_a_look(const struct loss *s)
+{
+    unsigned states = 1u << ACKED | 1u << BELIEVED;
+
+    for (size_t d = 0; d < s->plan->n_dests; d++)
+        if (s->hazards.takeover_ns[d])
+            states |= 1u << NOTHING;
+    return states;
+}
+
 static bool loss_again(void *self, const struct drain_proof *proofs)
 {
     struct loss *s = self;
+    unsigned states;
 
     if (s->second)
         return false;
     s->second = true;
     s->proofs = proofs;
+    states = worth_a_look(s);
     for (uint32_t i = 0; i < s->streams.n; i++) {
         const struct loss_stream *stream = streams_at(&s->streams, i);
 
         for (size_t d = 0; d < stream->n_duties; d++)
-            if (cells_next(&stream->duties[d].state, 0, stream->invoked, ~(1u << CLEARED)) <
-                stream->invoked)
+            if (cells_next(&stream->duties[d].state, 0, stream->invoked, states) < stream->invoked)
                 return true;
     }
     return false;

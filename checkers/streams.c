@@ -42,7 +42,7 @@ struct stream *streams_find(struct streams *streams, uint16_t client, uint16_t i
     } else {
         s = streams->items[*number];
     }
-    streams->last = s;
+    streams->recent[stream_slot(client, incarnation, worker)] = s;
     return s;
 }
 

@@ -18,6 +18,7 @@ struct stream {
     uint16_t client, incarnation, worker;
 };
 
+#define STREAMS_RECENT 64u
 #define STREAMS_MAX                                                                                \
     65535u /* message_key has 16 bits for them; more share the last: never in a real run */
 struct streams {
@@ -25,7 +26,7 @@ struct streams {
     struct stream **items;
     uint32_t n;
     struct table index;
-    struct stream *last; /* events come in runs of one session */
+    struct stream *recent[STREAMS_RECENT]; /* by a mix of the three numbers */
 };
 
 struct stream *streams_find(struct streams *streams, uint16_t client, uint16_t incarnation,
@@ -37,10 +38,17 @@ static inline bool stream_is(const struct stream *s, uint16_t client, uint16_t i
     return s && s->client == client && s->incarnation == incarnation && s->worker == worker;
 }
 
+static inline unsigned stream_slot(uint16_t client, uint16_t incarnation, uint16_t worker)
+{
+    return (client + incarnation * 5u + worker * 17u) % STREAMS_RECENT;
+}
+
 static inline void *streams_of(struct streams *streams, const struct event *e)
 {
-    if (stream_is(streams->last, e->client, e->incarnation, e->worker))
-        return streams->last;
+    struct stream *recent = streams->recent[stream_slot(e->client, e->incarnation, e->worker)];
+
+    if (stream_is(recent, e->client, e->incarnation, e->worker))
+        return recent;
     return streams_find(streams, e->client, e->incarnation, e->worker, true);
 }
 
