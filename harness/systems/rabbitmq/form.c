@@ -235,6 +235,21 @@ static int make_exchanges(struct cluster *cluster, struct deadline deadline, str
     return result;
 }
 
+/* Ra keeps which name has which log folder in a dets table that reaches the disk some seconds
+ * later. A node killed before then comes back with the folder of the queue that a reset deleted
+ * ("recover: quorum queue could not be restarted {error,enoent}"), which no user would have
+ * provoked. */
+static int settle_names(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    char answer[100];
+
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++)
+        if (rabbit_eval(cluster, i, "lists:foreach(fun dets:sync/1,dets:all()),\"ok\".", answer,
+                        sizeof(answer), deadline, err) < 0)
+            return -1;
+    return 0;
+}
+
 static int make_topology(struct cluster *cluster, struct deadline deadline, struct err *err)
 {
     const struct rabbit_config *config = cluster->spec->config;
@@ -249,7 +264,7 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
     for (size_t i = 0; i < config->queues.n; i++)
         if (wait_leader(cluster, &queues[i], deadline, err) < 0)
             return -1;
-    return 0;
+    return settle_names(cluster, deadline, err);
 }
 
 int rabbit_form(struct cluster *cluster, struct deadline deadline, struct err *err)
