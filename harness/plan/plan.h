@@ -171,6 +171,8 @@ void plan_print(const struct plan *plan, FILE *out);
  * clients carry. plan_case_read(plan_case_text(c)) prints the same bytes again. */
 char *plan_case_text(const struct plan_case *c, size_t *n); /* caller frees */
 struct plan_case *plan_case_read(const char *text, size_t n, struct arena *arena, struct err *err);
+/* Names for the numbers in a history's events, its document "names" (history/names.h). Caller frees. */
+char *plan_case_names(const struct plan_case *c, size_t *n);
 
 /* Look-ups; NULL or -1 when there is none. */
 const struct plan_client *plan_client_named(const struct plan_case *c, const char *name);

@@ -38,6 +38,11 @@ static int seal_plan(struct run *run, struct err *err)
     if (result == 0)
         result = write_file(run->folder, "plan.yaml", text, n, err);
     free(text);
+    if (result < 0)
+        return -1;
+    text = plan_case_names(run->plan, &n); /* so that `show` needs no plan */
+    result = sealer_document(run->sealer, "names", text, n, err);
+    free(text);
     return result;
 }
 
