@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ROUND_NS (40 * MS_NS)
+#define ANSWER_NS (2 * SECOND_NS) /* then it is asked again */
 
 static uint32_t all_brokers(const struct cluster *cluster)
 {
@@ -96,10 +97,38 @@ static int warm_groups(struct cluster *cluster, struct deadline deadline, struct
 
         if (!kafka_is_group(cluster, d))
             continue;
-        while (kafka_group(cluster, d, &group, deadline, err) < 0) {
+        while (kafka_group(cluster, d, &group, deadline_within(deadline, ANSWER_NS), err) < 0) {
             if (deadline_sleep(&deadline, ROUND_NS) < 0)
                 return -1;
             kafka_look(cluster, deadline);
+        }
+    }
+    return 0;
+}
+
+/* A broker hands out producer ids once it got a block of them from the controller. */
+static int warm_producer_ids(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    for (unsigned i = 0; i < kafka_brokers(cluster); i++) {
+        struct wire_body b = {0};
+
+        put_string(&b, NULL); /* no transactions */
+        put_i32(&b, 60000);
+        for (;;) {
+            struct deadline once = deadline_within(deadline, ANSWER_NS);
+            struct wire_view v;
+            int16_t code;
+
+            if (kafka_ask(cluster, i, API_INIT_PRODUCER_ID, 1, &b, &v, once, err) == 0) {
+                get_i32(&v);
+                code = get_i16(&v);
+                if (code == 0 && !v.bad)
+                    break;
+                err_set(err, "%s hands out no producer ids: %s", cluster->nodes[i].plan->name,
+                        kafka_error_name(code));
+            }
+            if (deadline_sleep(&deadline, ROUND_NS) < 0)
+                return -1;
         }
     }
     return 0;
@@ -111,6 +140,8 @@ int kafka_form(struct cluster *cluster, struct deadline deadline, struct err *er
         return -1;
     if (kafka_create_topics(cluster, deadline, err) < 0 ||
         wait_for(cluster, topics_ready, deadline, err) < 0)
+        return -1;
+    if (warm_producer_ids(cluster, deadline, err) < 0)
         return -1;
     return warm_groups(cluster, deadline, err);
 }

@@ -316,6 +316,7 @@ static bool is_flexible(enum wire_api api, int16_t version)
     case API_LIST_PARTITION_REASSIGNMENTS:
     case API_DESCRIBE_QUORUM:
         return true;
+    case API_INIT_PRODUCER_ID:
     case API_ELECT_LEADERS:
         return version >= 2;
     case API_LIST_OFFSETS:
