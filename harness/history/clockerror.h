@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* ε in nanoseconds over all CPUs this process may use; -1 when it cannot be measured. Takes a few
- * milliseconds of two CPUs. */
+/* ε in nanoseconds over all CPUs this process may use; -1 when it cannot be measured. Takes a
+ * millisecond of two CPUs, on a busy machine at most 0.3 s until they are free together. */
 int64_t clock_error_measure(void);
 
 #endif

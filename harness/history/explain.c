@@ -25,6 +25,7 @@
 
 struct span { /* of a fault window */
     uint32_t window;
+    uint32_t ref; /* what it is, as the first stamp with a text says: "cut|split|redis-1,…" */
     int64_t from_ns, until_ns;
 };
 
@@ -113,18 +114,27 @@ static void take_fault(struct life *life, const struct event *e)
         span = &life->windows[life->n_windows++];
         *span = (struct span){.window = e->epoch, .from_ns = e->at_ns, .until_ns = INT64_MAX};
     }
+    if (!span->ref)
+        span->ref = e->ref;
     if (e->code == STAMP_HEAL_EFFECTIVE)
         span->until_ns = e->at_ns;
+}
+
+static const struct span *span_of(const struct life *life, uint32_t window)
+{
+    for (size_t i = 0; i < life->n_windows; i++)
+        if (life->windows[i].window == window)
+            return &life->windows[i];
+    return NULL;
 }
 
 /* The window was open during its life, or not long before or after. */
 static bool touches(const struct life *life, uint32_t window)
 {
-    for (size_t i = 0; i < life->n_windows; i++)
-        if (life->windows[i].window == window)
-            return life->windows[i].from_ns <= life->until_ns + AROUND_NS &&
-                   life->windows[i].until_ns >= life->from_ns - AROUND_NS;
-    return false;
+    const struct span *span = span_of(life, window);
+
+    return span && span->from_ns <= life->until_ns + AROUND_NS &&
+           span->until_ns >= life->from_ns - AROUND_NS;
 }
 
 static int find_life(struct history_reader *r, struct life *life, struct err *err)
@@ -332,6 +342,20 @@ static void print_drain(struct history_reader *r, const struct event *e, struct 
     say_position(e, line);
 }
 
+static void print_fault(struct history_reader *r, const struct life *life, const struct event *e,
+                        struct buf *line)
+{
+    const struct span *span = span_of(life, e->epoch);
+
+    for (const char *c = history_text_of(r, e->by, span ? span->ref : NO_REF); *c; c++)
+        buf_char(line, *c == '|' ? ' ' : *c);
+    buf_printf(line, "%s (window %u)",
+               e->code == STAMP_EFFECTIVE    ? " is effective"
+               : e->code == STAMP_HEAL_ASKED ? " is being healed"
+                                             : " is healed",
+               e->epoch);
+}
+
 static void print_around(struct history_reader *r, const struct life *life, const struct event *e,
                          FILE *out)
 {
@@ -340,7 +364,7 @@ static void print_around(struct history_reader *r, const struct life *life, cons
 
     buf_printf(&line, "%12.6f    -- ", (double)(e->at_ns - life->zero_ns) / (double)SECOND_NS);
     if (e->type == EV_FAULT) {
-        buf_printf(&line, "window %u, %s", e->epoch, fault_stamp_name(e->code));
+        print_fault(r, life, e, &line);
     } else if (e->type == EV_NODE_STATE) {
         name_of_node(r, e->node, &line);
         buf_printf(&line, " is %s", node_state_name(e->code));

@@ -31,6 +31,13 @@ static void print_result(const struct event *e, unsigned fields, struct buf *out
         buf_printf(out, " code=%d", e->code);
 }
 
+/* Where 0 says nothing. */
+static bool zero_is_silent(unsigned type)
+{
+    return type == EV_BURST || type == EV_ROLE || type == EV_CLIENT_START || type == EV_SCRIPT ||
+           type == EV_FAULT || type == EV_SEND_INVOKE;
+}
+
 static void print_place(struct history_reader *r, const struct event *e, unsigned fields,
                         struct buf *out)
 {
@@ -42,11 +49,11 @@ static void print_place(struct history_reader *r, const struct event *e, unsigne
         buf_text(out, " unit=");
         name_of_unit(r, e->unit, out);
     }
-    if (fields & EF_POS && e->position >= 0)
+    if (fields & EF_POS && e->position >= 0 && (e->position || !zero_is_silent(e->type)))
         buf_printf(out, " position=%lld", (long long)e->position);
     if (fields & EF_KEY)
         buf_printf(out, " key=%u", e->key);
-    if (fields & EF_VAL && (e->value || e->type != EV_SEND_INVOKE))
+    if (fields & EF_VAL && (e->value || !zero_is_silent(e->type)))
         buf_printf(out, " value=%lld", (long long)e->value);
     if (fields & EF_EPOCH && e->epoch)
         buf_printf(out, e->type == EV_FAULT ? " window=%u" : " epoch=%u", e->epoch);
@@ -57,7 +64,9 @@ static void print_ref(struct history_reader *r, const struct event *e, struct bu
     static const char *const words[] = {" \"", " burst=", " dest=", " step=", " client=", " says="};
     enum ref_kind kind = ref_kind_of(e->type);
 
-    if (e->ref == NO_REF && (kind == REF_IS_TEXT || kind == REF_IS_BURST))
+    if (kind == REF_IS_TEXT && !*history_text_of(r, e->by, e->ref))
+        return;
+    if (kind == REF_IS_BURST && e->ref == 0)
         return;
     buf_text(out, words[kind]);
     name_of_ref(r, e, out);
