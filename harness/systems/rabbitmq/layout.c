@@ -21,6 +21,7 @@ static const struct pair our_conf[] = {
     {.key = "disk_free_limit.absolute", .value = "50MB"},
     {.key = "log.console", .value = "true"},
     {.key = "log.file", .value = "false"},
+    {.key = "log.console.use_colors", .value = "off"},
     {.key = "cluster_formation.peer_discovery_backend", .value = "classic_config"},
     {.key = "cluster_formation.discovery_retry_limit", .value = "1"},
     {.key = "cluster_formation.discovery_retry_interval", .value = "100"},
@@ -91,13 +92,27 @@ int rabbit_installed(struct err *err)
     return rabbit_version(&defaults, version, sizeof(version), err);
 }
 
-/* The server insists on an epmd and starts one, though nothing here uses it; after an orderly stop
- * it would live on and the node would never count as dead. */
+/*
+ * What the keeper runs: the server, and two things around it.
+ * - The server insists on an epmd and starts one, though nothing here uses it; after an orderly
+ * stop it would live on and the node would never count as dead.
+ * - 3.10 sometimes dies early in its boot on a busy machine ("ensure_working_fhc", a race of its
+ *   file handle cache). A server that dies before it has written its serial number, before any of
+ *   its databases is open, gets one more try, as Debian's unit (Restart=on-failure) would give it;
+ *   every later death is a death.
+ */
 static const char start_script[] =
-    "\"$0\" \"$@\" & server=$!\n"
-    "trap 'kill -TERM $server' TERM\n"
-    "wait $server; status=$?\n"
-    "while kill -0 $server 2>/dev/null; do wait $server; status=$?; done\n"
+    "touch \"$HOME/started\"\n"
+    "serial=$RABBITMQ_MNESIA_BASE/$RABBITMQ_NODENAME/rabbit_serial\n"
+    "told=\n"
+    "for try in 1 2; do\n"
+    "  \"$0\" \"$@\" & server=$!\n"
+    "  trap 'told=yes; kill -TERM $server' TERM\n"
+    "  wait $server; status=$?\n"
+    "  while kill -0 $server 2>/dev/null; do wait $server; status=$?; done\n"
+    "  if [ $status = 0 ] || [ \"$told\" ] || [ \"$serial\" -nt \"$HOME/started\" ]; then break; "
+    "fi\n"
+    "done\n"
     "epmd -kill >/dev/null 2>&1\n"
     "exit $status\n";
 
