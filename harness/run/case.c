@@ -215,8 +215,10 @@ static void *supervisor_main(void *argument)
     struct err err;
 
     for (unsigned tick = 0; !atomic_load(&supervisor->stop); tick++) {
-        if (atomic_load(&supervisor->interrupt->asked))
-            atomic_store(&run->cancel.asked, true);
+        if (atomic_load(&supervisor->interrupt->asked) && !run->is_broken) {
+            err_set(&err, "interrupted");
+            run_break(run, &err);
+        }
         fleet_tick(run);
         windows_tick(run);
         look_at_servers(run);

@@ -216,6 +216,8 @@ static int step_wait(struct run *run, const struct step *step, struct err *err)
                              .outcome_level = event_result(outcome, LEVEL_NONE)});
     if (args->name && run_note(run, args->name, result == 0, err) < 0)
         return -1;
+    if (outcome == OUTCOME_UNKNOWN && atomic_load(&run->cancel.asked))
+        return err_set(err, "stopped after %.1f s", (double)(clock_now_ns() - began_ns) / 1e9);
     if (outcome == OUTCOME_UNKNOWN)
         return err_set(err, "timed out after %.1f s", (double)args->within_ns / 1e9);
     if (outcome == OUTCOME_FAIL)

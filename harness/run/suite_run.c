@@ -165,6 +165,11 @@ int suite_check(const char *run_folder, enum report_format format, struct err *e
 
     if (n < 0)
         return err_input(err, "%s: %s", run_folder, strerror(errno));
+    snprintf(folder, sizeof(folder), "%s/history", run_folder);
+    if (n == 0 && stat(folder, &st) < 0) {
+        free(entries);
+        return err_input(err, "%s: holds no case of a run", run_folder);
+    }
     report = report_open(NULL, run_folder, format, err);
     for (int i = 0; i < n; i++) {
         snprintf(folder, sizeof(folder), "%s/%s", run_folder, entries[i]->d_name);
@@ -173,11 +178,9 @@ int suite_check(const char *run_folder, enum report_format format, struct err *e
         free(entries[i]);
     }
     free(entries);
+    if (report && n == 0) /* one case of a run */
+        report_case(report, NULL, run_folder);
     if (!report)
         return -1;
-    if (n == 0) {
-        report_close(report);
-        return err_input(err, "%s: holds no case of a run", run_folder);
-    }
     return report_close(report);
 }

@@ -4,6 +4,7 @@
  */
 #include "run/verbs.h"
 
+#include "api/broker.h"
 #include "api/registry.h"
 #include "api/system.h"
 #include "run/run.h"
@@ -75,11 +76,12 @@ static int write_suite(const struct up *up, const char *system, char *path, size
             "    about: A cluster to play with.\n"
             "    clusters: {it: it}\n"
             "    workload: {queue: {}}\n"
+            "    clients: {app: {%s: play, autostart: false}}\n"
             "    script:\n"
             "      - quiet: {for: 1ms, why: there is a shell instead of a script}\n"
             "    promise: {loss: 0}\n"
             "    expect: pass\n",
-            system);
+            system, system_named(system)->broker->send_verbs[0]);
     return fclose(file) == 0 ? 0 : err_errno(err, "%s", path);
 }
 
@@ -111,10 +113,11 @@ int verb_up(int argc, char **argv)
     struct err err = {0};
     int status;
 
-    if (argc != 2 || !system_named(argv[1])) {
+    if (argc != 2 || !system_named(argv[1]) || !system_named(argv[1])->broker) {
         fprintf(stderr, "assay: up: name one system:");
         for (size_t i = 0; all_systems[i]; i++)
-            fprintf(stderr, " %s", all_systems[i]->name);
+            if (all_systems[i]->broker)
+                fprintf(stderr, " %s", all_systems[i]->name);
         fprintf(stderr, "\n");
         return 2;
     }
