@@ -145,6 +145,7 @@ static int judge_disk(const char *folder, const struct plan_case *plan, struct j
         if (j->check.damage[0])
             snprintf(j->info.damage, sizeof(j->info.damage), "%s", j->check.damage);
         conclude(j);
+        result = lives_collect(j, err);
     }
     history_close(reader);
     return result;

@@ -9,6 +9,8 @@
 
 /* Fills verdict, reason, as_expected, status, required, exercised, expected from the rest. */
 void verdict_decide(struct judgement *j);
+/* Fills lives from the history on disk. */
+int lives_collect(struct judgement *j, struct err *err);
 const struct finding *judgement_finding(const struct judgement *j, const char *kind);
 
 #endif
