@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SETTLE_SLOTS (4 * HARVEST_MAX)
 #define RECONNECT_NS (100 * MS_NS)
@@ -117,6 +118,15 @@ static void count_harvest(struct worker *w, const struct harvest *h)
             w->tally.redelivered++;
 }
 
+/* Before the next look at the requests: a wake that came meanwhile is seen by that look, one that
+ * comes later is there for the next wait. Left readable, every wait would end at once. */
+static void take_wake(const struct worker *w)
+{
+    uint64_t count;
+
+    (void)!read(w->wake_fd, &count, sizeof(count));
+}
+
 void worker_harvest(struct worker *w, int64_t until_ns, size_t max_deliveries)
 {
     struct harvest *h = &w->harvest;
@@ -126,8 +136,10 @@ void worker_harvest(struct worker *w, int64_t until_ns, size_t max_deliveries)
     h->n_completions = h->n_owners = 0;
     h->max_deliveries = max_deliveries < HARVEST_MAX ? max_deliveries : HARVEST_MAX;
     h->broken = false;
-    if (w->broken && !reconnected(w, until_ns))
+    if (w->broken && !reconnected(w, until_ns)) {
+        take_wake(w);
         return;
+    }
     result = w->broker.ops->poll(w->broker.self, h, until_ns);
     if (result < 0) {
         h->n_completions = h->n_owners = h->n_deliveries = 0;
@@ -136,6 +148,8 @@ void worker_harvest(struct worker *w, int64_t until_ns, size_t max_deliveries)
         w->harvested = true;
     }
     count_harvest(w, h);
+    if (h->n_completions == 0 && h->n_deliveries == 0 && h->n_owners == 0)
+        take_wake(w);
     if (h->broken)
         lost_connection(w);
     worker_board(w);
