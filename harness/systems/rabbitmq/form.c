@@ -342,8 +342,7 @@ int rabbit_reset(struct cluster *cluster, const struct plan_case *next, struct d
     rabbit_view_release(&view);
     if (!whole)
         return err_set(err, "the cluster is not whole any more");
-    connection = rabbit_connect(cluster->nodes[0].plan->address, 0,
-                                deadline_within(deadline, CALL_WITHIN_NS), err);
+    connection = rabbit_connect(cluster->nodes[0].plan->address, 0, deadline, err);
     for (size_t q = 0; connection && q < rabbit_queues(cluster); q++) {
         const char *name = rabbit_queue_name(cluster, q);
 
