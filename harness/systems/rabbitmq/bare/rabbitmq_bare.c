@@ -68,10 +68,9 @@ static bool read_confirm(struct bare *b)
         frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD)
         return false;
     ack = frame.payload.method.decoded;
-    if (ack->multiple && ack->delivery_tag > b->confirmed)
-        b->confirmed = ack->delivery_tag;
     b->answered[ack->delivery_tag % RING] = true;
-    while (b->confirmed < b->sent && b->answered[(b->confirmed + 1) % RING])
+    while (b->confirmed < b->sent && (b->answered[(b->confirmed + 1) % RING] ||
+                                      (ack->multiple && b->confirmed < ack->delivery_tag)))
         b->answered[++b->confirmed % RING] = false;
     amqp_maybe_release_buffers(b->connection);
     return true;
