@@ -236,8 +236,6 @@ static int recorder_poll(void *self, struct harvest *harvest, int64_t until_ns)
 {
     struct recorder *r = self;
     int result = r->inner.ops->poll(r->inner.self, harvest, until_ns);
-
-    r->with.clock->now_ns = 0; /* it may have slept: the next invoke reads the clock anew */
     int64_t now_ns = worker_clock_read(r->with.clock);
 
     if (result < 0)
