@@ -17,6 +17,7 @@
 
 #define PAYLOAD_KEPT_MAX 65536
 #define DOUBLED_KEPT 256
+#define TWICE_ROOM 64 /* of a harvest, for what is handed up twice */
 
 struct held {
     bool there;
@@ -204,7 +205,7 @@ static void change_deliveries(struct liar *l, struct harvest *h)
             continue;
         }
         l->deliveries[n++] = *d;
-        if (mine && n < HARVEST_MAX && h->n_deliveries < HARVEST_MAX &&
+        if (mine && n + (h->n_deliveries - i) < HARVEST_MAX &&
             lies_tempt(&l->lies, LIE_TWICE, index)) {
             lies_confess(&l->lies, LIE_TWICE, &msg.id, NULL);
             l->doubled[l->n_doubled % DOUBLED_KEPT] = d->tag;
@@ -225,6 +226,8 @@ static int liar_poll(void *self, struct harvest *harvest, int64_t until_ns)
 
     if (l->held.there)
         (void)let_go(l);
+    if (l->lies.one_in[LIE_TWICE] && harvest->max_deliveries > HARVEST_MAX - TWICE_ROOM)
+        harvest->max_deliveries = HARVEST_MAX - TWICE_ROOM;
     result = l->inner.ops->poll(l->inner.self, harvest, l->n_faked > 0 ? 0 : until_ns);
     if (result < 0)
         return result;
