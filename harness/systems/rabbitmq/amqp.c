@@ -67,6 +67,24 @@ bool rabbit_refused(amqp_connection_state_t connection, const char *what, int *c
     return true;
 }
 
+/* rabbitmq-c does not say by itself that it understands basic.cancel, and a server then keeps quiet
+ * when a consumer's queue goes away. */
+static amqp_rpc_reply_t login(amqp_connection_state_t connection, int heartbeat_s)
+{
+    amqp_table_entry_t can = {
+        .key = amqp_cstring_bytes("consumer_cancel_notify"),
+        .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = true},
+    };
+    amqp_table_entry_t capabilities = {
+        .key = amqp_cstring_bytes("capabilities"),
+        .value = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {1, &can}},
+    };
+    const amqp_table_t properties = {1, &capabilities};
+
+    return amqp_login_with_properties(connection, "/", 0, FRAME_BYTES, heartbeat_s, &properties,
+                                      AMQP_SASL_METHOD_PLAIN, "guest", "guest");
+}
+
 amqp_connection_state_t rabbit_connect(const char *address, int heartbeat_s,
                                        struct deadline deadline, struct err *err)
 {
@@ -88,8 +106,7 @@ amqp_connection_state_t rabbit_connect(const char *address, int heartbeat_s,
     left = time_left(&deadline);
     amqp_set_handshake_timeout(connection, &left);
     amqp_set_rpc_timeout(connection, &left);
-    reply = amqp_login(connection, "/", 0, FRAME_BYTES, heartbeat_s, AMQP_SASL_METHOD_PLAIN,
-                       "guest", "guest");
+    reply = login(connection, heartbeat_s);
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
         say(&reply, "login", err);
         goto fail;

@@ -1,0 +1,317 @@
+/*
+ * What needs no broker: the outcome table, whose key is whose, the layout of a node, argument
+ * types, frames out and messages in, the checks of a cluster entry.
+ */
+#include "systems/rabbitmq/amqp.h"
+#include "systems/rabbitmq/client.h"
+#include "systems/rabbitmq/content.h"
+#include "systems/rabbitmq/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+extern const struct system_ops rabbitmq_system;
+
+/* ---- tables */
+
+static void every_outcome_has_a_source(void **state)
+{
+    (void)state;
+    for (const struct outcome_rule *r = rabbit_outcomes; r->name; r++) {
+        assert_non_null(r->source);
+        assert_int_not_equal(r->outcome, OUTCOME_NONE);
+        for (const struct outcome_rule *other = r + 1; other->name; other++)
+            assert_int_not_equal(r->code, other->code);
+    }
+}
+
+static void whose_key_it_is(void **state)
+{
+    (void)state;
+    assert_int_equal(rabbit_verdict("listeners.tcp.default"), CONFIG_REPLACED);
+    assert_int_equal(rabbit_verdict("cluster_formation.k8s.host"), CONFIG_REPLACED);
+    assert_int_equal(rabbit_verdict("cluster_partition_handling"), CONFIG_KEPT);
+    assert_int_equal(rabbit_verdict("vm_memory_high_watermark.relative"), CONFIG_KEPT);
+    assert_int_equal(rabbit_verdict("queue_master_locator"), CONFIG_KEPT);
+    assert_int_equal(rabbit_verdict("mqtt.vhost"), CONFIG_REFUSED);
+}
+
+/* ---- cluster entries */
+
+struct seen {
+    unsigned nodes, dests;
+    char names[200];
+};
+
+static void see_node(void *context, const char *name, const char *kind)
+{
+    struct seen *seen = context;
+
+    assert_string_equal(kind, "server");
+    seen->nodes++;
+    strcat(strcat(seen->names, name), " ");
+}
+
+static void see_dest(void *context, const char *name, int kind, unsigned units)
+{
+    struct seen *seen = context;
+
+    assert_int_equal(kind, UNIT_QUEUE);
+    assert_int_equal(units, 1);
+    seen->dests++;
+    strcat(strcat(seen->names, name), " ");
+}
+
+static struct rabbit_config small(struct rabbit_queue *queue)
+{
+    *queue = (struct rabbit_queue){.name = "jobs", .durable = true};
+    return (struct rabbit_config){.server = {.nodes = 2}, .queues = {queue, 1}};
+}
+
+static void queues_and_definitions_become_destinations(void **state)
+{
+    struct rabbit_queue queue;
+    struct rabbit_config config = small(&queue);
+    struct seen seen = {0};
+    const struct layout_sink sink = {&seen, see_node, see_dest};
+    struct err err = {0};
+
+    (void)state;
+    config.definitions =
+        "{\"queues\": [{\"name\": \"jobs\", \"vhost\": \"/\"},"
+        "{\"name\": \"more\", \"vhost\": \"/\"}, {\"name\": \"theirs\", \"vhost\": \"x\"}]}";
+    assert_int_equal(rabbit_describe(&config, &sink, &err), 0);
+    assert_string_equal(seen.names, "rabbit-1 rabbit-2 jobs more ");
+    config.definitions = "{";
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_int_equal(err.status, ERR_INPUT);
+    assert_non_null(strstr(err.text, "definitions.json:1:"));
+}
+
+static void wrong_entries_are_refused(void **state)
+{
+    struct pair type = {.key = "x-queue-type", .value = "quorom"};
+    struct rabbit_binding binding = {.queue = "nowhere", .key = ""};
+    struct rabbit_exchange exchange = {.name = "shop", .bindings = {&binding, 1}};
+    struct rabbit_queue queue;
+    struct rabbit_config config = small(&queue);
+    struct seen seen = {0};
+    const struct layout_sink sink = {&seen, see_node, see_dest};
+    struct err err = {0};
+
+    (void)state;
+    queue.leader = 3;
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_string_equal(err.text, "queue jobs: leader 3, but the cluster has 2 nodes");
+    queue.leader = 0;
+    queue.arguments = (struct pairs){&type, 1};
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_string_equal(err.text, "queue jobs: x-queue-type \"quorom\" (classic or quorum)");
+    queue.arguments.n = 0;
+    config.exchanges = (struct items){&exchange, 1};
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_string_equal(err.text, "exchange shop: bound to \"nowhere\", which is no queue here");
+}
+
+/* A folder that looks like a server, so that the test needs none installed. */
+static void make_home(char *home)
+{
+    char path[400];
+
+    assert_non_null(mkdtemp(home));
+    snprintf(path, sizeof(path),
+             "mkdir -p %s/sbin %s/plugins/rabbit-9.8.7 && touch %s/sbin/rabbitmq-server && "
+             "chmod +x %s/sbin/rabbitmq-server",
+             home, home, home, home);
+    assert_int_equal(system(path), 0);
+}
+
+static void layout_lays_their_config_over_ours(void **state)
+{
+    struct pair conf[] = {{.key = "listeners.tcp.default", .value = "1234"},
+                          {.key = "vm_memory_high_watermark.relative", .value = "0.4"},
+                          {.key = "net_ticktime", .value = "7"}};
+    char home[] = "/tmp/rabbit-home-XXXXXX", version[32], remove[64];
+    struct rabbit_queue queue;
+    struct rabbit_config config = small(&queue);
+    struct plan_cluster spec = {.config = &config, .n_nodes = 2};
+    struct plan_node plans[2] = {{.name = "rabbit-1", .address = "10.77.1.1"},
+                                 {.name = "rabbit-2", .address = "10.77.1.2", .index = 1}};
+    struct node nodes[2] = {{.plan = &plans[0], .data = "/d/1"},
+                            {.plan = &plans[1], .data = "/d/2"}};
+    struct arena arena = {0};
+    struct cluster cluster = {.spec = &spec, .nodes = nodes, .arena = &arena};
+    const char *text, *args = NULL;
+    struct err err = {0};
+
+    (void)state;
+    make_home(home);
+    config.server.home = home;
+    config.conf = (struct pairs){conf, 3};
+    assert_int_equal(rabbit_version(&config, version, sizeof(version), &err), 0);
+    assert_string_equal(version, "9.8.7");
+    assert_int_equal(rabbit_layout(&cluster, &nodes[1], &err), 0);
+    assert_string_equal(nodes[1].spec.hostname, "n2");
+    assert_string_equal(nodes[1].spec.hosts, "127.0.0.1 localhost\n10.77.1.1 n1\n10.77.1.2 n2\n");
+    text = nodes[1].spec.files[1].text;
+    assert_null(strstr(text, "1234"));
+    assert_non_null(strstr(text, "listeners.tcp.1 = 0.0.0.0:5672\n"));
+    assert_non_null(strstr(text, "vm_memory_high_watermark.relative = 0.4\n"));
+    assert_null(strstr(text, "vm_memory_high_watermark.absolute")); /* one setting, theirs wins */
+    assert_non_null(strstr(text, "cluster_formation.classic_config.nodes.2 = rabbit@n2\n"));
+    for (size_t i = 0; nodes[1].spec.env[i]; i++)
+        if (strstr(nodes[1].spec.env[i], "ADDITIONAL_ERL_ARGS"))
+            args = nodes[1].spec.env[i];
+    assert_non_null(args);
+    assert_non_null(strstr(args, "net_ticktime 7 "));
+    config.server.version = "9.9";
+    assert_int_equal(rabbit_version(&config, version, sizeof(version), &err), -1);
+    assert_int_equal(err.status, ERR_INPUT);
+    arena_release(&arena);
+    snprintf(remove, sizeof(remove), "rm -r %s", home);
+    assert_int_equal(system(remove), 0);
+}
+
+static void arguments_have_amqp_types(void **state)
+{
+    struct pair items[] = {{.key = "x-max-length", .value = "10"},
+                           {.key = "x-single-active-consumer", .value = "true"},
+                           {.key = "x-dead-letter-routing-key", .value = "7"}};
+    const struct pairs pairs = {items, 3};
+    struct arena arena = {0};
+    amqp_table_t table = rabbit_table(&arena, &pairs);
+
+    (void)state;
+    assert_int_equal(table.num_entries, 3);
+    assert_int_equal(table.entries[0].value.kind, AMQP_FIELD_KIND_I64);
+    assert_int_equal(table.entries[1].value.kind, AMQP_FIELD_KIND_BOOLEAN);
+    assert_int_equal(table.entries[2].value.kind, AMQP_FIELD_KIND_UTF8); /* a name, not a number */
+    rabbit_table_put(&arena, &table, "x-max-length", "11");
+    rabbit_table_put(&arena, &table, "x-queue-leader-locator", "client-local");
+    assert_int_equal(table.num_entries, 4);
+    assert_int_equal(table.entries[0].value.value.i64, 11);
+    arena_release(&arena);
+}
+
+/* ---- frames */
+
+static void long_bodies_are_cut_into_frames(void **state)
+{
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG,
+                                          .delivery_mode = 2};
+    static const uint8_t method[] = {1, 0, 1, 0,   0, 0,   13,  0,   60, 0,   40,
+                                     0, 0, 1, 'x', 3, 'k', 'e', 'y', 1,  0xce};
+    static const uint8_t header[] = {2, 0, 1, 0, 0, 0, 15, 0,    60, 0, 0,   0,
+                                     0, 0, 0, 0, 0, 0, 10, 0x10, 0,  2, 0xce};
+    static const uint8_t body[] = {3,   0,   1,    0, 0, 0, 8, '0', '1', '2', '3', '4', '5',
+                                   '6', '7', 0xce, 3, 0, 1, 0, 0,   0,   2,   '8', '9', 0xce};
+    struct publish_frames frames;
+    struct wire wire;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(wire_init(&wire, &err), 0);
+    assert_int_equal(publish_frames_init(&frames, 1, "x", "key", true, &properties, &err), 0);
+    assert_true(wire_publish(&wire, &frames, "0123456789", 10, 16));
+    assert_int_equal(wire.end, sizeof(method) + sizeof(header) + sizeof(body));
+    assert_memory_equal(wire.bytes, method, sizeof(method));
+    assert_memory_equal(wire.bytes + sizeof(method), header, sizeof(header));
+    assert_memory_equal(wire.bytes + sizeof(method) + sizeof(header), body, sizeof(body));
+    wire_release(&wire);
+}
+
+/* A peer that does not read (a paused broker): the buffer fills and says so, nothing blocks. */
+static void a_full_buffer_is_no_wait(void **state)
+{
+    amqp_basic_properties_t properties = {0};
+    static uint8_t payload[4096], in[1 << 16];
+    struct publish_frames frames;
+    unsigned written = 0;
+    size_t read_back = 0;
+    struct wire wire;
+    struct err err = {0};
+    int ends[2];
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(wire_init(&wire, &err), 0);
+    assert_int_equal(publish_frames_init(&frames, 1, "", "q", false, &properties, &err), 0);
+    while (wire_publish(&wire, &frames, payload, sizeof(payload), FRAME_BYTES)) {
+        written++;
+        assert_true(wire_flush(&wire, ends[0]) >= 0);
+        assert_true(written < 10000);
+    }
+    while (!wire_is_empty(&wire) || read_back == 0) {
+        n = recv(ends[1], in, sizeof(in), MSG_DONTWAIT);
+        read_back += n > 0 ? (size_t)n : 0;
+        assert_true(wire_flush(&wire, ends[0]) >= 0);
+    }
+    while ((n = recv(ends[1], in, sizeof(in), MSG_DONTWAIT)) > 0)
+        read_back += (size_t)n;
+    assert_int_equal(read_back % (frames.size + sizeof(payload) + FRAME_OVERHEAD), 0);
+    close(ends[1]);
+    assert_true(wire_publish(&wire, &frames, payload, sizeof(payload), FRAME_BYTES));
+    assert_int_equal(wire_flush(&wire, ends[0]), -1);
+    close(ends[0]);
+    wire_release(&wire);
+}
+
+static enum content_state feed_body(struct content *content, const char *text)
+{
+    const amqp_frame_t frame = {.frame_type = AMQP_FRAME_BODY,
+                                .payload.body_fragment = {strlen(text), (void *)(uintptr_t)text}};
+
+    return content_feed(content, &frame);
+}
+
+static void messages_come_in_parts(void **state)
+{
+    amqp_basic_deliver_t deliver = {
+        .consumer_tag = amqp_cstring_bytes("7-0"), .delivery_tag = 42, .redelivered = true};
+    amqp_basic_ack_t ack = {.delivery_tag = 1};
+    amqp_frame_t method = {.frame_type = AMQP_FRAME_METHOD,
+                           .payload.method = {AMQP_BASIC_DELIVER_METHOD, &deliver}};
+    amqp_frame_t header = {.frame_type = AMQP_FRAME_HEADER, .payload.properties.body_size = 6};
+    const amqp_frame_t other = {.frame_type = AMQP_FRAME_METHOD,
+                                .payload.method = {AMQP_BASIC_ACK_METHOD, &ack}};
+    struct content content = {0};
+
+    (void)state;
+    assert_int_equal(content_feed(&content, &other), CONTENT_OTHER);
+    assert_int_equal(content_feed(&content, &method), CONTENT_PART);
+    assert_int_equal(content_feed(&content, &header), CONTENT_PART);
+    assert_int_equal(feed_body(&content, "abcd"), CONTENT_PART);
+    assert_int_equal(feed_body(&content, "ef"), CONTENT_WHOLE);
+    assert_memory_equal(content.body, "abcdef", 6);
+    assert_true(content.owned && content.redelivered && content.tag == 42);
+    assert_string_equal(content.consumer, "7-0");
+    content_next(&content);
+    assert_int_equal(content_feed(&content, &method), CONTENT_PART);
+    header.payload.properties.body_size = 0;
+    assert_int_equal(content_feed(&content, &header), CONTENT_WHOLE); /* no body frame follows */
+    content_next(&content);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_outcome_has_a_source),
+        cmocka_unit_test(whose_key_it_is),
+        cmocka_unit_test(queues_and_definitions_become_destinations),
+        cmocka_unit_test(wrong_entries_are_refused),
+        cmocka_unit_test(layout_lays_their_config_over_ours),
+        cmocka_unit_test(arguments_have_amqp_types),
+        cmocka_unit_test(long_bodies_are_cut_into_frames),
+        cmocka_unit_test(a_full_buffer_is_no_wait),
+        cmocka_unit_test(messages_come_in_parts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
