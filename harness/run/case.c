@@ -82,8 +82,10 @@ static int seal_effective(struct run *run, struct cluster_slot *slot, struct err
         snprintf(name, sizeof(name), "effective-%s.tsv", alias);
         result = write_file(run->folder, name, text, n, err);
         snprintf(name, sizeof(name), "effective/%s", alias);
+        pthread_mutex_lock(&run->sealer_lock);
         if (result == 0)
             result = sealer_document(run->sealer, name, text, n, err);
+        pthread_mutex_unlock(&run->sealer_lock);
     }
     free(text);
     return result < 0 ? err_prefix(err, "cluster %s: reading its configuration back", alias) : 0;
@@ -202,6 +204,16 @@ static void look_at_watchers(struct run *run)
     }
 }
 
+static int seal(struct run *run, struct err *err)
+{
+    int result;
+
+    pthread_mutex_lock(&run->sealer_lock);
+    result = sealer_step(run->sealer, err);
+    pthread_mutex_unlock(&run->sealer_lock);
+    return result;
+}
+
 struct supervisor {
     struct run *run;
     const struct cancel *interrupt;
@@ -223,7 +235,7 @@ static void *supervisor_main(void *argument)
         windows_tick(run);
         look_at_servers(run);
         look_at_watchers(run);
-        if (tick % SEAL_EVERY_TICKS == 0 && sealer_step(run->sealer, &err) < 0)
+        if (tick % SEAL_EVERY_TICKS == 0 && seal(run, &err) < 0)
             run_break(run, &err);
         if (run->chronicle && history_full(run->chronicle) && !run->is_broken) {
             err_set(&err, "history full");
@@ -339,6 +351,7 @@ static struct run *run_new(const struct case_options *options)
     snprintf(run->folder, sizeof(run->folder), "%s", options->folder);
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->chronicle_lock, NULL);
+    pthread_mutex_init(&run->sealer_lock, NULL);
     run->slots =
         arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(struct cluster_slot *));
     return run;
@@ -348,6 +361,7 @@ static void run_free(struct run *run)
 {
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->chronicle_lock);
+    pthread_mutex_destroy(&run->sealer_lock);
     arena_release(&run->arena);
     free(run);
 }

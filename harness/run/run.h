@@ -100,6 +100,7 @@ struct run {
     struct history_writer *chronicle;
     pthread_mutex_t chronicle_lock;
     struct sealer *sealer;
+    pthread_mutex_t sealer_lock; /* the supervisor seals while the main thread adds documents */
     pthread_mutex_t lock;
     struct cancel cancel;     /* the case ends early: server died, history full, Ctrl-C */
     struct deadline deadline; /* of the whole case */
