@@ -27,6 +27,11 @@ struct held {
     unsigned char payload[PAYLOAD_KEPT_MAX];
 };
 
+struct doubled {
+    uint64_t tag;
+    bool settled; /* once: one more is to come */
+};
+
 struct liar {
     struct broker inner;
     struct lies lies;
@@ -37,10 +42,8 @@ struct liar {
     struct held held;
     bool double_open; /* the extra slot is in use */
     unsigned char payload[PAYLOAD_KEPT_MAX];
-    struct delivery *deliveries;    /* of this harvest, as handed up */
-    uint64_t doubled[DOUBLED_KEPT]; /* tags handed up twice, oldest overwritten; settled: once more
-                                       to come */
-    bool doubled_settled[DOUBLED_KEPT];
+    struct delivery *deliveries;          /* of this harvest, as handed up */
+    struct doubled doubled[DOUBLED_KEPT]; /* handed up twice and not yet settled twice */
     uint32_t n_doubled;
 };
 
@@ -205,11 +208,10 @@ static void change_deliveries(struct liar *l, struct harvest *h)
             continue;
         }
         l->deliveries[n++] = *d;
-        if (mine && n + (h->n_deliveries - i) < HARVEST_MAX &&
+        if (mine && l->n_doubled < DOUBLED_KEPT && n + (h->n_deliveries - i) < HARVEST_MAX &&
             lies_tempt(&l->lies, LIE_TWICE, index)) {
             lies_confess(&l->lies, LIE_TWICE, &msg.id, NULL);
-            l->doubled[l->n_doubled % DOUBLED_KEPT] = d->tag;
-            l->doubled_settled[l->n_doubled++ % DOUBLED_KEPT] = false;
+            l->doubled[l->n_doubled++] = (struct doubled){.tag = d->tag};
             l->deliveries[n++] = *d;
         }
         if (n == HARVEST_MAX)
@@ -249,16 +251,21 @@ static int liar_open(void *self, const struct client_spec *spec, int wake_fd, st
 }
 
 /* The second settle of a delivery handed up twice is ours to answer: a broker may call it an error.
- */
+ * Then its tag is forgotten, since libraries use tags again. */
 static bool settled_before(struct liar *l, const struct settle *settle)
 {
-    for (uint32_t i = 0; i < DOUBLED_KEPT && i < l->n_doubled; i++)
-        if (l->doubled[i] == settle->upto->tag && !settle->cumulative) {
-            bool before = l->doubled_settled[i];
+    for (uint32_t i = 0; i < l->n_doubled && !settle->cumulative; i++) {
+        struct doubled *d = &l->doubled[i];
 
-            l->doubled_settled[i] = true;
-            return before;
+        if (d->tag != settle->upto->tag)
+            continue;
+        if (d->settled) {
+            *d = l->doubled[--l->n_doubled];
+            return true;
         }
+        d->settled = true;
+        return false;
+    }
     return false;
 }
 
