@@ -34,8 +34,8 @@ int rabbit_transfer(struct cluster *cluster, const char *queue, unsigned node,
 
 #define ARG(member) offsetof(struct transfer_args, member)
 static const struct param transfer_params[] = {
-    {"queue", PARAM_STRING, ARG(queue), .required = true, .help = "a quorum queue"},
     {"to", PARAM_EXPR, ARG(to), .required = true, .help = "the node that shall lead"},
+    {"queue", PARAM_STRING, ARG(queue), .required = true, .help = "a quorum queue"},
     {0}};
 
 static int run_transfer(struct cluster *cluster, const void *self, uint16_t target,
