@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_EVERY_NS (30 * MS_NS)
 #define CALL_WITHIN_NS (5 * SECOND_NS)
@@ -267,6 +268,31 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
     return settle_names(cluster, deadline, err);
 }
 
+/* For the next bring-up (layout.c, preload). Whoever comes first writes it, whole or not at all. */
+static void keep_modules(struct cluster *cluster, struct deadline deadline)
+{
+    char path[600], partial[640], *text;
+    FILE *out;
+    bool good;
+
+    if (!rabbit_modules_path(cluster, path, sizeof(path)) || access(path, F_OK) == 0)
+        return;
+    text = malloc(MODULES_BYTES);
+    snprintf(partial, sizeof(partial), "%s.%d", path, (int)getpid());
+    if (text &&
+        rabbit_eval(cluster, 0,
+                    "iolist_to_binary(io_lib:format(\"~0p.~n\",[[M||{M,P}<-code:all_loaded(),"
+                    "is_list(P)]])).",
+                    text, MODULES_BYTES, deadline, NULL) == 0 &&
+        (out = fopen(partial, "we")) != NULL) {
+        good = fputs(text, out) >= 0;
+        good = fclose(out) == 0 && good;
+        if (!good || rename(partial, path) < 0)
+            unlink(partial);
+    }
+    free(text);
+}
+
 int rabbit_form(struct cluster *cluster, struct deadline deadline, struct err *err)
 {
     const struct rabbit_config *config = cluster->spec->config;
@@ -277,7 +303,10 @@ int rabbit_form(struct cluster *cluster, struct deadline deadline, struct err *e
     for (size_t i = 0; i < config->policies.n; i++)
         if (set_policy(cluster, &policies[i], deadline, err) < 0)
             return -1;
-    return make_topology(cluster, deadline, err);
+    if (make_topology(cluster, deadline, err) < 0)
+        return -1;
+    keep_modules(cluster, deadline);
+    return 0;
 }
 
 /* ---- a node came back */

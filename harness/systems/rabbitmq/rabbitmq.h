@@ -75,6 +75,9 @@ char *rabbit_json(const struct tree *tree);
 int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err);
 int rabbit_version(const void *config, char *out, size_t size, struct err *err);
 int rabbit_installed(struct err *err);
+/* Where the list of modules that a server loads is kept between runs; NULL: nowhere. */
+#define MODULES_BYTES ((size_t)64 << 10)
+char *rabbit_modules_path(const struct cluster *cluster, char *out, size_t size);
 
 /* ---- form.c */
 int rabbit_form(struct cluster *cluster, struct deadline deadline, struct err *err);

@@ -4,8 +4,8 @@
  *
  * leader(q) of a quorum queue: it claims so and most of its members name it. A cut-off old leader
  * keeps its claim (claims_leader) and loses the votes. Of a classic queue: the node where the
- * queue's process runs; when two sides of a partition run one each, both claim and the first that
- * sees most of the cluster leads.
+ * queue's process runs; when two sides of a partition run one each, both claim and the one that
+ * sees more of the cluster leads.
  */
 #include "systems/rabbitmq/view.h"
 

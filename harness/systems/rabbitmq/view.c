@@ -360,8 +360,12 @@ int rabbit_leader(const struct rabbit_view *view, size_t q)
 
         if (!claim->leads)
             continue;
-        if (claim->kind == QUEUE_CLASSIC)
-            return (int)i;
+        if (claim->kind == QUEUE_CLASSIC) { /* a partition may hold two: who sees more, leads */
+            if (best < 0 ||
+                count_bits(view->nodes[i].running) > count_bits(view->nodes[best].running))
+                best = (int)i;
+            continue;
+        }
         for (unsigned k = 0; k < view->n_nodes; k++)
             votes += (claim->members >> k & 1) && view->nodes[k].queues[q].leader == (int)i;
         if (2 * votes > count_bits(claim->members) &&
