@@ -24,6 +24,7 @@
 #include "api/event.h"
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,11 +38,51 @@ struct history_writer *history_writer_open(const char *case_folder, const char *
 /* Commits one event (release store of the cursor). At the bound or on a full disk the event is not
  * taken, history_full turns true and EV_FULL is the last record (room for it is kept). */
 void history_record(struct history_writer *w, const struct event *e);
+/* The same for hot paths, without a copy: the record is written where it will lie.
+ *     struct event *e = history_begin(w);
+ *     *e = (struct event){.type = EV_DELIVER, …};   // all of it
+ *     history_end(w, e); */
+static inline struct event *history_begin(struct history_writer *w);
+static inline void history_end(struct history_writer *w, struct event *e);
 bool history_full(const struct history_writer *w);
 /* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get
  * equal numbers. Never 0. One system call for a new text, none for one of the last. */
 uint32_t history_text(struct history_writer *w, const char *text);
 void history_writer_close(struct history_writer *w); /* NULL allowed */
+
+/* The half of a writer that is in the open for that; nobody else touches it. */
+struct history_head {
+    struct event *next;  /* where the next record goes */
+    struct event *limit; /* from here on the slow path: look for a segment, or change to it */
+    uint64_t n;          /* records so far */
+    _Atomic uint64_t *committed; /* the log's cursor */
+    uint16_t by;
+    struct event spare; /* begun where there was no place: taken by the slow path */
+};
+
+static inline void history_commit(struct history_head *head)
+{
+    head->next->by = head->by;
+    head->next++;
+    atomic_store_explicit(head->committed, ++head->n, memory_order_release);
+}
+
+static inline struct event *history_begin(struct history_writer *w)
+{
+    struct history_head *head = (struct history_head *)(void *)w;
+
+    return __builtin_expect(head->next < head->limit, 1) ? head->next : &head->spare;
+}
+
+static inline void history_end(struct history_writer *w, struct event *e)
+{
+    struct history_head *head = (struct history_head *)(void *)w;
+
+    if (__builtin_expect(e != &head->spare, 1))
+        history_commit(head);
+    else
+        history_record(w, e);
+}
 
 /* ---- sealing: the coordinator's business, one thread */
 struct sealer;

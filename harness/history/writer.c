@@ -28,13 +28,10 @@ struct place { /* a segment, by its number in the header's table */
 };
 
 struct history_writer {
-    struct event *next;  /* where the next record goes */
-    struct event *limit; /* from here on the slow path: look for a segment, or change to it */
+    struct history_head head; /* first: history.h's inline half finds it there */
     struct event
         *last; /* the last record of this segment: kept for EV_FULL until there is another */
-    uint64_t n;
     struct raw_header *header;
-    uint16_t by;
     bool full;
     int fd;
     struct place places[SEGMENTS_MAX];
@@ -50,16 +47,14 @@ static uint64_t records_of(const struct segment *segment)
 
 static void put(struct history_writer *w, const struct event *e)
 {
-    *w->next = *e;
-    w->next->by = w->by;
-    w->next++;
-    atomic_store_explicit(&w->header->committed, ++w->n, memory_order_release);
+    *w->head.next = *e;
+    history_commit(&w->head);
 }
 
 /* The end of this log: EV_FULL takes the record that was kept for it. */
 static void fill_up(struct history_writer *w, int code)
 {
-    struct event e = {.type = EV_FULL, .at_ns = clock_now_ns(), .value = (int64_t)w->n};
+    struct event e = {.type = EV_FULL, .at_ns = clock_now_ns(), .value = (int64_t)w->head.n};
 
     if (w->full)
         return;
@@ -68,7 +63,7 @@ static void fill_up(struct history_writer *w, int code)
         e.ref = TEXT_LOST;
     put(w, &e);
     w->full = true;
-    w->limit = w->next;
+    w->head.limit = w->head.next;
 }
 
 /* ---- segments: made while the sealer lags, used again once it has caught up */
@@ -129,8 +124,8 @@ static void use_place(struct history_writer *w, int number, uint64_t first)
     place->first = first;
     atomic_store_explicit(&w->header->segments[number].first, first, memory_order_release);
     w->current = (unsigned)number;
-    w->next = records;
-    w->limit = records + n / 2;
+    w->head.next = records;
+    w->head.limit = records + n / 2;
     w->last = records + n - 1;
 }
 
@@ -140,10 +135,10 @@ static void record_slow(struct history_writer *w, const struct event *e)
 
     if (w->full)
         return;
-    if (w->next < w->last) {
+    if (w->head.next < w->last) {
         if (free_place(w) < 0 && w->n_places < SEGMENTS_MAX)
             segments_ask(w->segments, next_size(w));
-        w->limit = w->last;
+        w->head.limit = w->last;
         put(w, e);
         return;
     }
@@ -155,13 +150,13 @@ static void record_slow(struct history_writer *w, const struct event *e)
         return;
     }
     put(w, e);
-    use_place(w, number, w->n);
+    use_place(w, number, w->head.n);
 }
 
 void history_record(struct history_writer *w, const struct event *e)
 {
     assert(e->type != EVENT_NONE && e->type < EVENT_TYPES);
-    if (__builtin_expect(w->next < w->limit, 1))
+    if (__builtin_expect(w->head.next < w->head.limit, 1))
         put(w, e);
     else
         record_slow(w, e);
@@ -216,7 +211,7 @@ static int write_header(struct history_writer *w, const char *case_folder, const
         return err_errno(err, "map");
     header->format = HISTORY_FORMAT;
     header->record_bytes = sizeof(struct event);
-    header->by = w->by;
+    header->by = w->head.by;
     header->name_bytes = (uint16_t)strlen(name);
     header->clock_id = CLOCK_MONOTONIC;
     header->clock_error_ns = clock_error_of(case_folder);
@@ -226,6 +221,7 @@ static int write_header(struct history_writer *w, const char *case_folder, const
     memcpy(header->name, name, strlen(name));
     header->magic = RAW_MAGIC;
     w->header = header;
+    w->head.committed = &header->committed;
     return 0;
 }
 
@@ -281,7 +277,7 @@ struct history_writer *history_writer_open_bounded(const char *case_folder, cons
     if (!w)
         abort();
     w->fd = -1;
-    w->by = by;
+    w->head.by = by;
     if (open_log(w, case_folder, name, bytes_max, err) < 0) {
         err_prefix(err, "history log %s/raw/%s.log", case_folder, name);
         history_writer_close(w);
@@ -301,8 +297,8 @@ struct history_writer *history_writer_open(const char *case_folder, const char *
 static void give_back(struct history_writer *w)
 {
     const struct place *place = &w->places[w->current];
-    off_t end =
-        (off_t)(place->segment.offset + (int64_t)((w->n - place->first) * sizeof(struct event)));
+    off_t end = (off_t)(place->segment.offset +
+                        (int64_t)((w->head.n - place->first) * sizeof(struct event)));
 
     for (unsigned i = 0; i < w->n_places; i++)
         if (w->places[i].segment.offset > place->segment.offset)

@@ -50,51 +50,76 @@ int64_t worker_clock_recent(struct worker_clock *clock)
 
 static void record_invoke(struct recorder *r, const struct send *send)
 {
-    struct event e = {.type = EV_SEND_INVOKE,
-                      .at_ns = worker_clock_recent(r->with.clock),
-                      .seq = send->msg->id.seq,
-                      .client = send->msg->id.client,
-                      .incarnation = send->msg->id.incarnation,
-                      .worker = send->msg->id.worker,
-                      .attempt = send->msg->attempt,
-                      .key = send->msg->key,
-                      .unit = send->unit,
-                      .ref = send->burst,
-                      .flags = send->msg->flags & MSG_MARKER ? EV_MARKER : 0};
+    struct event *e = history_begin(r->with.log);
+    int64_t now_ns = worker_clock_recent(r->with.clock);
+    bool late = send->intended_ns != 0 && now_ns > send->intended_ns;
 
-    if (send->intended_ns != 0 && e.at_ns > send->intended_ns)
-        e.value = e.at_ns - send->intended_ns;
-    history_record(r->with.log, &e);
+    *e = (struct event){.type = EV_SEND_INVOKE,
+                        .at_ns = now_ns,
+                        .value = late ? now_ns - send->intended_ns : 0,
+                        .seq = send->msg->id.seq,
+                        .client = send->msg->id.client,
+                        .incarnation = send->msg->id.incarnation,
+                        .worker = send->msg->id.worker,
+                        .attempt = send->msg->attempt,
+                        .key = send->msg->key,
+                        .unit = send->unit,
+                        .ref = send->burst,
+                        .flags = send->msg->flags & MSG_MARKER ? EV_MARKER : 0};
+    history_end(r->with.log, e);
+}
+
+static void record_sent(struct recorder *r, const struct record_slot *slot,
+                        const struct completion *c, int64_t now_ns)
+{
+    struct event *e = history_begin(r->with.log);
+
+    *e = (struct event){.type = EV_SEND_COMPLETE,
+                        .at_ns = now_ns,
+                        .position = c->position,
+                        .seq = slot->id.seq,
+                        .unit = c->unit == NO_UNIT ? slot->unit : c->unit,
+                        .epoch = c->epoch,
+                        .ref = slot->ref,
+                        .client = slot->id.client,
+                        .incarnation = slot->id.incarnation,
+                        .worker = slot->id.worker,
+                        .node = c->node,
+                        .code = c->code,
+                        .attempt = slot->attempt,
+                        .outcome_level = event_result(c->outcome, c->level)};
+    history_end(r->with.log, e);
+}
+
+static void record_settled(struct recorder *r, const struct record_slot *slot,
+                           const struct completion *c, int64_t now_ns)
+{
+    struct event *e = history_begin(r->with.log);
+
+    *e = (struct event){.type = EV_SETTLE_COMPLETE,
+                        .at_ns = now_ns,
+                        .position = slot->position,
+                        .seq = slot->id.seq,
+                        .unit = slot->unit,
+                        .epoch = slot->epoch,
+                        .ref = slot->ref,
+                        .client = slot->id.client,
+                        .incarnation = slot->id.incarnation,
+                        .worker = slot->id.worker,
+                        .code = c->code,
+                        .outcome_level = event_result(c->outcome, LEVEL_NONE),
+                        .flags = slot->flags};
+    history_end(r->with.log, e);
 }
 
 static void record_completion(struct recorder *r, const struct completion *c, int64_t now_ns)
 {
     struct record_slot *slot = &r->slots[c->slot];
-    struct event e = {.type = slot->kind == SLOT_SETTLING ? EV_SETTLE_COMPLETE : EV_SEND_COMPLETE,
-                      .at_ns = now_ns,
-                      .seq = slot->id.seq,
-                      .client = slot->id.client,
-                      .incarnation = slot->id.incarnation,
-                      .worker = slot->id.worker,
-                      .ref = slot->ref,
-                      .code = c->code};
 
-    if (slot->kind == SLOT_SETTLING) {
-        e.position = slot->position;
-        e.unit = slot->unit;
-        e.epoch = slot->epoch;
-        e.flags = slot->flags;
-        e.outcome_level = event_result(c->outcome, LEVEL_NONE);
-    } else {
-        e.attempt = slot->attempt;
-        e.position = c->position;
-        e.unit = c->unit == NO_UNIT ? slot->unit : c->unit;
-        e.epoch = c->epoch;
-        e.node = c->node;
-        e.outcome_level = event_result(c->outcome, c->level);
-    }
-    if (slot->kind != SLOT_OTHER)
-        history_record(r->with.log, &e);
+    if (slot->kind == SLOT_SETTLING)
+        record_settled(r, slot, c, now_ns);
+    else if (slot->kind != SLOT_OTHER)
+        record_sent(r, slot, c, now_ns);
     slot->kind = SLOT_FREE;
 }
 
@@ -188,35 +213,45 @@ static enum submit recorder_txn(void *self, enum txn_verb verb, uint32_t number,
 
 /* ---- receiving */
 
-static void record_delivery(struct recorder *r, struct delivery *d, struct msg *msg, int64_t now_ns)
+static void record_damage(struct recorder *r, const struct delivery *d, enum payload_check check,
+                          int64_t now_ns)
 {
-    enum payload_check check = payload_read(d->payload, d->size, r->with.run, msg);
-    struct event e = {.type = EV_DELIVER,
+    struct event e = {.type = EV_CORRUPT,
                       .at_ns = now_ns,
                       .position = d->position,
                       .unit = d->unit,
                       .epoch = d->epoch,
-                      .flags = d->flags};
+                      .code = check == PAYLOAD_CORRUPT ? 1 : 2};
 
-    d->msg = NULL;
-    if (check != PAYLOAD_OK) {
-        e.type = EV_CORRUPT;
-        e.flags = 0;
-        e.code = check == PAYLOAD_CORRUPT ? 1 : 2;
-    } else {
-        d->msg = msg;
-        e.seq = msg->id.seq;
-        e.client = msg->id.client;
-        e.incarnation = msg->id.incarnation;
-        e.worker = msg->id.worker;
-        e.attempt = msg->attempt;
-        e.key = msg->key;
-        e.value = (int64_t)msg->key_seq;
-        e.ref = r->with.source;
-        if (msg->flags & MSG_MARKER)
-            e.flags |= EV_MARKER;
-    }
     history_record(r->with.log, &e);
+}
+
+static void record_delivery(struct recorder *r, struct delivery *d, struct msg *msg, int64_t now_ns)
+{
+    enum payload_check check = payload_read(d->payload, d->size, r->with.run, msg);
+    struct event *e;
+
+    d->msg = check == PAYLOAD_OK ? msg : NULL;
+    if (check != PAYLOAD_OK) {
+        record_damage(r, d, check, now_ns);
+        return;
+    }
+    e = history_begin(r->with.log);
+    *e = (struct event){.type = EV_DELIVER,
+                        .at_ns = now_ns,
+                        .position = d->position,
+                        .value = (int64_t)msg->key_seq,
+                        .seq = msg->id.seq,
+                        .unit = d->unit,
+                        .key = msg->key,
+                        .epoch = d->epoch,
+                        .ref = r->with.source,
+                        .client = msg->id.client,
+                        .incarnation = msg->id.incarnation,
+                        .worker = msg->id.worker,
+                        .attempt = msg->attempt,
+                        .flags = (uint8_t)(d->flags | (msg->flags & MSG_MARKER ? EV_MARKER : 0))};
+    history_end(r->with.log, e);
 }
 
 static void record_ownership(struct recorder *r, const struct ownership *o, int64_t now_ns)
