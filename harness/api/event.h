@@ -68,6 +68,20 @@ enum hazard {
     HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed */
 };
 
+/* Who answered a read, or which cache was filled. */
+enum read_source { SOURCE_NONE, SOURCE_STORE, SOURCE_REPLICA, SOURCE_CACHE, SOURCE_LOCAL /* in the process */ };
+
+/* Why a message is gone by a rule of the product (JUDGING: retention). */
+enum expiry {
+    EXPIRY_NONE,
+    EXPIRY_TTL,
+    EXPIRY_RETENTION,
+    EXPIRY_MAX_LENGTH,
+    EXPIRY_EVICTED,
+    EXPIRY_DELIVERY_LIMIT,
+    EXPIRY_COMPACTED,
+};
+
 struct event {
     int64_t at_ns;       /* CLOCK_MONOTONIC, taken by the thread that acts */
     int64_t position;

@@ -20,6 +20,8 @@
 #define ASSAY_API_WORKER_H
 
 #include "api/broker.h"
+#include "api/cache.h"
+#include "api/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,6 +83,27 @@ void worker_settle(struct worker *w, const struct delivery *d, struct settle_how
  */
 bool worker_has_store(const struct worker *w);
 enum outcome worker_effect(struct worker *w, const struct delivery *d);
+
+/* ---- databases and caches: handles of this worker, called directly. What they do is recorded behind
+ * their ops: a COMMIT with the messages it journals and the versions it gives, reads, fills, locks.
+ * NULL ops: the workload asked for none (worker_needs). */
+struct store {
+    const struct store_ops *ops;
+    void *self;
+};
+struct cache {
+    const struct cache_ops *ops;
+    void *self;
+};
+const struct store *worker_store(const struct worker *w);
+const struct store *worker_replica(const struct worker *w);
+const struct cache *worker_cache(const struct worker *w);
+/* An order that was no send (a read, a write, a lock) is done; hit: a cache served it. */
+void worker_did(struct worker *w, const struct work_order *order, enum outcome outcome, bool hit);
+/* What the application was served, between these two: READ events, ages are judged by them. */
+void worker_read_invoke(struct worker *w, const struct work_order *order, uint32_t key);
+void worker_read_complete(struct worker *w, const struct work_order *order, uint32_t key,
+                          uint64_t version, enum read_source source, enum outcome outcome);
 
 /* ---- steps, by their number in workload_ops.steps; msg may be NULL */
 void worker_step(struct worker *w, unsigned step, const struct msg *msg);

@@ -6,6 +6,7 @@
 #ifndef ASSAY_API_WORKLOAD_H
 #define ASSAY_API_WORKLOAD_H
 
+#include "api/cache.h"
 #include "api/param.h"
 #include "base/err.h"
 
@@ -19,6 +20,9 @@ struct worker_needs {
     uint32_t outstanding;      /* sends without a completion at most, > 0 */
     uint32_t payload_bytes;    /* of every message, ≥ PAYLOAD_MIN */
     const char *store;         /* alias of the cluster effects go to; NULL: none */
+    bool replica;              /* a second session of it, on a replica */
+    const char *cache;         /* alias of the cluster that caches or locks; NULL: none */
+    enum cache_guard guard;
     double rate_per_s;         /* sends from the start as burst 0, over all instances; 0: only bursts */
     bool poisson;
 };

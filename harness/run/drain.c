@@ -203,7 +203,7 @@ static int audit_store(struct run *run, size_t c, struct history_writer *writer,
     struct drain_proof proof = {.unit = NO_UNIT, .level = DRAIN_D3, .position = -1, .counted = -1};
     struct audit_context audit = {.writer = writer};
     void *self = arena_alloc(&run->arena, store->size);
-    int result = store->open(self, run->plan, spec, run->folder, err);
+    int result = store->open(self, run->plan, spec, run->folder, STORE_PRIMARY, err);
 
     if (result == 0) {
         result = store->audit(self, audit_row, &audit, err);

@@ -14,7 +14,7 @@
 #ifndef ASSAY_RUN_LIAR_H
 #define ASSAY_RUN_LIAR_H
 
-#include "api/store.h"
+#include "api/worker.h"
 #include "base/draw.h"
 #include "run/record.h"
 
@@ -47,10 +47,6 @@ struct broker liar_wrap(struct broker inner, const struct liar_options *options,
                         const struct client_spec *spec, uint32_t slots);
 
 /* A store in the same way: the same ops, one layer more. */
-struct store {
-    const struct store_ops *ops;
-    void *self;
-};
 struct store liar_wrap_store(struct store inner, const struct liar_options *options,
                              const struct client_spec *spec);
 

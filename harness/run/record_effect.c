@@ -35,7 +35,8 @@ int worker_store_open(struct worker *w, struct err *err)
     store = (struct store){cluster->system->store, calloc(1, cluster->system->store->size)};
     if (!store.self)
         return err_set(err, "out of memory");
-    if (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, err) < 0) {
+    if (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, STORE_PRIMARY,
+                        err) < 0) {
         free(store.self);
         return err_prefix(err, "store %s", w->client->needs.store);
     }

@@ -37,7 +37,7 @@ static void *open_store(void)
     void *store = calloc(1, ops()->size);
 
     assert(store);
-    if (ops()->open(store, NULL, &cluster, folder, &err) < 0) {
+    if (ops()->open(store, NULL, &cluster, folder, STORE_PRIMARY, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
