@@ -119,6 +119,8 @@ static void maps_merge_and_lists_replace(void **state)
     (void)state;
     tree_line(tree_merge(&arena, a, b), line, sizeof(line));
     assert_string_equal(line, "m: {x: 1, y: 3, z: 4}, l: [9], s: a, t: b");
+    tree_line(tree_merge(&arena, a, read_text("{m: {x: ~, z: 4}, s: ~}")), line, sizeof(line));
+    assert_string_equal(line, "m: {y: 2, z: 4}, l: [1, 2]");
 }
 
 /* ---- words and units */

@@ -146,16 +146,30 @@ struct tree *tree_copy(struct arena *arena, const struct tree *tree)
     return copy;
 }
 
+/* YAML's null, as a suite writes it. */
+static bool is_null(const struct tree *tree)
+{
+    return tree && tree->kind == TREE_SCALAR && strcmp(tree->text, "~") == 0;
+}
+
 struct tree *tree_merge(struct arena *arena, const struct tree *base, const struct tree *over)
 {
     struct tree *merged;
 
     if (!base || base->kind != TREE_MAP || over->kind != TREE_MAP)
         return unconst(over);
-    merged = tree_copy(arena, base);
+    merged = make(arena, TREE_MAP, &base->mark);
+    for (size_t i = 0; i < base->n; i++) {
+        if (is_null(tree_get(over, base->keys[i])))
+            continue;
+        tree_put(arena, merged, base->keys[i], base->items[i]);
+        merged->marks[merged->n - 1] = base->marks[i];
+    }
     for (size_t i = 0; i < over->n; i++) {
         const struct tree *old = tree_get(base, over->keys[i]);
 
+        if (is_null(over->items[i]))
+            continue;
         tree_put(arena, merged, over->keys[i], tree_merge(arena, old, over->items[i]));
         merged->marks[tree_find(merged, over->keys[i])] = over->marks[i];
     }

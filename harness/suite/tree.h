@@ -41,7 +41,7 @@ void tree_put(struct arena *arena, struct tree *map, const char *key, const stru
 struct tree *tree_copy(struct arena *arena, const struct tree *tree);
 /* Index of `key`, or -1. */
 long tree_find(const struct tree *map, const char *key);
-/* Maps merge, everything else replaces: `over` wins. */
+/* Maps merge, everything else replaces: `over` wins; a `~` in it takes the key away. */
 struct tree *tree_merge(struct arena *arena, const struct tree *base, const struct tree *over);
 /* `key:` with nothing behind it. */
 bool tree_is_empty(const struct tree *tree);
