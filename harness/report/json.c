@@ -249,6 +249,18 @@ static json_t *one_case(const struct judgement *j)
     return object;
 }
 
+/* Titles of all cases, those not run behind: `check` knows by them what is missing. */
+static json_t *planned(const struct run_summary *run)
+{
+    json_t *titles = json_array();
+
+    for (size_t i = 0; i < run->n; i++)
+        json_array_append_new(titles, text(run->cases[i]->title));
+    for (size_t i = 0; i < run->n_not_run; i++)
+        json_array_append_new(titles, text(run->not_run[i]));
+    return titles;
+}
+
 void format_json(const struct run_summary *run, struct buf *out)
 {
     json_t *object = json_object(), *cases = json_array();
@@ -266,6 +278,7 @@ void format_json(const struct run_summary *run, struct buf *out)
     put(object, "exit", run->exit < 0 ? json_null() : number(run->exit));
     put(object, "started_utc", started_ns ? text(utc) : json_null());
     put(object, "not_run", number((int64_t)run->n_not_run));
+    put(object, "planned", planned(run));
     put(object, "cases", cases);
     dumped = json_dumps(object, JSON_INDENT(2));
     if (!dumped)

@@ -5,6 +5,7 @@
 #include "report/formats.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,37 @@ struct report {
     enum report_format format;
     struct judgement **cases;
     size_t n;
+    char **planned; /* titles, in their order: what is not among `cases` was not run (yet) */
+    size_t n_planned;
     int status;
 };
+
+static void write_files(const struct report *r, int exit);
+
+static void plan_title(struct report *r, const char *title)
+{
+    r->planned = realloc(r->planned, (r->n_planned + 1) * sizeof(*r->planned));
+    if (!r->planned || !(r->planned[r->n_planned++] = strdup(title)))
+        abort();
+}
+
+/* `check`: what the run had planned stands in its own results.json. A run that was killed between
+ * two cases is not green because the first one is. */
+static void read_planned(struct report *r)
+{
+    char path[1100];
+    json_t *results, *title;
+    size_t i;
+
+    snprintf(path, sizeof(path), "%s/results.json", r->folder);
+    results = json_load_file(path, 0, NULL);
+    json_array_foreach(json_object_get(results, "planned"), i, title)
+    {
+        if (json_is_string(title))
+            plan_title(r, json_string_value(title));
+    }
+    json_decref(results);
+}
 
 struct report *report_open(const struct plan *plan, const char *run_folder,
                            enum report_format format, struct err *err)
@@ -30,6 +60,12 @@ struct report *report_open(const struct plan *plan, const char *run_folder,
     r->plan = plan;
     r->format = format;
     snprintf(r->folder, sizeof(r->folder), "%s", run_folder);
+    for (size_t i = 0; plan && i < plan->n; i++)
+        plan_title(r, plan_case_title(plan->cases[i]));
+    if (plan)
+        write_files(r, -1); /* whatever ends the run leaves reports */
+    else
+        read_planned(r);
     return r;
 }
 
@@ -52,17 +88,18 @@ static int replace_file(const struct report *r, const char *name, const struct b
     return 0;
 }
 
-static struct run_summary summary_of(const struct report *r, const char **not_run, int exit)
+static struct run_summary summary_of(const struct report *r, int exit)
 {
     struct run_summary run = {.cases = (const struct judgement *const *)r->cases,
                               .n = r->n,
-                              .not_run = not_run,
                               .suite = "assay",
                               .folder = r->folder,
                               .exit = exit};
 
-    for (size_t i = r->n; r->plan && i < r->plan->n; i++)
-        not_run[run.n_not_run++] = plan_case_title(r->plan->cases[i]);
+    if (r->n < r->n_planned) {
+        run.not_run = (const char *const *)r->planned + r->n;
+        run.n_not_run = r->n_planned - r->n;
+    }
     if (r->plan && r->plan->n && r->plan->cases[0]->suite)
         run.suite = r->plan->cases[0]->suite;
     else if (r->n && r->cases[0]->plan->suite)
@@ -81,12 +118,8 @@ static void write_files(const struct report *r, int exit)
     } files[] = {{"results.json", format_json, REPORT_JSON},
                  {"results.tap", format_tap, REPORT_TAP},
                  {"junit.xml", format_junit, REPORT_TEXT}};
-    const char **not_run = calloc((r->plan ? r->plan->n : 0) + 1, sizeof(*not_run));
-    struct run_summary run;
+    struct run_summary run = summary_of(r, exit);
 
-    if (!not_run)
-        abort();
-    run = summary_of(r, not_run, exit);
     for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
         struct buf text = {0};
         struct err err = {0};
@@ -106,7 +139,6 @@ static void write_files(const struct report *r, int exit)
         buf_release(&text);
     }
     fflush(stdout);
-    free(not_run);
 }
 
 static struct judgement *add_case(struct report *r)
@@ -160,7 +192,7 @@ int report_close(struct report *report)
     if (!report)
         return 0;
     status = report->status;
-    if (report->plan && report->n < report->plan->n)
+    if (report->n < report->n_planned)
         status = status_worse(status, 3); /* what was not run is broken */
     write_files(report, status);
     for (size_t i = 0; i < report->n; i++) {
@@ -168,6 +200,9 @@ int report_close(struct report *report)
         free(report->cases[i]);
     }
     free(report->cases);
+    for (size_t i = 0; i < report->n_planned; i++)
+        free(report->planned[i]);
+    free(report->planned);
     free(report);
     return status;
 }

@@ -170,20 +170,28 @@ static int raise_clusters(struct run *run, const char *cache, struct cluster_slo
 
 /* ---- the supervisor */
 
-/* A server that dies unasked breaks the case: what it did then is not what the suite asked for. */
+/* A server that dies unasked breaks the case: what it did then is not what the suite asked for. So
+ * does the death of a keeper, even below a server that is down: it takes the node's data along. */
 static void look_at_servers(struct run *run)
 {
     for (uint16_t id = 0; id < run->plan->n_nodes; id++) {
         struct node *node = run_node(run, id);
         struct err err;
 
-        if (!node || !node->keeper || atomic_load(&node->phase) != PHASE_UP ||
-            keeper_alive(node->keeper) || atomic_load(&node->phase) != PHASE_UP)
+        if (!node || !node->keeper || run_slot_of(run, id)->lost_keeper)
             continue;
+        if (!keeper_stands(node->keeper)) {
+            run_slot_of(run, id)->lost_keeper = true;
+            err_set(&err, "the keeper of node %s died", node->plan->name);
+        } else if (atomic_load(&node->phase) == PHASE_UP && !keeper_alive(node->keeper) &&
+                   atomic_load(&node->phase) == PHASE_UP) {
+            err_set(&err, "node %s died by itself", node->plan->name);
+            node_blame(node, &err);
+        } else {
+            continue;
+        }
         atomic_store(&node->phase, PHASE_DEAD);
         run_slot_of(run, id)->damaged = true;
-        err_set(&err, "node %s died by itself", node->plan->name);
-        node_blame(node, &err);
         run_break(run, &err);
     }
 }
@@ -225,8 +233,10 @@ static void *supervisor_main(void *argument)
     struct supervisor *supervisor = argument;
     struct run *run = supervisor->run;
     struct err err;
+    bool last = false;
 
-    for (unsigned tick = 0; !atomic_load(&supervisor->stop); tick++) {
+    for (unsigned tick = 0; !last; tick++) {
+        last = atomic_load(&supervisor->stop); /* what died just before the end is seen too */
         if (atomic_load(&supervisor->interrupt->asked) && !run->is_broken) {
             err_set(&err, "interrupted");
             run_break(run, &err);
@@ -241,7 +251,8 @@ static void *supervisor_main(void *argument)
             err_set(&err, "history full");
             run_break(run, &err);
         }
-        usleep(TICK_NS / 1000);
+        if (!last)
+            usleep(TICK_NS / 1000);
     }
     return NULL;
 }
@@ -288,6 +299,8 @@ static int supervise(struct run *run, const struct cancel *interrupt, struct err
         pthread_join(run->tracks[i], NULL);
     atomic_store(&supervisor.stop, true);
     pthread_join(thread, NULL);
+    if (result == 0 && !run->is_broken)
+        progress(run, "drained");
     fleet_close(run);
     return result;
 }

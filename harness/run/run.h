@@ -37,7 +37,8 @@ struct cluster_slot {
     int roles_fd;
     struct child *watcher;
     int watcher_lifeline;
-    bool damaged; /* a fault touched it, or its drain was not proven */
+    bool damaged;     /* a fault touched it, or its drain was not proven */
+    bool lost_keeper; /* said once */
 };
 
 struct instance { /* one client process, through its incarnations */
@@ -54,9 +55,9 @@ struct instance { /* one client process, through its incarnations */
     int64_t restart_at_ns; /* 0: none due */
     unsigned kills;        /* deaths by SIGKILL that the case asked for */
     bool reported_dead;
-    bool doomed;                 /* a fault is about to end it: its death is no surprise */
-    struct step_gate *kill_gate; /* armed to kill it, NULL: none */
-    int64_t unsettled_before;    /* deliveries that earlier incarnations died with */
+    bool doomed;                     /* a fault is about to end it: its death is no surprise */
+    struct step_gate *kill_gate;     /* armed to kill it, NULL: none */
+    int64_t unsettled_before;        /* deliveries that earlier incarnations died with */
     int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
     double burst_rate[BURSTS_MAX];
 };
@@ -68,7 +69,10 @@ struct window { /* one injected fault */
     const void *args;
     void *state;
     struct fault_targets targets;
+    int step;           /* its step in the plan, from 0 */
+    char sides[1000];   /* every set of targets it asked for, in order: "a,b / c" */
     bool open;          /* injected (perhaps by half), not healed */
+    bool healing;       /* being healed: a node that was killed is on its way back */
     bool injected;      /* inject returned: may be probed */
     int64_t heal_at_ns; /* `for`; 0: by the script */
     bool bitten;
@@ -108,6 +112,7 @@ struct run {
     bool is_broken;
     bool closing; /* the script is over: deaths are no surprise, nothing restarts */
     int64_t began_ns;
+    int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
     unsigned repetition; /* of the innermost repeat, for draws */
     unsigned repeating;  /* depth of repeats the script is in */
     const char *doing;   /* for the progress line */
@@ -174,6 +179,8 @@ int run_note(struct run *run, const char *name, int64_t value, struct err *err);
 
 /* ---- targets.c */
 int run_targets(struct run *run, const struct expr *e, struct fault_targets *out, struct err *err);
+/* "redis-1,app": their names, cut short to fit. */
+void describe_targets(const struct fault_targets *targets, char *out, size_t size);
 
 /* ---- windows.c: faults with their stamps */
 int window_open(struct run *run, const struct step *step, struct err *err);
@@ -184,6 +191,8 @@ int window_heal_all(struct run *run, struct err *err);
  */
 int window_heal_targets(struct run *run, const char *inverse, const struct fault_targets *targets,
                         struct err *err);
+/* Faults that are not over: open, or healed and what they broke is not back yet. */
+size_t windows_unhealed(struct run *run);
 void windows_tick(struct run *run); /* supervisor: `for`, and whether they bite */
 int run_start_node(struct run *run, struct node *node, struct deadline deadline, struct err *err);
 

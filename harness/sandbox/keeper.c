@@ -259,6 +259,11 @@ bool keeper_alive(struct keeper *keeper)
     return alive;
 }
 
+bool keeper_stands(struct keeper *keeper)
+{
+    return !process_dead(&keeper->process, NULL);
+}
+
 int keeper_pidfd(struct keeper *keeper)
 {
     return keeper->has_server ? keeper->server.pidfd : -1;

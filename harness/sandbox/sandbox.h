@@ -82,9 +82,10 @@ int keeper_terminate(struct keeper *keeper, struct err *err);
  * deadline. */
 int keeper_wait_dead(struct keeper *keeper, struct deadline deadline, struct err *err);
 int keeper_wait_stopped(struct keeper *keeper, struct deadline deadline,
-                        struct err *err); /* every process seen T */
-bool keeper_alive(struct keeper *keeper);
-int keeper_pidfd(struct keeper *keeper); /* of the server, borrowed; -1: not started */
+                        struct err *err);  /* every process seen T */
+bool keeper_alive(struct keeper *keeper);  /* its server lives */
+bool keeper_stands(struct keeper *keeper); /* it lives itself, whether or not its server does */
+int keeper_pidfd(struct keeper *keeper);   /* of the server, borrowed; -1: not started */
 /* Its sockets are destroyed (SOCK_DESTROY), so that the kernel sends nothing more for the dead:
  * crash. */
 int keeper_destroy_sockets(struct keeper *keeper, struct err *err);
