@@ -36,6 +36,7 @@ struct client_spec {
     const char *folder;               /* for what the library must keep on disk; may be NULL */
 };
 
+/* BUSY: no room now; `code` of the completion says which declared limit was hit (QUEUE_FULL), 0 none. */
 enum submit { SUBMIT_DONE, SUBMIT_QUEUED, SUBMIT_BUSY };
 
 struct send {
@@ -107,6 +108,8 @@ struct broker_ops {
     /* pure: where naming a destination makes it (a Redis key): its enum unit_kind, one unit, so that the suite
      * need not declare it; NULL or -1: it must be declared */
     int (*implicit_kind)(const void *args);
+    /* pure: why these args make no sense together, for so many instances; NULL: they do. NULL here: never asked */
+    const char *(*senseless)(const void *args, unsigned instances);
     size_t size;                  /* of a handle */
     int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);

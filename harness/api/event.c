@@ -86,7 +86,8 @@ const char *node_state_name(int state)
 const char *hazard_name(int hazard)
 {
     static const char *const names[] = {"?",          "takeover",    "restart",  "limit",
-                                        "unroutable", "outstanding", "unsettled"};
+                                        "unroutable", "outstanding", "unsettled",
+                                        "exit"};
 
     return NAME_OF(names, hazard);
 }

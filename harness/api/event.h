@@ -66,6 +66,7 @@ enum hazard {
     HAZARD_UNROUTABLE,   /* attempts without a route */
     HAZARD_OUTSTANDING,  /* confirms outstanding at a kill */
     HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed */
+    HAZARD_EXIT,         /* in the library's hands, waited for by nobody, when the client left */
 };
 
 /* Who answered a read, or which cache was filled. */

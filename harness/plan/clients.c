@@ -281,6 +281,7 @@ static int connect_client(struct build *b, struct drafted *d)
 {
     struct plan_client *client = d->client;
     const struct broker_ops *broker;
+    const char *why;
     void *args;
     long chosen;
 
@@ -293,6 +294,11 @@ static int connect_client(struct build *b, struct drafted *d)
         return -1;
     client->broker = broker;
     client->broker_args = broker ? args : NULL;
+    why = broker && broker->senseless
+              ? broker->senseless(args, (unsigned)(d->common.instances * d->common.workers))
+              : NULL;
+    if (why)
+        return mark_err(b->err, &d->entry->mark, "client \"%s\": %s", d->client->name, why);
     client->verb = verb_in(broker, d->entry);
     for (size_t i = 0; !client->verb && i < d->entry->n; i++)
         if (is_one_of(b->c->workload->roles, d->entry->keys[i]))

@@ -33,9 +33,7 @@ static int read_plan(struct client *client, struct err *err)
     if (!client->plan)
         return -1;
     client->spec = plan_client_of_id(client->plan, client->id);
-    if (!client->spec || !client->spec->broker)
-        return err_set(err, "the plan has no client %u with a broker", client->id);
-    return 0;
+    return client->spec ? 0 : err_set(err, "the plan has no client %u", client->id);
 }
 
 static int map_board(struct client *client, struct err *err)
@@ -62,17 +60,33 @@ static void ask_needs(struct client *client)
     assert(client->needs.outstanding > 0 && client->needs.payload_bytes >= PAYLOAD_MIN);
 }
 
-/* A load that runs from the start is burst 0. */
+static bool observed_in(const struct step_list *steps, const char *client)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct step *step = &steps->items[i];
+
+        if (step->kind == STEP_REPEAT &&
+            observed_in(&((const struct repeat_args *)step->args)->body, client))
+            return true;
+        if (step->kind == STEP_OBSERVE &&
+            strcmp(((const struct observe_args *)step->args)->client, client) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A load that runs from the start is burst 0. Who is observed works only while it is. */
 static void begin_steady_load(struct client *client)
 {
     struct burst_request *r = &client->bursts[0];
 
-    if (client->needs.rate_per_s <= 0)
+    if (client->needs.rate_per_s <= 0 || observed_in(&client->plan->script, client->spec->name))
         return;
     r->count = -1;
     r->rate_per_s = client->needs.rate_per_s / client->spec->instances;
     r->poisson = client->needs.poisson;
     r->via = NO_NODE;
+    r->key = NO_KEY;
     r->start_ns = clock_now_ns();
     r->serial = 1;
     atomic_store(&r->running, client->n_workers);
@@ -139,12 +153,17 @@ static const char *take_burst(struct client *client, const struct client_command
     r = &client->bursts[c->burst];
     if (atomic_load(&r->running) > 0)
         return "this burst still runs";
-    if (!client->workers[0].sends)
+    if (!client->workers[0].sends && !client->workers[0].has_role)
         return "this client sends nothing";
     r->count = c->count;
     r->rate_per_s = c->rate_per_s;
     r->poisson = c->poisson != 0;
+    if (c->rate_per_s < 0) {
+        r->rate_per_s = client->needs.rate_per_s / client->spec->instances;
+        r->poisson = client->needs.poisson;
+    }
     r->via = c->via;
+    r->key = c->key;
     r->start_ns = c->start_ns ? c->start_ns : clock_now_ns();
     atomic_store(&r->ended, false);
     atomic_store(&r->running, client->n_workers);
@@ -193,6 +212,23 @@ static int serve(struct client *client)
     return 1;
 }
 
+/* SIGTERM: asked to leave in order, as by a supervisor. */
+static volatile sig_atomic_t asked_to_leave;
+
+static void on_term(int number)
+{
+    (void)number;
+    asked_to_leave = 1;
+}
+
+static void leave_when_asked(void)
+{
+    struct sigaction action = {.sa_handler = on_term};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 /* Serves until asked to quit or a worker failed; the reason of a failure is answered unasked. */
 static int control(struct client *client, struct err *err)
 {
@@ -202,6 +238,10 @@ static int control(struct client *client, struct err *err)
         (void)poll(&fd, 1, LOOK_MS);
         while (serve(client))
             ;
+        if (asked_to_leave) {
+            atomic_store(&client->stopping, true);
+            publish(client);
+        }
         for (unsigned i = 0; i < client->n_workers && !atomic_load(&client->stopping); i++)
             if (pthread_tryjoin_np(client->workers[i].thread, NULL) == 0) {
                 client->workers[i].thread = 0;
@@ -308,6 +348,7 @@ int client_main(int argc, char **argv)
     client.id = (uint16_t)strtoul(argv[2], NULL, 10);
     client.incarnation = (uint16_t)strtoul(argv[3], NULL, 10);
     client.control = CLIENT_CONTROL_FD;
+    leave_when_asked();
     client.unrecorded = argc == 5; /* for `assay bench` only: what recording costs */
     result = client_run(&client, &err);
     client_release(&client);

@@ -349,7 +349,8 @@ static void blame_client(struct run *run, struct instance *instance, int code)
 static void record_death(struct run *run, struct instance *instance, int status)
 {
     int code = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
-    bool killed = WIFSIGNALED(status) && asked_for(instance);
+    bool asked = asked_for(instance);
+    bool killed = WIFSIGNALED(status) && asked;
 
     instance->reported_dead = true;
     instance->wanted = false;
@@ -366,6 +367,8 @@ static void record_death(struct run *run, struct instance *instance, int status)
     instance->control = -1;
     if (killed)
         progress(run, "client %s is dead (signal %d)", instance->name, code);
+    else if (asked && code == 0)
+        progress(run, "client %s ended in order", instance->name);
     else if (!instance->quitting || code > 0)
         blame_client(run, instance, code);
     if (killed && instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting)

@@ -29,6 +29,7 @@ struct recorder {
     struct recorder_options with;
     struct record_slot *slots;
     struct msg *messages; /* of the harvest in hand */
+    int64_t beyond_limit; /* sends a declared limit had no room for at first */
 };
 
 /* ---- the clock of a worker */
@@ -128,10 +129,11 @@ static enum submit recorder_send(void *self, const struct send *send, uint32_t n
 {
     struct recorder *r = self;
     struct record_slot *slot = &r->slots[number];
+    bool fresh = slot->kind == SLOT_FREE;
     enum submit answer;
 
     assert(number < r->with.slots && (slot->kind == SLOT_FREE || slot->kind == SLOT_OFFERED));
-    if (slot->kind == SLOT_FREE) {
+    if (fresh) {
         slot->id = send->msg->id;
         slot->attempt = send->msg->attempt;
         slot->ref = send->burst;
@@ -140,6 +142,7 @@ static enum submit recorder_send(void *self, const struct send *send, uint32_t n
         record_invoke(r, send);
     }
     answer = r->inner.ops->send(r->inner.self, send, number, c);
+    r->beyond_limit += fresh && answer == SUBMIT_BUSY && c->code != 0;
     if (answer == SUBMIT_QUEUED) {
         slot->kind = SLOT_SENDING;
     } else if (answer == SUBMIT_DONE) {
@@ -316,11 +319,37 @@ static size_t recorder_outstanding(void *self)
     return r->inner.ops->outstanding(r->inner.self);
 }
 
+/* What the promises were put to on this side of the wire (enum hazard). */
+static void record_hazard(struct recorder *r, enum hazard hazard, int64_t n)
+{
+    struct event e = {.type = EV_HAZARD,
+                      .at_ns = worker_clock_read(r->with.clock),
+                      .value = n,
+                      .unit = NO_UNIT,
+                      .node = NO_NODE,
+                      .code = (int16_t)hazard};
+
+    if (n > 0)
+        history_record(r->with.log, &e);
+}
+
+/* What the library still holds though nobody waits for its completion. */
+static int64_t unasked(const struct recorder *r)
+{
+    int64_t n = (int64_t)r->inner.ops->outstanding(r->inner.self);
+
+    for (uint32_t i = 0; i < r->with.slots; i++)
+        n -= r->slots[i].kind > SLOT_OFFERED;
+    return n;
+}
+
 static void recorder_close(void *self, enum close_how how)
 {
     struct recorder *r = self;
     int64_t now_ns;
 
+    record_hazard(r, HAZARD_LIMIT, r->beyond_limit);
+    record_hazard(r, HAZARD_EXIT, unasked(r));
     r->inner.ops->close(r->inner.self, how);
     free(r->inner.self);
     now_ns = worker_clock_read(r->with.clock);

@@ -7,107 +7,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-static const char *const commit_modes[] = {"auto", "none", "store", "sync", "async", NULL};
-static const char *const commit_offsets[] = {"next", "last", NULL};
-static const char *const revoke_modes[] = {"nothing", "commit", NULL};
-
-static const struct param produce_params[] = {
-    {.key = "topic",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct kafka_produce, topic),
-     .required = true,
-     .help = "topic to produce to"},
-    {.key = "partition",
-     .type = PARAM_INT,
-     .offset = offsetof(struct kafka_produce, partition),
-     .fallback = "-1",
-     .min = -1,
-     .max = 1000000,
-     .help = "always this partition; -1: the library's partitioner chooses by key"},
-    {0},
-};
-static const struct param consume_params[] = {
-    {.key = "topic",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct kafka_consume, topic),
-     .required = true,
-     .help = "topic to read"},
-    {.key = "group",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct kafka_consume, group),
-     .help = "consumer group to join (group.id)"},
-    {.key = "partitions",
-     .type = PARAM_STRINGS,
-     .offset = offsetof(struct kafka_consume, partitions),
-     .help = "assigned by hand instead of by a group"},
-    {.key = "from",
-     .type = PARAM_STRING,
-     .offset = offsetof(struct kafka_consume, from),
-     .fallback = "beginning",
-     .help = "where a hand-made assignment starts: beginning, end or an offset"},
-    {.key = "commit",
-     .type = PARAM_CHOICE,
-     .offset = offsetof(struct kafka_consume, commit),
-     .fallback = "auto",
-     .choices = commit_modes,
-     .help = "what settling a message does; auto: what enable.auto.commit and "
-             "enable.auto.offset.store leave to do "
-             "(sync commit, store, or nothing)"},
-    {.key = "offset",
-     .type = PARAM_CHOICE,
-     .offset = offsetof(struct kafka_consume, offset),
-     .fallback = "next",
-     .choices = commit_offsets,
-     .help = "what is committed: the next offset to read, or (wrongly) the last one read"},
-    {.key = "on_revoke",
-     .type = PARAM_CHOICE,
-     .offset = offsetof(struct kafka_consume, on_revoke),
-     .fallback = "nothing",
-     .choices = revoke_modes,
-     .help = "what the rebalance callback does with stored offsets"},
-    {0},
-};
-const struct param kafka_client_params[] = {
-    {.key = "produce",
-     .type = PARAM_STRUCT,
-     .offset = offsetof(struct kafka_args, produce),
-     .sub = produce_params,
-     .sub_size = sizeof(struct kafka_produce),
-     .shorthand = "topic",
-     .help = "send to a topic"},
-    {.key = "consume",
-     .type = PARAM_STRUCT,
-     .offset = offsetof(struct kafka_args, consume),
-     .sub = consume_params,
-     .sub_size = sizeof(struct kafka_consume),
-     .shorthand = "topic",
-     .help = "read a topic"},
-    {.key = "librdkafka",
-     .type = PARAM_VERBATIM,
-     .offset = offsetof(struct kafka_args, librdkafka),
-     .help = "librdkafka's own configuration, kept but for what the sandbox owns"},
-    {0},
-};
-static const char *const send_verbs[] = {"produce", NULL};
-static const char *const receive_verbs[] = {"consume", NULL};
-
-static int client_names(const void *opaque, const char **sends_to, const char **reads,
-                        const char **group)
-{
-    const struct kafka_args *args = opaque;
-
-    *sends_to = args->produce.topic;
-    *reads = args->consume.topic;
-    *group = args->consume.group;
-    return 0;
-}
 
 /* ---- configuration */
 
@@ -123,6 +27,14 @@ static int set(rd_kafka_conf_t *conf, const char *key, const char *value, struct
     if (rd_kafka_conf_set(conf, key, value, why, sizeof(why)) != RD_KAFKA_CONF_OK)
         return err_input(err, "librdkafka: %s", why);
     return 0;
+}
+
+/* The same for every incarnation. */
+static const char *instance_id(const struct kafka_handle *h, char *out, size_t size)
+{
+    snprintf(out, size, "%s.%u.%u", h->client->name, h->spec.client_id - h->client->first_id,
+             h->spec.worker);
+    return out;
 }
 
 rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *group, struct err *err)
@@ -141,7 +53,9 @@ rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *gro
             set(conf, users->items[i].key, users->items[i].value, err) < 0)
             goto fail;
     if (set(conf, "bootstrap.servers", brokers, err) < 0 ||
-        (group && set(conf, "group.id", group, err) < 0))
+        (group && set(conf, "group.id", group, err) < 0) ||
+        (group && h->args->consume.membership == MEMBER_STATIC &&
+         set(conf, "group.instance.id", instance_id(h, id, sizeof(id)), err) < 0))
         goto fail;
     return conf;
 fail:
@@ -230,7 +144,11 @@ static enum submit client_txn(void *self, enum txn_verb verb, uint32_t slot, str
 
 static size_t client_outstanding(void *self)
 {
-    return ((const struct kafka_handle *)self)->outstanding;
+    const struct kafka_handle *h = self;
+
+    if (h->producer && h->args->produce.reports == REPORTS_IGNORED)
+        return (size_t)rd_kafka_outq_len(h->producer); /* the library knows, nobody asks */
+    return h->outstanding;
 }
 
 static void client_release(void *self, struct harvest *harvest)
@@ -287,9 +205,10 @@ const struct broker_ops kafka_broker_ops = {
     .name = "kafka",
     .params = kafka_client_params,
     .args_size = sizeof(struct kafka_args),
-    .send_verbs = send_verbs,
-    .receive_verbs = receive_verbs,
-    .names = client_names,
+    .send_verbs = kafka_send_verbs,
+    .receive_verbs = kafka_receive_verbs,
+    .names = kafka_client_names,
+    .senseless = kafka_client_senseless,
     .size = sizeof(struct kafka_handle),
     .open = client_open,
     .send = client_send,

@@ -9,7 +9,18 @@
 
 #define OWNERS_MAX 512
 
-enum commit_mode { COMMIT_AUTO, COMMIT_NONE, COMMIT_STORE, COMMIT_SYNC, COMMIT_ASYNC };
+enum report_mode { REPORTS_HANDLED, REPORTS_IGNORED };
+enum queue_full_mode { QUEUE_FULL_RETRY, QUEUE_FULL_IGNORE };
+enum exit_mode { EXIT_FLUSH, EXIT_DROP };
+enum membership { MEMBER_DYNAMIC, MEMBER_STATIC };
+enum commit_mode {
+    COMMIT_AUTO,
+    COMMIT_NONE,
+    COMMIT_STORE,
+    COMMIT_SYNC,
+    COMMIT_ASYNC,
+    COMMIT_PERIODIC
+};
 enum commit_offset { COMMIT_NEXT, COMMIT_LAST };
 enum on_revoke { REVOKE_NOTHING, REVOKE_COMMIT };
 
@@ -18,18 +29,28 @@ struct kafka_args {
     struct kafka_produce {
         const char *topic;
         int64_t partition; /* -1: the library's partitioner chooses by key */
+        int reports;       /* enum report_mode */
+        int queue_full;    /* enum queue_full_mode */
+        int at_exit;       /* enum exit_mode */
     } produce;
     struct kafka_consume {
         const char *topic, *group;
+        int membership;            /* enum membership */
         struct strings partitions; /* given: assigned by hand, no group */
         const char *from;          /* of a hand-made assignment: beginning, end or an offset */
         int commit;                /* enum commit_mode */
+        int64_t every_ns;          /* COMMIT_PERIODIC */
         int offset;                /* enum commit_offset: what a commit names */
         int on_revoke;             /* enum on_revoke */
     } consume;
     struct pairs librdkafka;
 };
+/* client_params.c */
 extern const struct param kafka_client_params[];
+extern const char *const kafka_send_verbs[], *const kafka_receive_verbs[];
+int kafka_client_names(const void *args, const char **sends_to, const char **reads,
+                       const char **group);
+const char *kafka_client_senseless(const void *args, unsigned instances);
 
 struct kafka_handle {
     const struct plan_case *plan;
@@ -54,6 +75,8 @@ struct kafka_handle {
     rd_kafka_message_t **stash;       /* HARVEST_MAX: taken from the library, handed over or not */
     size_t n_stash, handed, borrowed; /* [0, borrowed) are the caller's, [borrowed, n_stash) wait */
     enum commit_mode commit;
+    int64_t *done; /* COMMIT_PERIODIC, by plan unit: next offset to commit, -1 nothing new */
+    int64_t commit_at_ns;
     uint32_t *epochs;   /* ownership interval by plan unit, 0 never owned */
     uint32_t intervals; /* hand-made ones, counted */
     struct ownership owners[OWNERS_MAX];

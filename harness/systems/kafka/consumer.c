@@ -73,10 +73,40 @@ static void gained(struct kafka_handle *h, rd_kafka_topic_partition_list_t *list
     }
 }
 
+/* What was done and not committed yet; blocks. */
+static void commit_done(struct kafka_handle *h)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+
+    for (uint32_t unit = 0; unit < h->plan->n_units; unit++) {
+        if (h->done[unit] < 0)
+            continue;
+        rd_kafka_topic_partition_list_add(list, h->args->consume.topic,
+                                          (int32_t)h->plan->units[unit].index)
+            ->offset = h->done[unit];
+        h->done[unit] = -1;
+    }
+    if (list->cnt > 0)
+        rd_kafka_commit(h->consumer, list, 0);
+    rd_kafka_topic_partition_list_destroy(list);
+    h->commit_at_ns = clock_now_ns() + h->args->consume.every_ns;
+}
+
 static void lost(struct kafka_handle *h, const rd_kafka_topic_partition_list_t *list)
 {
-    if (h->args->consume.on_revoke == REVOKE_COMMIT && !rd_kafka_assignment_lost(h->consumer))
-        rd_kafka_commit(h->consumer, NULL, 0);
+    if (h->args->consume.on_revoke == REVOKE_COMMIT && !rd_kafka_assignment_lost(h->consumer)) {
+        if (h->commit == COMMIT_PERIODIC)
+            commit_done(h);
+        else
+            rd_kafka_commit(h->consumer, NULL, 0);
+    }
+    for (int i = 0; i < list->cnt; i++) { /* nobody's business any more */
+        uint32_t unit =
+            kafka_unit(h->plan, h->cluster_index, list->elems[i].topic, list->elems[i].partition);
+
+        if (unit != NO_UNIT)
+            h->done[unit] = -1;
+    }
     for (int i = 0; i < list->cnt; i++)
         own(h, list->elems[i].topic, list->elems[i].partition, 0, -1, EV_LOST);
 }
@@ -183,8 +213,12 @@ int kafka_consumer_open(struct kafka_handle *h, struct err *err)
     rd_kafka_conf_set_opaque(conf, h);
     h->stash = calloc(HARVEST_MAX, sizeof(*h->stash));
     h->epochs = calloc(h->plan->n_units + 1, sizeof(*h->epochs));
-    if (!h->stash || !h->epochs)
+    h->done = calloc(h->plan->n_units + 1, sizeof(*h->done));
+    if (!h->stash || !h->epochs || !h->done)
         abort();
+    for (size_t i = 0; i < h->plan->n_units; i++)
+        h->done[i] = -1;
+    h->commit_at_ns = clock_now_ns() + h->args->consume.every_ns;
     h->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
     if (!h->consumer) {
         rd_kafka_conf_destroy(conf);
@@ -201,15 +235,19 @@ int kafka_consumer_open(struct kafka_handle *h, struct err *err)
 
 /* ---- settle */
 
+static int64_t offset_to_commit(const struct kafka_handle *h, const struct delivery *d)
+{
+    return h->args->consume.offset == COMMIT_LAST ? d->position : d->position + 1;
+}
+
 static rd_kafka_topic_partition_list_t *offset_list(const struct kafka_handle *h,
                                                     const struct delivery *d)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    int64_t next = h->args->consume.offset == COMMIT_LAST ? d->position : d->position + 1;
 
     rd_kafka_topic_partition_list_add(list, h->args->consume.topic,
                                       (int32_t)h->plan->units[d->unit].index)
-        ->offset = next;
+        ->offset = offset_to_commit(h, d);
     return list;
 }
 
@@ -254,6 +292,12 @@ enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *s
     /* there is no rejecting; what the library commits by itself is nobody's promise yet */
     if (!h->consumer || h->commit == COMMIT_NONE || settle->reject)
         return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
+    if (h->commit == COMMIT_PERIODIC) {
+        h->done[d->unit] = offset_to_commit(h, d);
+        if (clock_now_ns() >= h->commit_at_ns)
+            commit_done(h);
+        return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
     list = offset_list(h, d);
     if (h->commit == COMMIT_STORE) {
         code = rd_kafka_offsets_store(h->consumer, list);
@@ -349,6 +393,8 @@ void kafka_consumer_harvest(struct kafka_handle *h, struct harvest *harvest)
     if (!h->consumer)
         return;
     take_commits(h, harvest);
+    if (h->commit == COMMIT_PERIODIC && clock_now_ns() >= h->commit_at_ns)
+        commit_done(h);
     if (h->n_stash == h->borrowed) {
         size_t most = harvest->max_deliveries < HARVEST_MAX ? harvest->max_deliveries : HARVEST_MAX;
         ssize_t n;
@@ -381,6 +427,8 @@ void kafka_consumer_close(struct kafka_handle *h, enum close_how how)
         return;
     h->borrowed = h->n_stash;
     kafka_consumer_release(h);
+    if (how == CLOSE_FLUSH && h->commit == COMMIT_PERIODIC)
+        commit_done(h);
     if (how == CLOSE_FLUSH)
         rd_kafka_consumer_close(h->consumer); /* commits what is stored, leaves the group */
     rd_kafka_queue_destroy(h->messages);
@@ -388,6 +436,8 @@ void kafka_consumer_close(struct kafka_handle *h, enum close_how how)
     rd_kafka_destroy_flags(h->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free(h->stash);
     free(h->epochs);
+    free(h->done);
+    h->done = NULL;
     h->consumer = NULL;
     h->stash = NULL;
     h->epochs = NULL;

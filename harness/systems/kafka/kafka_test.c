@@ -166,6 +166,44 @@ static void test_describe(void **state)
                         "suite.yaml:3:7: topic orders: replicas: no broker \"4\" among 1 … 3");
 }
 
+/* ---- clients */
+
+static const char *refused(const struct kafka_args *args)
+{
+    const char *why = kafka_client_senseless(args, 2);
+
+    return why ? why : "";
+}
+
+static void test_senseless_clients(void **state)
+{
+    struct pair manual[] = {{.key = "enable.auto.commit", .value = "false"}};
+    struct pair id[] = {{.key = "group.instance.id", .value = "one"}};
+    const char *zero[] = {"0"};
+    struct kafka_args good = {.consume = {.topic = "t", .group = "g"}};
+    struct kafka_args both = {.consume = {.topic = "t", .group = "g", .partitions = {zero, 1}}};
+    struct kafka_args neither = {.consume = {.topic = "t"}};
+    struct kafka_args no_period = {
+        .consume = {.topic = "t", .group = "g", .commit = COMMIT_PERIODIC},
+        .librdkafka = {manual, 1}};
+    struct kafka_args twins = {.consume = {.topic = "t", .group = "g"}, .librdkafka = {id, 1}};
+    struct kafka_args late = {.produce = {.topic = "t", .at_exit = EXIT_DROP}};
+
+    (void)state;
+    assert_string_equal(refused(&good), "");
+    assert_non_null(strstr(refused(&both), "exclude each other"));
+    assert_non_null(strstr(refused(&neither), "needs group"));
+    assert_non_null(strstr(refused(&no_period), "belong together"));
+    no_period.consume.every_ns = SECOND_NS;
+    assert_string_equal(refused(&no_period), "");
+    no_period.librdkafka.n = 0;
+    assert_non_null(strstr(refused(&no_period), "would commit too"));
+    assert_non_null(strstr(refused(&twins), "membership: static"));
+    assert_non_null(strstr(refused(&late), "leaves nothing behind"));
+    late.produce.reports = REPORTS_IGNORED;
+    assert_string_equal(refused(&late), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_wire_round_trip),
         cmocka_unit_test(test_wire_short_answers_are_bad_not_read),
         cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_senseless_clients),
     };
 
     return cmocka_run_group_tests_name("kafka", tests, NULL, NULL);

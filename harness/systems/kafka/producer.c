@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define TXN_MS 60000
+#define FLUSH_MS 30000
 
 static enum level level_of_acks(const struct kafka_handle *h)
 {
@@ -45,7 +46,9 @@ int kafka_producer_open(struct kafka_handle *h, struct err *err)
 
     if (!conf)
         return -1;
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    rd_kafka_conf_set_events(conf, h->args->produce.reports == REPORTS_IGNORED
+                                       ? RD_KAFKA_EVENT_ERROR
+                                       : RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     h->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
     if (!h->producer) {
         rd_kafka_conf_destroy(conf);
@@ -74,9 +77,23 @@ static int32_t partition_of(const struct kafka_handle *h, uint32_t unit)
                                                        : RD_KAFKA_PARTITION_UA;
 }
 
+/* Answered at once: refused by the call itself, or nobody waits for its report. */
+static enum submit at_once(const struct send *send, uint32_t slot, enum outcome outcome,
+                           rd_kafka_resp_err_t code, struct completion *c)
+{
+    *c = (struct completion){.slot = slot,
+                             .outcome = outcome,
+                             .code = (int16_t)code,
+                             .node = NO_NODE,
+                             .unit = send->unit,
+                             .position = -1};
+    return SUBMIT_DONE;
+}
+
 enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
                                 struct completion *c)
 {
+    const struct kafka_produce *how = &h->args->produce;
     char key[12];
     int n = snprintf(key, sizeof(key), "%u", send->msg->key);
     rd_kafka_resp_err_t code;
@@ -85,22 +102,21 @@ enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send,
     if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY,
                          (void *)(uintptr_t)send->payload, send->size, key, (size_t)n,
                          (void *)(uintptr_t)(slot + 1)) == 0) {
+        if (how->reports == REPORTS_IGNORED)
+            return at_once(send, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR, c);
         h->outstanding++;
         return SUBMIT_QUEUED;
     }
     code = rd_kafka_last_error();
-    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && how->queue_full == QUEUE_FULL_IGNORE)
+        return at_once(send, slot, OUTCOME_BELIEVED, code, c);
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        c->code = (int16_t)code;
         return SUBMIT_BUSY;
+    }
     if (code == RD_KAFKA_RESP_ERR__FATAL)
         h->broken = true;
-    /* refused by the call itself: it never left the process */
-    *c = (struct completion){.slot = slot,
-                             .outcome = OUTCOME_FAIL,
-                             .code = (int16_t)code,
-                             .node = NO_NODE,
-                             .unit = send->unit,
-                             .position = -1};
-    return SUBMIT_DONE;
+    return at_once(send, slot, OUTCOME_FAIL, code, c); /* it never left the process */
 }
 
 static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
@@ -222,6 +238,8 @@ void kafka_producer_close(struct kafka_handle *h, enum close_how how)
     if (how == CLOSE_ABRUPT || h->outstanding > 0)
         rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                         RD_KAFKA_PURGE_F_NON_BLOCKING);
+    else if (h->args->produce.at_exit == EXIT_FLUSH) /* what nobody waits for the report of */
+        rd_kafka_flush(h->producer, FLUSH_MS);
     if (h->reports)
         rd_kafka_queue_destroy(h->reports);
     if (h->topic)
