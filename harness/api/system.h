@@ -43,6 +43,7 @@ struct node_spec {
     const char *hosts;         /* text of /etc/hosts; NULL: none needed */
     int64_t stop_within_ns;    /* SIGTERM takes this long at most before it counts as hung */
     int cpu;                   /* -1: node % ncpu */
+    unsigned uid;              /* 0: as we are; else in a user namespace of its own (servers that refuse root) */
 };
 
 enum node_phase { PHASE_DOWN, PHASE_STARTING, PHASE_UP, PHASE_PAUSED, PHASE_DEAD };
@@ -134,6 +135,7 @@ struct system_ops {
     const struct system_command *commands;
     const struct broker_ops *broker;        /* NULL: offers none */
     const struct store_ops *store;
+    const struct cache_ops *cache;
     /* pure; config is checked beyond its table; err with status INPUT */
     int (*describe)(const void *config, const struct layout_sink *sink, struct err *err);
     /* pure; fills node->spec from cluster->arena; node->data and log are set */

@@ -138,7 +138,11 @@ static int make_folder(const char *path, struct err *err)
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err)
 {
     struct keeper_command command = {
-        .argv = node->spec.argv, .env = node->spec.env, .log = node->log};
+        .argv = node->spec.argv,
+        .env = node->spec.env,
+        .log = node->log,
+        .uid = node->spec.uid,
+    };
 
     (void)slot;
     atomic_store(&node->phase, PHASE_STARTING);

@@ -7,18 +7,12 @@
  */
 #include "systems/redis/redis.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
+#include "systems/program.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 /* A text that grows in an arena. */
 struct text {
@@ -248,55 +242,19 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     return 0;
 }
 
-/* Output of `binary --version`; the process gets 5 s. */
-static int ask_version(const char *binary, char *out, size_t size, struct err *err)
-{
-    char *argv[] = {(char *)(uintptr_t)binary, (char *)(uintptr_t) "--version", NULL};
-    posix_spawn_file_actions_t actions;
-    struct pollfd p;
-    int fds[2], rc, status;
-    ssize_t n = 0;
-    pid_t pid;
-
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return err_errno(err, "pipe");
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-    rc = posix_spawn(&pid, binary, &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(fds[1]);
-    if (rc != 0) {
-        close(fds[0]);
-        return err_input(err, "redis binary %s: %s", binary, strerror(rc));
-    }
-    p = (struct pollfd){.fd = fds[0], .events = POLLIN};
-    if (poll(&p, 1, 5000) > 0)
-        n = read(fds[0], out, size - 1);
-    else
-        kill(pid, SIGKILL);
-    out[n > 0 ? n : 0] = '\0';
-    close(fds[0]);
-    waitpid(pid, &status, 0);
-    return 0;
-}
-
 int redis_version(const void *config, char *out, size_t size, struct err *err)
 {
     const struct redis_config *c = config;
-    const char *want = c->redis.version;
     char text[512], *v;
 
-    if (ask_version(c->redis.binary, text, sizeof(text), err) < 0)
-        return -1;
+    if (program_says(c->redis.binary, "--version", text, sizeof(text), err) < 0)
+        return err_prefix(err, "redis binary");
     v = strstr(text, "v=");
     if (!v)
         return err_input(err, "%s --version says \"%.80s\", no Redis version", c->redis.binary,
                          text);
     v += 2;
     v[strcspn(v, " \n")] = '\0';
-    if (want && (strncmp(v, want, strlen(want)) != 0 ||
-                 (v[strlen(want)] != '\0' && v[strlen(want)] != '.')))
-        return err_input(err, "%s is version %s, the suite asks for %s", c->redis.binary, v, want);
     snprintf(out, size, "%s", v);
-    return 0;
+    return program_is_version(c->redis.binary, v, c->redis.version, err);
 }

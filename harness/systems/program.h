@@ -1,0 +1,16 @@
+/* What a server's binary says of itself, before anything is started. */
+#ifndef ASSAY_SYSTEMS_PROGRAM_H
+#define ASSAY_SYSTEMS_PROGRAM_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+
+/* Output of `binary argument`; the process gets 5 s. -1 (INPUT): it cannot be run. */
+int program_says(const char *binary, const char *argument, char *out, size_t size, struct err *err);
+/* Is `version` what the suite asks for, as far as that goes ("15" takes 15.20)? wanted NULL:
+ * anything. */
+int program_is_version(const char *binary, const char *version, const char *wanted,
+                       struct err *err);
+
+#endif
