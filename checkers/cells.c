@@ -30,8 +30,8 @@ static struct cell_chunk *unfold(struct cells *cells, unsigned state)
     struct cell_chunk *chunk = cells->spare ? cells->spare : must(malloc(sizeof(*chunk)));
 
     cells->spare = NULL;
-    memset(chunk->count, 0, sizeof(chunk->count));
-    chunk->count[state] = CELLS_CHUNK;
+    memset(chunk->even, 0, sizeof(chunk->even));
+    chunk->even[state] = CELLS_WORDS;
     memset(chunk->words, (int)(state * 0x55), sizeof(chunk->words));
     return chunk;
 }
@@ -44,16 +44,20 @@ void cells_set_slow(struct cells *cells, uint64_t i, unsigned state)
         return;
     if (at >= cells->n)
         grow(cells, at + 1);
-    if (cells->chunks[at] < 4) {
-        if (cells->chunks[at] == state)
-            return;
-        cells->chunks[at] = (uintptr_t)unfold(cells, (unsigned)cells->chunks[at]);
-        cells_set(cells, i, state);
+    if (cells->chunks[at] == state)
         return;
-    }
-    /* All its cells are in one state now. */
+    cells->chunks[at] = (uintptr_t)unfold(cells, (unsigned)cells->chunks[at]);
+    cells_set(cells, i, state);
+}
+
+void cells_word_evened(struct cells *cells, uint64_t at, unsigned state)
+{
+    struct cell_chunk *chunk = (struct cell_chunk *)cells->chunks[at];
+
+    if (++chunk->even[state] < CELLS_WORDS)
+        return;
     free(cells->spare);
-    cells->spare = (struct cell_chunk *)cells->chunks[at];
+    cells->spare = chunk;
     cells->chunks[at] = state;
 }
 
@@ -74,35 +78,6 @@ uint64_t cells_next(const struct cells *cells, uint64_t from, uint64_t end, unsi
         from++;
     }
     return end;
-}
-
-uint64_t cells_count(const struct cells *cells, unsigned state, uint64_t end)
-{
-    uint64_t count = 0;
-
-    for (uint64_t first = 0; first < end; first += CELLS_CHUNK) {
-        uint64_t chunk = first / CELLS_CHUNK;
-        uint64_t left = end - first < CELLS_CHUNK ? end - first : CELLS_CHUNK;
-        uintptr_t word = chunk < cells->n ? cells->chunks[chunk] : 0;
-
-        if (word < 4)
-            count += word == state ? left : 0;
-        else if (left == CELLS_CHUNK)
-            count += ((const struct cell_chunk *)word)->count[state];
-        else
-            for (uint64_t i = 0; i < left; i++)
-                count += cells_get(cells, first + i) == state;
-    }
-    return count;
-}
-
-size_t cells_bytes(const struct cells *cells)
-{
-    size_t bytes = cells->n * sizeof(*cells->chunks);
-
-    for (size_t i = 0; i < cells->n; i++)
-        bytes += cells->chunks[i] >= 4 ? sizeof(struct cell_chunk) : 0;
-    return bytes;
 }
 
 void cells_release(struct cells *cells)

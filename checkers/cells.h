@@ -20,9 +20,10 @@
 #define CELLS_CHUNK 4096u
 #define CELLS_MAX (UINT64_C(1) << 34)
 
+#define CELLS_WORDS (CELLS_CHUNK / 32)
 struct cell_chunk {
-    uint16_t count[4]; /* cells in each state; one of them reaching CELLS_CHUNK folds the chunk */
-    uint64_t words[CELLS_CHUNK / 32];
+    uint16_t even[4]; /* words all of whose cells are in that state; all of them: the chunk folds */
+    uint64_t words[CELLS_WORDS];
 };
 
 /* A folded chunk is its state (0 … 3) in place of the pointer. */
@@ -46,37 +47,56 @@ static inline unsigned cells_get(const struct cells *cells, uint64_t i)
                       3);
 }
 
-/* Out of line: opens a chunk, grows the list, folds. */
+/* A word whose 32 cells are all in that state. */
+static inline uint64_t cells_even(unsigned state)
+{
+    return state * UINT64_C(0x5555555555555555);
+}
+
+/* For those who know what they will touch next: what was sent at once is read far apart. A function
+ * that does nothing else is dropped by gcc as one without effect: hence inlined, and its callers.
+ */
+#define CELLS_AHEAD static inline __attribute__((always_inline))
+CELLS_AHEAD void cells_prefetch(const struct cells *cells, uint64_t i)
+{
+    uint64_t chunk = i / CELLS_CHUNK;
+
+    if (chunk < cells->n && cells->chunks[chunk] >= 4)
+        __builtin_prefetch(
+            &((const struct cell_chunk *)cells->chunks[chunk])->words[i % CELLS_CHUNK / 32], 1);
+}
+
+/* Out of line: opens a chunk, grows the list. */
 void cells_set_slow(struct cells *cells, uint64_t i, unsigned state);
+/* A word of this chunk became even, or is no more. */
+void cells_word_evened(struct cells *cells, uint64_t chunk, unsigned state);
 
 static inline void cells_set(struct cells *cells, uint64_t i, unsigned state)
 {
     uint64_t chunk = i / CELLS_CHUNK;
-    uint64_t at = i % CELLS_CHUNK;
-    struct cell_chunk *open;
-    unsigned old;
+    unsigned shift = (unsigned)(i % 32 * 2), old;
+    uint64_t *word, was;
 
     assert(state < 4);
-    if (chunk >= cells->n || cells->chunks[chunk] < 4) {
+    if (__builtin_expect(chunk >= cells->n || cells->chunks[chunk] < 4, 0)) {
         cells_set_slow(cells, i, state);
         return;
     }
-    open = (struct cell_chunk *)cells->chunks[chunk];
-    old = (unsigned)(open->words[at / 32] >> (at % 32 * 2) & 3);
+    word = &((struct cell_chunk *)cells->chunks[chunk])->words[i % CELLS_CHUNK / 32];
+    was = *word;
+    old = (unsigned)(was >> shift & 3);
     if (old == state)
         return;
-    open->words[at / 32] ^= (uint64_t)(old ^ state) << (at % 32 * 2);
-    open->count[old]--;
-    if (++open->count[state] == CELLS_CHUNK)
-        cells_set_slow(cells, i, state);
+    *word = was ^ (uint64_t)(old ^ state) << shift;
+    if (was == cells_even(old))
+        ((struct cell_chunk *)cells->chunks[chunk])->even[old]--;
+    if (*word == cells_even(state))
+        cells_word_evened(cells, chunk, state);
 }
 
-/* Cells in `state` below `end`. */
-uint64_t cells_count(const struct cells *cells, unsigned state, uint64_t end);
 /* The first cell ≥ from and < end that is in one of the states of `mask` (bit per state); end when
  * there is none. */
 uint64_t cells_next(const struct cells *cells, uint64_t from, uint64_t end, unsigned mask);
-size_t cells_bytes(const struct cells *cells);
 void cells_release(struct cells *cells);
 
 #endif

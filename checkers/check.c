@@ -89,8 +89,9 @@ static void take_proof(struct pass *pass, const struct event *e)
 
 /* ---- one pass */
 
-static void hand_over(const struct event *events, size_t n, uint64_t wants, void *self,
-                      void (*take)(void *, const struct event *, size_t))
+/* `types`: those among the events. */
+static void hand_over(const struct event *events, size_t n, uint64_t types, uint64_t wants,
+                      void *self, void (*take)(void *, const struct event *, size_t))
 {
     size_t first = 0;
 
@@ -100,6 +101,12 @@ static void hand_over(const struct event *events, size_t n, uint64_t wants, void
         if (i > first)
             take(self, events + first, i - first);
         first = i + 1;
+    if ((types & wants) == 0)
+        return;
+    if ((types & ~wants) == 0) {
+        take(self, events, n);
+        return;
+    }
     }
     if (n > first)
         take(self, events + first, n - first);
@@ -111,20 +118,25 @@ static void hand_to_all(struct pass *pass, const struct event *events, size_t n)
         struct running *r = &pass->results.items[i];
 
         if (r->busy)
-            hand_over(events, n, r->ops->wants, r->self, r->ops->events);
+            hand_over(events, n, types, r->ops->wants, r->self, r->ops->events);
     }
+    uint64_t types = 0;
+
+    for (size_t i = 0; i < n; i++)
+        types |= UINT64_C(1) << events[i].type;
     if (!pass->first)
         return;
     pass->out->events += n;
     if (pass->observer)
-        hand_over(events, n, pass->observer->wants, pass->observer->self, pass->observer->events);
-    for (size_t i = 0; i < n; i++)
+        hand_over(events, n, types, pass->observer->wants, pass->observer->self,
+                  pass->observer->events);
+    for (size_t i = 0; i < n && types & (WANTS(DRAIN) | WANTS(UNIT_DOWN)); i++)
         if (events[i].type == EV_DRAIN || events[i].type == EV_UNIT_DOWN)
             take_proof(pass, &events[i]);
 }
 
-/* Few enough events at once that all checkers find them in the cache. */
-#define SLICE 512
+/* Few enough events at once that all checkers find them in the first-level cache. */
+#define SLICE 256
 
 static int run_pass(struct pass *pass, struct err *err)
 {

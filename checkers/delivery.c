@@ -77,17 +77,20 @@ static int delivery_open(void *self, const struct plan_case *plan, const void *a
     return 0;
 }
 
-static struct delivery_stream *stream_of(struct delivery *s, const struct event *e)
+static struct delivery_stream *new_stream(const struct delivery *s, struct delivery_stream *stream)
+{
+    stream->log = calloc(s->plan->n_dests + 1, sizeof(*stream->log));
+    stream->settled = calloc(s->plan->n_dests + 1, sizeof(*stream->settled));
+    if (!stream->log || !stream->settled)
+        abort();
+    return stream;
+}
+
+static inline struct delivery_stream *stream_of(struct delivery *s, const struct event *e)
 {
     struct delivery_stream *stream = streams_of(&s->streams, e);
 
-    if (!stream->log) {
-        stream->log = calloc(s->plan->n_dests + 1, sizeof(*stream->log));
-        stream->settled = calloc(s->plan->n_dests + 1, sizeof(*stream->settled));
-        if (!stream->log || !stream->settled)
-            abort();
-    }
-    return stream;
+    return stream->log ? stream : new_stream(s, stream);
 }
 
 static void tell(struct delivery *s, const struct event *e, const char *stage, const char *text)
@@ -255,15 +258,27 @@ static void one_event(struct delivery *s, const struct event *e)
 
 static void delivery_events(void *self, const struct event *events, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
+            look_ahead(self, &events[i + STREAMS_AHEAD]);
         one_event(self, &events[i]);
 }
 
 static bool delivery_again(void *self, const struct drain_proof *proofs)
+CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct delivery_stream *stream = streams_recent(&s->streams, e);
+
+    if (dest != UINT32_MAX && stream)
+        cells_prefetch(&stream->log[dest], e->seq);
+}
+
 {
     struct delivery *s = self;
 
     (void)proofs;
+    }
     if (s->second || s->suspects.n == 0)
         return false;
     s->second = true;

@@ -22,19 +22,15 @@ static struct interval *make_interval(struct inflight *f, const struct event *e)
     return i;
 }
 
-struct interval *inflight_of(struct inflight *f, const struct event *e)
+struct interval *inflight_find(struct inflight *f, const struct event *e)
 {
-    struct interval *i = f->recent;
-    uint64_t *number;
+    uint64_t *number = table_put(&f->index, (uint64_t)e->by << 32 | e->unit, e->epoch);
 
-    if (i && i->by == e->by && i->unit == e->unit && i->epoch == e->epoch)
-        return i;
-    number = table_put(&f->index, (uint64_t)e->by << 32 | e->unit, e->epoch);
     if (!*number) {
         make_interval(f, e);
         *number = f->n;
     }
-    return f->recent = f->intervals[*number - 1];
+    return *inflight_slot(f, e) = f->intervals[*number - 1];
 }
 
 static void drop(struct inflight *f, struct interval *i)

@@ -32,16 +32,32 @@ struct interval {
     struct inflight_item *items;
     size_t first, n, size; /* ring */
 };
+/* Consumers go round their units: what comes next was here before. */
+#define INFLIGHT_RECENT 4096u
 struct inflight {
     struct interval **intervals;
     size_t n;
     struct table index;
-    struct interval *recent;
+    struct interval *recent[INFLIGHT_RECENT]; /* by a mix of (by, unit, epoch) */
     uint64_t held;
     bool full;
 };
 
-struct interval *inflight_of(struct inflight *f, const struct event *e);
+struct interval *inflight_find(struct inflight *f, const struct event *e); /* the slow way */
+
+static inline struct interval **inflight_slot(struct inflight *f, const struct event *e)
+{
+    return &f->recent[(e->unit + e->by * 61u + e->epoch * 7u) % INFLIGHT_RECENT];
+}
+
+static inline struct interval *inflight_of(struct inflight *f, const struct event *e)
+{
+    struct interval *i = *inflight_slot(f, e);
+
+    if (i && i->by == e->by && i->unit == e->unit && i->epoch == e->epoch)
+        return i;
+    return inflight_find(f, e);
+}
 /* EV_OWN: begins (or begins again) or ends an interval; EV_CLIENT_DEATH: its client holds nothing
  * any more. */
 void inflight_event(struct inflight *f, const struct event *e);

@@ -128,20 +128,24 @@ static int loss_open(void *self, const struct plan_case *plan, const void *args,
     return 0;
 }
 
-static struct loss_stream *stream_of(struct loss *s, const struct event *e)
+static struct loss_stream *new_stream(const struct loss *s, struct loss_stream *stream)
+{
+    uint16_t client = stream->head.client;
+    size_t n = client < s->plan->n_client_ids ? s->n_dests_of[client] : 0;
+
+    stream->dests = n ? s->dests_of[client] : NULL;
+    stream->n_duties = n;
+    stream->duties = calloc(n + 1, sizeof(*stream->duties));
+    if (!stream->duties)
+        abort();
+    return stream;
+}
+
+static inline struct loss_stream *stream_of(struct loss *s, const struct event *e)
 {
     struct loss_stream *stream = streams_of(&s->streams, e);
 
-    if (!stream->duties) { /* new */
-        size_t n = e->client < s->plan->n_client_ids ? s->n_dests_of[e->client] : 0;
-
-        stream->dests = n ? s->dests_of[e->client] : NULL;
-        stream->n_duties = n;
-        stream->duties = calloc(n + 1, sizeof(*stream->duties));
-        if (!stream->duties)
-            abort();
-    }
-    return stream;
+    return stream->duties ? stream : new_stream(s, stream);
 }
 
 /* ---- first pass */
@@ -442,6 +446,15 @@ static bool loss_again(void *self, const struct drain_proof *proofs)
     return false;
 }
 
+CELLS_AHEAD void look_ahead(const struct loss *s, const struct event *e)
+{
+    const struct loss_stream *stream =
+        e->type == EV_AUDIT_LOG ? streams_recent(&s->streams, e) : NULL;
+
+    for (size_t d = 0; stream && d < stream->n_duties; d++)
+        cells_prefetch(&stream->duties[d].state, e->seq);
+}
+
 static void loss_events(void *self, const struct event *events, size_t n)
 {
     struct loss *s = self;
@@ -449,6 +462,8 @@ static void loss_events(void *self, const struct event *events, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct event *e = &events[i];
 
+        if (i + STREAMS_AHEAD < n)
+            look_ahead(s, e + STREAMS_AHEAD);
         if (!s->second)
             first_pass(s, e);
         else if (e->type == EV_SEND_COMPLETE)

@@ -109,10 +109,9 @@ static void tell(struct order *s, const char *kind, const char *stage, const str
 }
 
 /* What is ordered against each other: a session's messages in one unit, or of one key in it. */
-static uint64_t stream_key(struct order *s, const struct event *e)
+static uint64_t stream_key(const struct order *s, const struct ranked_stream *session,
+                           const struct event *e)
 {
-    const struct ranked_stream *session = ranks_stream(&s->ranks, e);
-
     return (uint64_t)session->head.number << 32 | (s->args.by == BY_KEY ? e->key : 0);
 }
 
@@ -126,6 +125,26 @@ static bool overtaken(struct order *s, uint64_t stream, uint64_t slot, uint64_t 
     if (rank + 1 <= *max)
         return true;
     *max = rank + 1;
+    return false;
+}
+
+/* The same for a session in a unit of the log. An audit reads unit after unit: what it stands at is
+ * kept beside the session, and the table asked where that changes. */
+static bool overtaken_in_unit(struct order *s, struct ranked_stream *session, uint64_t unit,
+                              uint64_t rank)
+{
+    uint64_t stream = (uint64_t)session->head.number << 32, *max;
+
+    if (session->unit != unit) {
+        if (session->unit != UINT64_MAX && (max = table_put(&s->maxima, stream, session->unit)))
+            *max = session->max;
+        max = table_get(&s->maxima, stream, unit);
+        session->unit = unit;
+        session->max = max ? *max : 0;
+    }
+    if (rank + 1 <= session->max)
+        return true;
+    session->max = rank + 1;
     return false;
 }
 
@@ -154,6 +173,7 @@ static void skipped(void *context, const struct gap *gap, const struct event *e)
 static void audited(struct order *s, const struct event *e)
 {
     uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    struct ranked_stream *session;
     uint64_t rank;
 
     if (dest == UINT32_MAX || e->flags & EV_MARKER)
@@ -163,8 +183,11 @@ static void audited(struct order *s, const struct event *e)
         gaps_found(&s->gaps, e, skipped, s);
     if (s->args.at != AT_LOG || read_again(s, e, dest) || e->flags & (EV_REDELIVERED | EV_REJECT))
         return;
-    rank = ranks_meet(&s->ranks, e, dest);
-    if (rank != RANK_UNKNOWN && overtaken(s, stream_key(s, e), e->unit, rank)) {
+    session = ranks_stream(&s->ranks, e);
+    rank = ranks_meet(&s->ranks, session, e, dest);
+    if (rank != RANK_UNKNOWN &&
+        (s->args.by == BY_KEY ? overtaken(s, stream_key(s, session, e), e->unit, rank)
+                              : overtaken_in_unit(s, session, e->unit, rank))) {
         char text[160];
 
         snprintf(text, sizeof(text), "stands in %s behind one that was submitted after it",
@@ -235,7 +258,7 @@ static void delivered_from_queue(struct order *s, const struct event *e, uint32_
     struct interval *i = inflight_of(&s->inflight, e);
     struct ranked_stream *session = ranks_stream(&s->ranks, e);
     unsigned seen = cells_get(&session->seen[dest], e->seq);
-    uint64_t stream = stream_key(s, e), key = message_key(session->head.number, e->seq);
+    uint64_t stream = stream_key(s, session, e), key = message_key(session->head.number, e->seq);
     uint64_t rank = ranks_of(&s->ranks, session, e);
     bool again = seen || e->flags & EV_REDELIVERED;
 
@@ -327,7 +350,7 @@ static void settle_answered(struct order *s, const struct event *e)
     s->returned[s->n_returned++] =
         (struct returned){.key = message_key(session->head.number, e->seq),
                           .rank = rank_of_message(e->seq),
-                          .stream = stream_key(s, e),
+                          .stream = stream_key(s, session, e),
                           .fenced_ns = e->at_ns};
 }
 
@@ -418,15 +441,33 @@ static void one_event(struct order *s, const struct event *e)
     }
 }
 
+CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
+{
+    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct ranked_stream *session = streams_recent(&s->ranks.streams, e);
+
+    if (dest != UINT32_MAX && session && session->seen)
+        cells_prefetch(&session->seen[dest], e->seq);
+}
+
+static void first_pass(struct order *s, const struct event *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
+            look_ahead(s, &events[i + STREAMS_AHEAD]);
+        one_event(s, &events[i]);
+    }
+}
+
 static void order_events(void *self, const struct event *events, size_t n)
 {
     struct order *s = self;
 
-    for (size_t i = 0; i < n; i++)
-        if (!s->second)
-            one_event(s, &events[i]);
-        else if (events[i].type == EV_AUDIT_LOG && !(events[i].flags & EV_MARKER) &&
-                 events[i].unit < s->plan->n_units)
+    if (!s->second)
+        first_pass(s, events, n);
+    for (size_t i = 0; i < n && s->second; i++)
+        if (events[i].type == EV_AUDIT_LOG && !(events[i].flags & EV_MARKER) &&
+            events[i].unit < s->plan->n_units)
             gaps_found(&s->gaps, &events[i], skipped, s);
 }
 

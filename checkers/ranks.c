@@ -12,15 +12,12 @@ void ranks_open(struct ranks *r, size_t n_dests)
                         .n_dests = n_dests};
 }
 
-struct ranked_stream *ranks_stream(struct ranks *r, const struct event *e)
+struct ranked_stream *ranks_new_stream(struct ranks *r, struct ranked_stream *stream)
 {
-    struct ranked_stream *stream = streams_of(&r->streams, e);
-
-    if (!stream->seen) {
-        stream->seen = calloc(r->n_dests + 1, sizeof(*stream->seen));
-        if (!stream->seen)
-            abort();
-    }
+    stream->seen = calloc(r->n_dests + 1, sizeof(*stream->seen));
+    if (!stream->seen)
+        abort();
+    stream->unit = UINT64_MAX;
     return stream;
 }
 
@@ -53,9 +50,9 @@ uint64_t ranks_of(const struct ranks *r, const struct ranked_stream *stream, con
     return rank ? *rank : RANK_UNKNOWN;
 }
 
-uint64_t ranks_meet(struct ranks *r, const struct event *e, uint32_t dest)
+uint64_t ranks_meet(struct ranks *r, struct ranked_stream *stream, const struct event *e,
+                    uint32_t dest)
 {
-    struct ranked_stream *stream = ranks_stream(r, e);
     uint64_t key = message_key(stream->head.number, e->seq), rank, *met;
 
     if (e->attempt == 0) {

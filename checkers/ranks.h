@@ -16,6 +16,7 @@ struct ranked_stream {
     uint64_t last;      /* message submitted last */
     uint64_t end;       /* all below were submitted; what nobody submitted has no rank */
     uint64_t resends;   /* since then */
+    uint64_t unit, max; /* `order`: greatest rank met, plus one, in the unit looked at last */
     struct cells *seen; /* per destination, one more for the journal: first attempts met, bits of
                            the checker's own */
 };
@@ -28,11 +29,18 @@ struct ranks {
 };
 
 void ranks_open(struct ranks *r, size_t n_dests);
-struct ranked_stream *ranks_stream(struct ranks *r, const struct event *e);
+struct ranked_stream *ranks_new_stream(struct ranks *r, struct ranked_stream *stream);
+static inline struct ranked_stream *ranks_stream(struct ranks *r, const struct event *e)
+{
+    struct ranked_stream *stream = streams_of(&r->streams, e);
+
+    return stream->seen ? stream : ranks_new_stream(r, stream);
+}
 void ranks_invoke(struct ranks *r, const struct event *e);
 /* Its rank if it is met for the first time at this destination, RANK_UNKNOWN if not (or never
  * submitted). */
-uint64_t ranks_meet(struct ranks *r, const struct event *e, uint32_t dest);
+uint64_t ranks_meet(struct ranks *r, struct ranked_stream *stream, const struct event *e,
+                    uint32_t dest);
 /* Its rank, met or not; RANK_UNKNOWN when it was never submitted. */
 uint64_t ranks_of(const struct ranks *r, const struct ranked_stream *stream, const struct event *e);
 static inline uint64_t rank_of_message(uint64_t seq)

@@ -27,8 +27,8 @@ static struct stream *make_stream(struct streams *streams)
 struct stream *streams_find(struct streams *streams, uint16_t client, uint16_t incarnation,
                             uint16_t worker, bool make)
 {
-    uint64_t key = (uint64_t)client << 32 | (uint64_t)incarnation << 16 | worker;
-    uint64_t *number = table_get(&streams->index, key, 0);
+    uint64_t id = (uint64_t)worker << 32 | (uint64_t)incarnation << 16 | client;
+    uint64_t *number = table_get(&streams->index, id, 0);
     struct stream *s;
 
     if (!number && !make)
@@ -38,11 +38,12 @@ struct stream *streams_find(struct streams *streams, uint16_t client, uint16_t i
         s->client = client;
         s->incarnation = incarnation;
         s->worker = worker;
-        *table_put(&streams->index, key, 0) = s->number;
+        s->id = id;
+        *table_put(&streams->index, id, 0) = s->number;
     } else {
         s = streams->items[*number];
     }
-    streams->recent[stream_slot(client, incarnation, worker)] = s;
+    streams->recent[stream_slot(id)] = s;
     return s;
 }
 

@@ -12,10 +12,13 @@
 #include "api/event.h"
 #include "checkers/table.h"
 
+#include <string.h>
+
 /* Every checker's own struct begins with this. */
 struct stream {
     uint32_t number;
     uint16_t client, incarnation, worker;
+    uint64_t id; /* the three as they stand in an event */
 };
 
 #define STREAMS_RECENT 64u
@@ -32,25 +35,45 @@ struct streams {
 struct stream *streams_find(struct streams *streams, uint16_t client, uint16_t incarnation,
                             uint16_t worker, bool make);
 
-static inline bool stream_is(const struct stream *s, uint16_t client, uint16_t incarnation,
-                             uint16_t worker)
+/* Client, incarnation and worker stand side by side in an event: one number says all three. */
+_Static_assert(offsetof(struct event, incarnation) == offsetof(struct event, client) + 2 &&
+                   offsetof(struct event, worker) == offsetof(struct event, client) + 4 &&
+                   offsetof(struct event, by) == offsetof(struct event, client) + 6,
+               "stream_id");
+static inline uint64_t stream_id(const struct event *e)
 {
-    return s && s->client == client && s->incarnation == incarnation && s->worker == worker;
+    uint64_t id;
+
+    memcpy(&id, &e->client, sizeof(id));
+    return id & UINT64_C(0xffffffffffff);
 }
 
-static inline unsigned stream_slot(uint16_t client, uint16_t incarnation, uint16_t worker)
+static inline unsigned stream_slot(uint64_t id)
 {
-    return (client + incarnation * 5u + worker * 17u) % STREAMS_RECENT;
+    return (unsigned)(id + (id >> 16) * 5 + (id >> 32) * 17) % STREAMS_RECENT;
 }
 
 static inline void *streams_of(struct streams *streams, const struct event *e)
 {
-    struct stream *recent = streams->recent[stream_slot(e->client, e->incarnation, e->worker)];
+    uint64_t id = stream_id(e);
+    struct stream *recent = streams->recent[stream_slot(id)];
 
-    if (stream_is(recent, e->client, e->incarnation, e->worker))
+    if (__builtin_expect(recent && recent->id == id, 1))
         return recent;
     return streams_find(streams, e->client, e->incarnation, e->worker, true);
 }
+
+/* Its session, if that is cheap to say; NULL otherwise. */
+static inline void *streams_recent(const struct streams *streams, const struct event *e)
+{
+    uint64_t id = stream_id(e);
+    struct stream *recent = streams->recent[stream_slot(id)];
+
+    return recent && recent->id == id ? recent : NULL;
+}
+
+/* An audit meets messages in an order that no cache foresees: how many events ahead to look. */
+#define STREAMS_AHEAD 12
 
 static inline void *streams_at(const struct streams *streams, uint32_t i)
 {

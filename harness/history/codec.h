@@ -81,8 +81,10 @@ struct shape {
     uint64_t widths;
     uint8_t type, bytes; /* of all differences together; at most 128 */
     uint8_t at_bytes;
-    bool ids;  /* client, incarnation or worker differ */
-    bool rare; /* one of the fields behind value differs */
+    bool ids;        /* client, incarnation or worker differ */
+    bool place;      /* key or unit differ */
+    bool rare;       /* one of the fields behind value differs */
+    uint16_t fields; /* of its type */
 };
 
 struct unpacker {
@@ -101,17 +103,17 @@ long unpacker_next(struct unpacker *u, uint64_t wants, struct event *out, size_t
 void unpacker_release(struct unpacker *u);
 
 /* Parts of format 1, shared by both sides. */
-static inline unsigned slot_of_seq(const struct event *e)
+static inline unsigned slot_of_seq(uint16_t client, uint16_t worker)
 {
-    return ((unsigned)e->client * 8 + e->worker) % CODEC_SLOTS;
+    return ((unsigned)client * 8 + worker) % CODEC_SLOTS;
 }
-static inline unsigned slot_of_position(const struct event *e)
+static inline unsigned slot_of_position(uint32_t unit)
 {
-    return e->unit % CODEC_SLOTS;
+    return unit % CODEC_SLOTS;
 }
-static inline unsigned slot_of_value(const struct event *e)
+static inline unsigned slot_of_value(uint32_t key, uint16_t client, uint16_t worker)
 {
-    return (e->key + (unsigned)e->client * 37 + (unsigned)e->worker * 101) % CODEC_SLOTS;
+    return (key + (unsigned)client * 37 + (unsigned)worker * 101) % CODEC_SLOTS;
 }
 static inline uint64_t slot_predict(const struct slots *s, unsigned slot)
 {

@@ -84,15 +84,16 @@ static void difference(struct packed *p, struct type_state *state, const struct 
     differ(p, PACKED_INCARNATION, (int16_t)(e->incarnation - last->incarnation));
     differ(p, PACKED_WORKER, (int16_t)(e->worker - last->worker));
     if (state->fields & EF_MSG)
-        differ_slot(p, PACKED_SEQ, &state->seq, slot_of_seq(e), e->seq);
+        differ_slot(p, PACKED_SEQ, &state->seq, slot_of_seq(e->client, e->worker), e->seq);
     differ(p, PACKED_ATTEMPT, (int8_t)(e->attempt - last->attempt));
     differ(p, PACKED_KEY, (int32_t)(e->key - last->key));
     differ(p, PACKED_UNIT, (int32_t)(e->unit - last->unit));
     if (state->fields & EF_POS)
-        differ_slot(p, PACKED_POSITION, &state->position, slot_of_position(e),
+        differ_slot(p, PACKED_POSITION, &state->position, slot_of_position(e->unit),
                     (uint64_t)e->position);
     if (state->fields & EF_VAL)
-        differ_slot(p, PACKED_VALUE, &state->value, slot_of_value(e), (uint64_t)e->value);
+        differ_slot(p, PACKED_VALUE, &state->value, slot_of_value(e->key, e->client, e->worker),
+                    (uint64_t)e->value);
     differ(p, PACKED_EPOCH, (int32_t)(e->epoch - last->epoch));
     differ(p, PACKED_REF, (int32_t)(e->ref - last->ref));
     differ(p, PACKED_NODE, (int16_t)(e->node - last->node));

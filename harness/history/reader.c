@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGE_BATCH 256u
+#define MERGE_BATCH 64u /* all lanes together should fit the second-level cache */
 
 struct lane { /* one writer in the merge */
     struct cursor cursor;
