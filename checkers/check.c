@@ -95,18 +95,18 @@ static void hand_over(const struct event *events, size_t n, uint64_t types, uint
 {
     size_t first = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        if (wants >> events[i].type & 1)
-            continue;
-        if (i > first)
-            take(self, events + first, i - first);
-        first = i + 1;
     if ((types & wants) == 0)
         return;
     if ((types & ~wants) == 0) {
         take(self, events, n);
         return;
     }
+    for (size_t i = 0; i < n; i++) {
+        if (wants >> events[i].type & 1)
+            continue;
+        if (i > first)
+            take(self, events + first, i - first);
+        first = i + 1;
     }
     if (n > first)
         take(self, events + first, n - first);
@@ -114,16 +114,16 @@ static void hand_over(const struct event *events, size_t n, uint64_t types, uint
 
 static void hand_to_all(struct pass *pass, const struct event *events, size_t n)
 {
+    uint64_t types = 0;
+
+    for (size_t i = 0; i < n; i++)
+        types |= UINT64_C(1) << events[i].type;
     for (size_t i = 0; i < pass->results.n; i++) {
         struct running *r = &pass->results.items[i];
 
         if (r->busy)
             hand_over(events, n, types, r->ops->wants, r->self, r->ops->events);
     }
-    uint64_t types = 0;
-
-    for (size_t i = 0; i < n; i++)
-        types |= UINT64_C(1) << events[i].type;
     if (!pass->first)
         return;
     pass->out->events += n;

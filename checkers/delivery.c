@@ -256,15 +256,6 @@ static void one_event(struct delivery *s, const struct event *e)
     }
 }
 
-static void delivery_events(void *self, const struct event *events, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
-            look_ahead(self, &events[i + STREAMS_AHEAD]);
-        one_event(self, &events[i]);
-}
-
-static bool delivery_again(void *self, const struct drain_proof *proofs)
 CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
 {
     uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
@@ -274,11 +265,20 @@ CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
         cells_prefetch(&stream->log[dest], e->seq);
 }
 
+static void delivery_events(void *self, const struct event *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
+            look_ahead(self, &events[i + STREAMS_AHEAD]);
+        one_event(self, &events[i]);
+    }
+}
+
+static bool delivery_again(void *self, const struct drain_proof *proofs)
 {
     struct delivery *s = self;
 
     (void)proofs;
-    }
     if (s->second || s->suspects.n == 0)
         return false;
     s->second = true;
