@@ -21,6 +21,7 @@ struct running {
 struct results {
     struct running *items;
     size_t n;
+    int64_t clock_error_ns;
 };
 
 struct pass {
@@ -48,6 +49,11 @@ const struct findings *results_of(const struct results *r, const char *checker)
     const struct running *found = running_named(r, checker);
 
     return found ? &found->findings : NULL;
+}
+
+int64_t results_clock_error_ns(const struct results *r)
+{
+    return r->clock_error_ns < 0 ? CLOCK_ERROR_UNKNOWN_NS : r->clock_error_ns;
 }
 
 const void *results_self(const struct results *r, const char *checker)
@@ -286,6 +292,7 @@ int check_source(const struct event_source *source, const struct plan_case *plan
         out->proofs[u] = (struct drain_proof){
             .unit = u < plan->n_units ? u : NO_UNIT, .position = -1, .counted = -1};
     collect(&pass.results, plan);
+    pass.results.clock_error_ns = source->clock_error_ns;
     for (unsigned stage = 0; result == 0 && (n > 0 || stage == 0); stage++) {
         result = open_stage(&pass, stage, &n, err);
         if (result == 0 && (n > 0 || stage == 0))

@@ -27,6 +27,7 @@ struct event_source {
     /* Some events, borrowed until the next call; 0 at the end, -1 on an I/O error. */
     long (*next)(void *self, const struct event **events, struct err *err);
     const char *(*text)(void *self, uint16_t by, uint32_t ref); /* may be NULL */
+    int64_t clock_error_ns; /* ε: clocks of two CPUs may differ by so much; -1 nobody measured it */
 };
 
 /* Somebody else who wants to see the first pass by time (the report's counters). */

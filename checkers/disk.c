@@ -46,11 +46,14 @@ int check_history(const char *case_folder, struct history_reader *reader,
 {
     struct disk disk = {
         .folder = case_folder, .texts = reader, .batch = malloc(BATCH * sizeof(struct event))};
-    struct event_source source = {&disk, disk_rewind, disk_next, disk_text};
+    struct history_info recorded;
+    struct event_source source = {&disk, disk_rewind, disk_next, disk_text, -1};
     int result;
 
     if (!disk.batch)
         abort();
+    history_info(reader, &recorded);
+    source.clock_error_ns = recorded.clock_error_ns;
     result = check_source(&source, plan, observer, out, err);
     if (disk.reader) {
         struct history_info info;

@@ -156,7 +156,7 @@ static long next_block(void *self, const struct event **events, struct err *err)
 struct event_source events_source(struct events *list)
 {
     the_cursor = (struct cursor){list, 0};
-    return (struct event_source){&the_cursor, rewind_list, next_block, NULL};
+    return (struct event_source){&the_cursor, rewind_list, next_block, NULL, 0};
 }
 
 uint64_t count_kind(const struct check_result *result, const char *kind)

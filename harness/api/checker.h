@@ -59,6 +59,10 @@ struct results;
 const struct findings *results_of(const struct results *r, const char *checker);
 /* The finished checker's own state, for those that know its header; NULL when it did not run. */
 const void *results_self(const struct results *r, const char *checker);
+/* ε of `→` (JUDGING: Time): x is before y iff complete(x) + ε < invoke(y); 0 suffices where one thread did
+ * both. Where the history does not say it, this: a hundred times what machines measure that keep one time. */
+#define CLOCK_ERROR_UNKNOWN_NS INT64_C(10000)
+int64_t results_clock_error_ns(const struct results *r);
 
 enum check_order { PER_WRITER, BY_TIME };
 

@@ -501,7 +501,7 @@ const struct plan_case *story_plan(const struct story *story)
 
 struct event_source story_source(struct story *story)
 {
-    return (struct event_source){story, story_rewind, story_next, story_text};
+    return (struct event_source){story, story_rewind, story_next, story_text, 0};
 }
 
 void story_free(struct story *story)
