@@ -52,7 +52,9 @@ struct work_order {
     uint32_t burst, n; /* n messages: all of them must be sent before the next order is taken */
     uint16_t via;
     int64_t intended_ns; /* open loop: when it is due (then n is 1); 0 flat out */
+    uint32_t key;        /* what the script wants it done to (`repeat: {key: next}`); NO_KEY */
 };
+#define NO_KEY UINT32_MAX
 struct message_body {
     uint32_t key;
     uint64_t key_seq;
@@ -98,12 +100,15 @@ struct cache {
 const struct store *worker_store(const struct worker *w);
 const struct store *worker_replica(const struct worker *w);
 const struct cache *worker_cache(const struct worker *w);
-/* An order that was no send (a read, a write, a lock) is done; hit: a cache served it. */
+/* One of an order's n that was no send (a read, a write, a lock) is done; hit: a cache served it. */
 void worker_did(struct worker *w, const struct work_order *order, enum outcome outcome, bool hit);
 /* What the application was served, between these two: READ events, ages are judged by them. */
 void worker_read_invoke(struct worker *w, const struct work_order *order, uint32_t key);
 void worker_read_complete(struct worker *w, const struct work_order *order, uint32_t key,
                           uint64_t version, enum read_source source, enum outcome outcome);
+/* A cache inside of this process is about to hold this version of a key, or (-1 - version) to drop
+ * it for a write of that version: said before anybody can read it there. */
+void worker_fill_local(struct worker *w, uint32_t key, int64_t version);
 
 /* ---- steps, by their number in workload_ops.steps; msg may be NULL */
 void worker_step(struct worker *w, unsigned step, const struct msg *msg);

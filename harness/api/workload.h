@@ -21,8 +21,10 @@ struct worker_needs {
     uint32_t payload_bytes;    /* of every message, ≥ PAYLOAD_MIN */
     const char *store;         /* alias of the cluster effects go to; NULL: none */
     bool replica;              /* a second session of it, on a replica */
+    bool versions;             /* versions written to it and loaded from it are judged: WRITE and LOAD events */
     const char *cache;         /* alias of the cluster that caches or locks; NULL: none */
     enum cache_guard guard;
+    bool cache_replica;        /* the cache is read from a replica of it */
     double rate_per_s;         /* sends from the start as burst 0, over all instances; 0: only bursts */
     bool poisson;
 };
@@ -36,6 +38,8 @@ struct workload_ops {
     size_t client_args_size;
     const char *const *roles;           /* client keys that name a role of this workload: "reader", NULL */
     const char *const *steps;           /* named points, in order, NULL-terminated */
+    /* pure: why these args make no sense together; NULL: they do. NULL here: never asked */
+    const char *(*senseless)(const void *args, const void *role_args);
     /* pure */
     void (*needs)(const void *args, const void *role_args, struct worker_needs *needs);
     int (*run)(struct worker *worker, struct err *err);

@@ -324,6 +324,49 @@ static int number_client(struct build *b, struct drafted *d)
     return 0;
 }
 
+static const struct plan_cluster *cluster_named(const struct plan_case *c, const char *alias)
+{
+    for (size_t i = 0; i < c->n_clusters; i++)
+        if (strcmp(c->clusters[i].alias, alias) == 0)
+            return &c->clusters[i];
+    return NULL;
+}
+
+static int no_such_cluster(struct build *b, const char *alias, const char *what)
+{
+    const struct tree *workload = tree_get(b->tree, "workload");
+    struct nearest near = nearest_to(alias);
+
+    for (size_t i = 0; i < b->c->n_clusters; i++)
+        if (what[0] == 's' ? b->c->clusters[i].system->store != NULL
+                           : b->c->clusters[i].system->cache != NULL)
+            nearest_offer(&near, b->c->clusters[i].alias);
+    return mark_err(b->err, &workload->mark, "workload %s: \"%s\" is no cluster with a %s%s",
+                    b->c->workload->name, alias, what, nearest_hint(&near));
+}
+
+/* What its workload wants of it: that it makes sense, and that the clusters it names offer it. */
+static int check_needs(struct build *b, const struct drafted *d)
+{
+    const struct workload_ops *workload = b->c->workload;
+    const void *args = b->c->workload_args, *role_args = d->client->role_args;
+    struct worker_needs needs = {0};
+    const struct plan_cluster *cluster;
+    const char *why = workload->senseless ? workload->senseless(args, role_args) : NULL;
+
+    if (why)
+        return mark_err(b->err, &d->entry->mark, "client \"%s\": %s", d->client->name, why);
+    if (workload->needs)
+        workload->needs(args, role_args, &needs);
+    cluster = needs.store ? cluster_named(b->c, needs.store) : NULL;
+    if (needs.store && !(cluster && cluster->system->store))
+        return no_such_cluster(b, needs.store, "store");
+    cluster = needs.cache ? cluster_named(b->c, needs.cache) : NULL;
+    if (needs.cache && !(cluster && cluster->system->cache))
+        return no_such_cluster(b, needs.cache, "cache");
+    return 0;
+}
+
 static bool name_is_taken(const struct plan_case *c, const char *name)
 {
     for (size_t i = 0; i < c->n_clusters; i++)
@@ -344,7 +387,7 @@ static int build_client(struct build *b, const struct tree *clients, size_t i)
     if (name_is_taken(b->c, d.client->name))
         return mark_err(b->err, &clients->marks[i],
                         "\"%s\" is already the name of a cluster or node", d.client->name);
-    if (connect_client(b, &d) < 0 || number_client(b, &d) < 0)
+    if (connect_client(b, &d) < 0 || number_client(b, &d) < 0 || check_needs(b, &d) < 0)
         return -1;
     b->c->n_clients = i + 1;
     return name_destinations(b, &d);

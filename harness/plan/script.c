@@ -5,6 +5,7 @@
  */
 #include "plan/build.h"
 
+#include "api/broker.h"
 #include "api/fault.h"
 #include "api/registry.h"
 #include "api/system.h"
@@ -258,12 +259,41 @@ static int finish_arm(struct build *b, const struct tree *value, struct step *st
     return read_trigger(b, raw->at, true, &raw->args.at);
 }
 
+static bool waits_for_orders(const struct plan_client *client)
+{
+    for (const char *const *verb = client->broker ? client->broker->receive_verbs : NULL;
+         verb && *verb; verb++)
+        if (strcmp(*verb, client->verb) == 0)
+            return false;
+    return true;
+}
+
+/* A client's first point is where it is asked for its operation. */
+static int order_point(struct build *b, struct step *step, struct interleave_args *args, size_t i,
+                       const char *client)
+{
+    size_t length = strlen(client) + 1; /* with the dot */
+    const char *name;
+
+    for (size_t k = 0; k < i; k++)
+        if (strncmp(args->points.items[k], args->points.items[i], length) == 0)
+            return 0;
+    if (!waits_for_orders(plan_client_named(b->c, client)))
+        return 0;
+    name = arena_printf(b->arena, "%s-%d-%s", step->verb, step->index + 1, client);
+    if (add_burst(b, step, client, &name, false) < 0)
+        return -1;
+    args->bursts[i] = (unsigned)b->c->n_bursts;
+    return 0;
+}
+
 static int finish_interleave(struct build *b, const struct tree *value, struct step *step,
                              void *args)
 {
-    const struct interleave_args *interleave = args;
+    struct interleave_args *interleave = args;
 
-    (void)step;
+    interleave->bursts =
+        arena_alloc(b->arena, (interleave->points.n + 1) * sizeof(*interleave->bursts));
     for (size_t i = 0; i < interleave->points.n; i++) {
         const char *point = interleave->points.items[i];
         const char *dot = strchr(point, '.');
@@ -272,9 +302,15 @@ static int finish_interleave(struct build *b, const struct tree *value, struct s
         if (!dot)
             return mark_err(b->err, &value->mark, "interleave: \"%s\" is not client.step", point);
         client = arena_strndup(b->arena, point, (size_t)(dot - point));
-        if (!client_of_word(b->c, client))
+        if (!plan_client_named(b->c, client))
             return unknown_client(b, &value->mark, client);
         if (check_step_name(b, &value->mark, dot + 1) < 0)
+            return -1;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(interleave->points.items[k], point) == 0)
+                return mark_err(b->err, &value->mark, "interleave: \"%s\" stands there twice",
+                                point);
+        if (order_point(b, step, interleave, i, client) < 0)
             return -1;
     }
     return 0;

@@ -55,7 +55,11 @@ struct quiet_args { int64_t for_ns; const char *why; };
 struct step;
 struct step_list { struct step *items; size_t n; };
 struct repeat_args { int64_t times; const char *key; struct step_list body; };
-struct interleave_args { int64_t within_ns; struct strings points; };
+struct interleave_args {
+    int64_t within_ns;
+    struct strings points;
+    unsigned *bursts; /* per point: what its client is asked for when its turn has come; 0 nothing */
+};
 
 /* chaos: a schedule drawn by the seed, already resolved to steps and times, not to nodes. */
 struct chaos_event {

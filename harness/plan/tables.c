@@ -15,6 +15,12 @@ static bool is_until(const char *text, const char **expected)
     return strcmp(text, untils[0]) == 0;
 }
 
+static bool is_next(const char *text, const char **expected)
+{
+    *expected = "next";
+    return strcmp(text, *expected) == 0;
+}
+
 static const struct param send_params[] = {
     {"from", PARAM_STRING, offsetof(struct send_args, from), .required = true,
      .help = "client that sends"},
@@ -126,7 +132,7 @@ static const struct param observe_params[] = {
 static const struct param repeat_params[] = {
     {"times", PARAM_INT, offsetof(struct repeat_raw, args.times), .min = 1, .max = 10000,
      .required = true, .help = "how often"},
-    {"key", PARAM_STRING, offsetof(struct repeat_raw, args.key),
+    {"key", PARAM_STRING, offsetof(struct repeat_raw, args.key), .check = is_next,
      .help = "next: each time on a fresh key"},
     {"do", PARAM_TREE, offsetof(struct repeat_raw, body), .required = true, .help = "the steps"},
     {0}};

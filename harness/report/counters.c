@@ -127,6 +127,24 @@ static void completed(struct counters *c, const struct event *e)
     cells_set(&stream->outcome, e->seq, next);
 }
 
+static void count_read(struct send_counts *counts, const struct event *e)
+{
+    counts->reads++;
+    counts->hits += e->code == SOURCE_CACHE || e->code == SOURCE_LOCAL;
+}
+
+static void answered(struct counters *c, const struct event *e)
+{
+    struct client_counts *client = client_of(c, e->by);
+
+    if (event_outcome(e) != OUTCOME_OK)
+        return;
+    count_read(&c->all, e);
+    count_read(&c->bursts[e->ref <= c->plan->n_bursts ? e->ref : 0], e);
+    if (client)
+        count_read(&client->sends, e);
+}
+
 /* ---- receiving */
 
 static uint32_t source_of(const struct counters *c, const struct event *e)
@@ -184,6 +202,7 @@ static void trigger(struct counters *c, const struct event *e)
     c->triggers = must(realloc(c->triggers, (c->n_triggers + 1) * sizeof(*c->triggers)));
     c->triggers[c->n_triggers].fired = event_outcome(e) == OUTCOME_OK;
     text_of(c, e, c->triggers[c->n_triggers].text, sizeof(c->triggers[0].text));
+    c->interleaved += strcmp(c->triggers[c->n_triggers].text, "interleave") == 0;
     c->n_triggers++;
 }
 
@@ -326,6 +345,9 @@ void counters_events(void *counters, const struct event *events, size_t n)
         case EV_EFFECT_INVOKE:
         case EV_EFFECT_COMPLETE:
             effect(c, e);
+            break;
+        case EV_READ_COMPLETE:
+            answered(c, e);
             break;
         case EV_AUDIT_EFFECT:
             c->journal++;

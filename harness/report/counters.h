@@ -21,6 +21,7 @@
 
 struct send_counts {
     int64_t sent, ok, fail, unknown, believed; /* messages, by their outcome */
+    int64_t reads, hits;                       /* reads answered, by a cache */
 };
 
 struct client_counts {
@@ -62,7 +63,7 @@ struct counters {
     struct client_counts *clients;    /* per client number */
     struct streams *deliveries;       /* per destination: who was delivered before */
     int64_t *delivered, *redelivered; /* per destination (group or queue) */
-    int64_t journal, remaining, outstanding_at_kill, events;
+    int64_t journal, remaining, outstanding_at_kill, interleaved, events;
     struct windows stamps;
     struct window_counts *windows;
     size_t n_windows; /* filled by finish, kept up for the open ones */

@@ -27,6 +27,8 @@ static void add(struct send_counts *to, const struct send_counts *from)
     to->fail += from->fail;
     to->unknown += from->unknown;
     to->believed += from->believed;
+    to->reads += from->reads;
+    to->hits += from->hits;
 }
 
 static int64_t pick(const struct send_counts *s, const char *word)
@@ -41,6 +43,10 @@ static int64_t pick(const struct send_counts *s, const char *word)
         return s->unknown;
     if (strcmp(word, "believed") == 0)
         return s->believed;
+    if (strcmp(word, "reads") == 0)
+        return s->reads;
+    if (strcmp(word, "hits") == 0)
+        return s->hits;
     return s->ok; /* acked, ok */
 }
 
@@ -122,8 +128,8 @@ static bool among(const char *word, const char *const *words)
 
 static int call(const struct counters *c, const struct expr *e, struct value *out, struct err *err)
 {
-    static const char *const send_words[] = {"sent",    "acked",     "ok",       "fail",
-                                             "unknown", "completed", "believed", NULL};
+    static const char *const send_words[] = {"sent",      "acked",    "ok",    "fail", "unknown",
+                                             "completed", "believed", "reads", "hits", NULL};
     static const char *const client_words[] = {"kills",   "dead",    "delivered", "redeliveries",
                                                "settled", "effects", NULL};
     const struct plan_client *client;
@@ -156,6 +162,8 @@ int counters_lookup(void *counters, const struct expr *e, struct value *out, str
     note = named(c->notes, c->n_notes, e->name);
     if (note)
         return is_number(out, note->value);
+    if (strcmp(e->name, "interleaved") == 0)
+        return is_number(out, c->interleaved);
     if (strcmp(e->name, "outstanding_at_kill") == 0)
         return is_number(out, c->outstanding_at_kill);
     if (strcmp(e->name, "remaining") == 0)

@@ -72,10 +72,14 @@ void worker_release(struct worker *w)
 static void sleep_or_wake(const struct worker *w, int64_t until_ns)
 {
     struct pollfd wake = {.fd = w->wake_fd, .events = POLLIN};
-    int64_t left_ms = (until_ns - clock_now_ns() + MS_NS - 1) / MS_NS;
+    int64_t left_ns = until_ns - clock_now_ns();
+    struct timespec left;
 
-    if (left_ms > 0)
-        (void)poll(&wake, 1, left_ms > 1000 ? 1000 : (int)left_ms);
+    if (left_ns > SECOND_NS)
+        left_ns = SECOND_NS;
+    left = (struct timespec){.tv_sec = left_ns / SECOND_NS, .tv_nsec = left_ns % SECOND_NS};
+    if (left_ns > 0)
+        (void)ppoll(&wake, 1, &left, NULL);
 }
 
 static void lost_connection(struct worker *w)
@@ -265,11 +269,24 @@ static void settle_late(struct worker *w)
 
 /* ---- what the workload calls */
 
+/* Without a broker there is nothing to harvest, only orders to wait for. */
+static void idle(struct worker *w, int64_t until_ns)
+{
+    worker_board(w);
+    worker_finish_parts(w);
+    sleep_or_wake(w, until_ns);
+    take_wake(w);
+}
+
 size_t worker_poll(struct worker *w, int64_t until_ns, const struct delivery **deliveries)
 {
     size_t room = w->hands_over ? HARVEST_MAX : w->n_free_settles;
 
     worker_take_requests(w);
+    if (!w->broker.ops) {
+        idle(w, until_ns);
+        return 0;
+    }
     settle_late(w);
     worker_offer_again(w);
     if (w->n_late > 0 || w->n_retry > 0)

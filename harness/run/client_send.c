@@ -132,6 +132,7 @@ static void take_order(struct worker *w, struct burst_part *part, uint32_t max,
     *order = (struct work_order){.burst = part->number,
                                  .n = n,
                                  .via = w->client->bursts[part->number].via,
+                                 .key = w->client->bursts[part->number].key,
                                  .intended_ns = part->next_ns};
     if (part->left != INT64_MAX)
         part->left -= n;
@@ -287,6 +288,15 @@ void worker_completed(struct worker *w, const struct completion *c)
     if (c->outcome == OUTCOME_OK)
         w->tally.settled++;
     w->free_settles[w->n_free_settles++] = c->slot;
+}
+
+void worker_did(struct worker *w, const struct work_order *order, enum outcome outcome, bool hit)
+{
+    w->parts[order->burst].unfinished--;
+    w->tally.ended[order->burst][outcome]++;
+    w->tally.hits[order->burst] += hit;
+    w->tally.outstanding--;
+    w->tally.touched |= UINT64_C(1) << order->burst;
 }
 
 void worker_resend_policy(struct worker *w, enum resend policy, unsigned attempts)

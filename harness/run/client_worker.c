@@ -81,6 +81,8 @@ static void board_burst(struct worker *w, unsigned number)
     add(&board->fail, &ended[OUTCOME_FAIL]);
     add(&board->unknown, &ended[OUTCOME_UNKNOWN]);
     add(&board->believed, &ended[OUTCOME_BELIEVED]);
+    add(&board->reads, &w->tally.reads[number]);
+    add(&board->hits, &w->tally.hits[number]);
 }
 
 void worker_board(struct worker *w)
@@ -119,6 +121,8 @@ static void find_destinations(struct worker *w)
     const char *group = NULL;
 
     w->target = w->source = -1;
+    if (!spec->broker)
+        return;
     if (spec->broker->names)
         spec->broker->names(spec->broker_args, &sends_to, &reads, &group);
     if (w->sends && sends_to)
@@ -181,8 +185,10 @@ static int open_broker(struct worker *w, struct err *err)
                                         .run = client->plan->run,
                                         .slots = client->needs.outstanding + w->n_settles,
                                         .source = w->source < 0 ? NO_REF : (uint32_t)w->source};
-    void *self = calloc(1, ops->size);
+    void *self = ops ? calloc(1, ops->size) : NULL;
 
+    if (!ops)
+        return 0; /* works on databases and caches alone */
     if (!self)
         return err_set(err, "out of memory");
     if (ops->open(self, &spec, w->wake_fd, err) < 0) {
@@ -205,9 +211,11 @@ int worker_open(struct worker *w, struct client *client, unsigned number, struct
     w->number = (uint16_t)number;
     w->me = (struct msg_id){
         .client = client->id, .incarnation = client->incarnation, .worker = w->number};
-    w->sends = has_verb(spec, spec->broker->send_verbs);
-    w->receives = has_verb(spec, spec->broker->receive_verbs);
-    w->hands_over = spec->broker->hands_over && spec->broker->hands_over(spec->broker_args);
+    w->sends = spec->broker && has_verb(spec, spec->broker->send_verbs);
+    w->receives = spec->broker && has_verb(spec, spec->broker->receive_verbs);
+    w->has_role = has_verb(spec, client->plan->workload->roles);
+    w->hands_over =
+        spec->broker && spec->broker->hands_over && spec->broker->hands_over(spec->broker_args);
     w->attempts_max = 1;
     find_destinations(w);
     w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -255,7 +263,7 @@ void *worker_main(void *worker)
     struct worker *w = worker;
     struct client_board *board = w->client->board;
 
-    if (open_broker(w, &w->err) < 0 || worker_store_open(w, &w->err) < 0) {
+    if (open_broker(w, &w->err) < 0 || worker_stores_open(w, &w->err) < 0) {
         w->status = -1; /* the main thread tells why, and raises `failed` */
     } else {
         atomic_fetch_add(&board->ready, 1);
@@ -266,6 +274,6 @@ void *worker_main(void *worker)
         free(w->broker.self);
         w->broker.ops = NULL;
     }
-    worker_store_close(w);
+    worker_stores_close(w);
     return NULL;
 }

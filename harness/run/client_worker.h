@@ -28,6 +28,7 @@ struct burst_request {
     double rate_per_s;
     bool poisson;
     uint16_t via;
+    uint32_t key;
     int64_t start_ns;
     atomic_bool ended;
     atomic_uint running; /* workers that have not finished their part */
@@ -92,6 +93,7 @@ struct backlog {
 struct tally {
     int64_t sent[BURSTS_MAX], ended[BURSTS_MAX][OUTCOME_BELIEVED + 1];
     uint64_t touched; /* bit per burst */
+    int64_t reads[BURSTS_MAX], hits[BURSTS_MAX];
     int64_t outstanding, delivered, redelivered, effects, settled, owned, unknown_commits;
 };
 
@@ -109,9 +111,14 @@ struct worker {
     bool broken;
     int64_t reconnect_at_ns;
     int64_t owned;
-    struct store store; /* ops NULL: no effects */
+    struct store store, replica; /* ops NULL: none, as of the cache */
+    struct cache cache;
+    struct operations { /* so far, of each kind: their numbers in the history */
+        uint64_t writes, loads, reads, fills, locks;
+    } operations;
 
-    bool sends, receives, hands_over;
+    bool sends, receives, hands_over; /* with a broker, all of them false without one */
+    bool has_role;                    /* one of the workload's own: reader, writer … */
     long target, source;
     struct msg_id me; /* seq: of the next message */
     void *payload;
@@ -161,9 +168,9 @@ int worker_receive_open(struct worker *w, struct err *err);
 void worker_receive_close(struct worker *w);
 /* Waits for what is outstanding; deliveries that still come are not processed. */
 void worker_flush(struct worker *w);
-/* record_effect.c */
-int worker_store_open(struct worker *w, struct err *err);
+/* client_stores.c */
+int worker_stores_open(struct worker *w, struct err *err);
 struct client_spec worker_spec(const struct worker *w);
-void worker_store_close(struct worker *w);
+void worker_stores_close(struct worker *w);
 
 #endif

@@ -63,9 +63,10 @@ enum client_verb {
 struct client_command {
     uint32_t verb, burst;
     int64_t count;           /* this instance's part; split over its workers by the client */
-    double rate_per_s;       /* this instance's part; 0 flat out */
+    double rate_per_s;       /* this instance's part; 0 flat out; < 0: the client's own rate, if it has one */
     uint32_t poisson;
     uint16_t via, unused;    /* node to talk to, 0xffff none */
+    uint32_t key;            /* what it is to be done to, 0xffffffff: the client chooses */
     int64_t start_ns;        /* open-loop schedule begins here */
 };
 struct client_answer {

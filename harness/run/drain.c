@@ -61,20 +61,11 @@ static int make_whole(struct run *run, const uint16_t *down, size_t n_down,
 
 /* ---- consumers finish what they were given */
 
-static bool receives(const struct plan_client *client)
-{
-    const char *const *verbs = client->broker ? client->broker->receive_verbs : NULL;
-
-    for (size_t i = 0; verbs && verbs[i]; i++)
-        if (client->verb && strcmp(verbs[i], client->verb) == 0)
-            return true;
-    return false;
-}
 
 static bool any_consumer_alive(const struct run *run)
 {
     for (size_t i = 0; i < run->n_instances; i++)
-        if (receives(run->instances[i].client) && run->instances[i].child &&
+        if (fleet_receives(run->instances[i].client) && run->instances[i].child &&
             !run->instances[i].reported_dead)
             return true;
     return false;
@@ -172,10 +163,12 @@ static int drain_cluster(struct run *run, size_t c, struct history_writer *audit
 
 struct audit_context {
     struct history_writer *writer;
-    uint32_t dest;
+    uint32_t cluster;
     int64_t rows;
 };
 
+/* A transfer is two rows of one message, what it takes and what it gives: its effect is the one
+ * that takes, both are entries of their accounts. */
 static int audit_row(void *context, const struct journal_row *row)
 {
     struct audit_context *audit = context;
@@ -189,11 +182,63 @@ static int audit_row(void *context, const struct journal_row *row)
                       .key = row->key,
                       .position = row->row,
                       .value = row->version,
-                      .ref = audit->dest};
+                      .ref = audit->cluster};
+
+    if (row->amount <= 0)
+        history_record(audit->writer, &e);
+    if (row->amount != 0) {
+        e.type = EV_AUDIT_ENTRY;
+        e.value = row->amount;
+        e.epoch = (uint32_t)row->version;
+        history_record(audit->writer, &e);
+    }
+    audit->rows++;
+    return 0;
+}
+
+static int audit_item(void *context, const struct store_item *item)
+{
+    struct audit_context *audit = context;
+    struct event e = {.type = EV_AUDIT_ITEM,
+                      .at_ns = clock_now_ns(),
+                      .by = BY_AUDIT,
+                      .key = item->key,
+                      .position = (int64_t)item->version,
+                      .value = item->value,
+                      .ref = audit->cluster};
 
     history_record(audit->writer, &e);
     audit->rows++;
     return 0;
+}
+
+static int audit_fence(void *context, const struct fence_row *row)
+{
+    struct audit_context *audit = context;
+    struct event e = {.type = EV_AUDIT_FENCE,
+                      .at_ns = clock_now_ns(),
+                      .by = BY_AUDIT,
+                      .client = row->message.client,
+                      .incarnation = row->message.incarnation,
+                      .worker = row->message.worker,
+                      .seq = row->message.seq,
+                      .key = row->key,
+                      .position = row->row,
+                      .value = (int64_t)row->token,
+                      .ref = audit->cluster};
+
+    history_record(audit->writer, &e);
+    audit->rows++;
+    return 0;
+}
+
+static int audit_tables(const struct store_ops *store, void *self, struct audit_context *audit,
+                        struct err *err)
+{
+    if (store->audit(self, audit_row, audit, err) < 0 ||
+        (store->audit_items && store->audit_items(self, audit_item, audit, err) < 0))
+        return -1;
+    return store->audit_fences ? store->audit_fences(self, audit_fence, audit, err) : 0;
 }
 
 static int audit_store(struct run *run, size_t c, struct history_writer *writer, struct err *err)
@@ -201,12 +246,12 @@ static int audit_store(struct run *run, size_t c, struct history_writer *writer,
     const struct plan_cluster *spec = &run->plan->clusters[c];
     const struct store_ops *store = spec->system->store;
     struct drain_proof proof = {.unit = NO_UNIT, .level = DRAIN_D3, .position = -1, .counted = -1};
-    struct audit_context audit = {.writer = writer};
+    struct audit_context audit = {.writer = writer, .cluster = (uint32_t)c};
     void *self = arena_alloc(&run->arena, store->size);
     int result = store->open(self, run->plan, spec, run->folder, STORE_PRIMARY, err);
 
     if (result == 0) {
-        result = store->audit(self, audit_row, &audit, err);
+        result = audit_tables(store, self, &audit, err);
         store->close(self);
     }
     proof.proven = result == 0;

@@ -178,20 +178,19 @@ static int64_t share(int64_t count, unsigned i, unsigned n)
     return count < 0 ? -1 : count / n + (i < count % n ? 1 : 0);
 }
 
-static int ask_burst(struct instance *instance, unsigned burst, int64_t count, double rate,
-                     bool poisson, uint16_t via, struct err *err)
+/* The command's count and rate are this instance's part. */
+static int ask_burst(struct run *run, struct instance *instance, struct client_command command,
+                     struct err *err)
 {
-    struct client_command command = {.verb = CLIENT_BURST,
-                                     .burst = burst,
-                                     .count = count,
-                                     .rate_per_s = rate,
-                                     .poisson = poisson,
-                                     .via = via,
-                                     .start_ns = clock_now_ns()};
+    struct burst_board *board = &instance->board->bursts[command.burst];
 
-    instance->burst_count[burst] = count;
-    instance->burst_rate[burst] = rate;
-    atomic_store(&instance->board->bursts[burst].done, 0);
+    command.verb = CLIENT_BURST;
+    command.start_ns = clock_now_ns();
+    command.key = run->keyed ? run->key : UINT32_MAX;
+    instance->burst_count[command.burst] = command.count;
+    instance->burst_rate[command.burst] = command.rate_per_s;
+    instance->burst_base[command.burst] = atomic_load(&board->sent);
+    atomic_store(&board->done, 0);
     if (instance->control < 0 ||
         send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
         return err_set(err, "client %s is not running", instance->name);
@@ -217,9 +216,27 @@ int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, s
     }
     chronicle(run, (struct event){
                        .type = EV_BURST, .ref = burst, .value = args->count, .flags = EV_GAINED});
-    for (unsigned i = 0; i < n; i++)
-        if (ask_burst(&instances[i], burst, share(args->count, i, (unsigned)n),
-                      args->rate / (double)n, args->poisson, via, err) < 0)
+    for (unsigned i = 0; i < n; i++) {
+        struct client_command command = {.burst = burst,
+                                         .count = share(args->count, i, (unsigned)n),
+                                         .rate_per_s = args->rate / (double)n,
+                                         .poisson = args->poisson,
+                                         .via = via};
+
+        if (ask_burst(run, &instances[i], command, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int fleet_order(struct run *run, const char *client, unsigned burst, struct err *err)
+{
+    struct client_command command = {.burst = burst, .count = 1, .via = NO_NODE};
+    size_t n = 0;
+    struct instance *instances = fleet_named(run, client, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (ask_burst(run, &instances[i], command, err) < 0)
             return -1;
     return 0;
 }
@@ -239,21 +256,53 @@ void fleet_end_burst(struct run *run, unsigned burst)
     }
 }
 
+int fleet_wait_ended(struct run *run, const char *client, unsigned burst, struct deadline deadline,
+                     struct err *err)
+{
+    size_t n = 0;
+    struct instance *instances = fleet_named(run, client, &n);
+    bool ended;
+
+    do {
+        ended = true;
+        pthread_mutex_lock(&run->lock);
+        for (size_t i = 0; i < n; i++)
+            ended &= !instances[i].wanted || atomic_load(&instances[i].board->bursts[burst].done) >=
+                                                 instances[i].client->workers;
+        pthread_mutex_unlock(&run->lock);
+    } while (!ended && deadline_sleep(&deadline, MS_NS) == 0);
+    return ended ? 0 : err_set(err, "client %s did not finish in time", client);
+}
+
+static void count_burst(const struct instance *instance, unsigned burst, struct burst_count *sum)
+{
+    struct burst_board *b = &instance->board->bursts[burst];
+
+    sum->sent += atomic_load(&b->sent);
+    sum->ok += atomic_load(&b->ok);
+    sum->fail += atomic_load(&b->fail);
+    sum->unknown += atomic_load(&b->unknown);
+    sum->believed += atomic_load(&b->believed);
+    sum->reads += atomic_load(&b->reads);
+    sum->hits += atomic_load(&b->hits);
+}
+
 struct burst_count fleet_count(const struct run *run, unsigned burst)
 {
     struct burst_count sum = {0};
 
-    for (size_t i = 0; i < run->n_instances; i++) {
-        struct burst_board *b = &run->instances[i].board->bursts[burst];
+    for (size_t i = 0; i < run->n_instances; i++)
+        count_burst(&run->instances[i], burst, &sum);
+    return sum;
+}
 
-        sum.sent += atomic_load(&b->sent);
-        sum.ok += atomic_load(&b->ok);
-        sum.fail += atomic_load(&b->fail);
-        sum.unknown += atomic_load(&b->unknown);
-        sum.believed += atomic_load(&b->believed);
-        sum.reads += atomic_load(&b->reads);
-        sum.hits += atomic_load(&b->hits);
-    }
+struct burst_count fleet_count_client(const struct run *run, const struct plan_client *client)
+{
+    struct burst_count sum = {0};
+
+    for (unsigned i = 0; i < client->instances; i++)
+        for (unsigned b = 0; b < BURSTS_MAX; b++)
+            count_burst(&run->instances[client->first_id + i], b, &sum);
     return sum;
 }
 
@@ -390,11 +439,16 @@ static void restart(struct run *run, struct instance *instance)
     pthread_mutex_lock(&run->lock);
     for (unsigned b = 1; b < BURSTS_MAX; b++) {
         int64_t count = instance->burst_count[b];
-        int64_t left = count < 0 ? -1 : count - atomic_load(&instance->board->bursts[b].sent);
+        int64_t base = instance->burst_base[b];
+        int64_t left =
+            count < 0 ? -1 : count - (atomic_load(&instance->board->bursts[b].sent) - base);
+        struct client_command command = {
+            .burst = b, .count = left, .rate_per_s = instance->burst_rate[b], .via = NO_NODE};
 
         if (count != 0 && left != 0)
-            ask_burst(instance, b, left, instance->burst_rate[b], false, NO_NODE, &err);
+            ask_burst(run, instance, command, &err);
         instance->burst_count[b] = count;
+        instance->burst_base[b] = base;
     }
 }
 
@@ -416,9 +470,9 @@ void fleet_tick(struct run *run)
 
 /* ---- the end */
 
-static bool is_sender(const struct plan_client *client)
+bool fleet_receives(const struct plan_client *client)
 {
-    const char *const *verbs = client->broker ? client->broker->send_verbs : NULL;
+    const char *const *verbs = client->broker ? client->broker->receive_verbs : NULL;
 
     for (size_t i = 0; verbs && verbs[i]; i++)
         if (client->verb && strcmp(verbs[i], client->verb) == 0)
@@ -434,7 +488,7 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
     for (size_t i = 0; i < run->n_instances; i++) {
         struct instance *instance = &run->instances[i];
 
-        if (is_sender(instance->client) != senders)
+        if (fleet_receives(instance->client) == senders)
             continue;
         pthread_mutex_lock(&run->lock);
         instance->quitting = true;
@@ -446,7 +500,7 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
     do {
         left = false;
         for (size_t i = 0; i < run->n_instances; i++)
-            left |= is_sender(run->instances[i].client) == senders && run->instances[i].child &&
+            left |= fleet_receives(run->instances[i].client) != senders && run->instances[i].child &&
                     !run->instances[i].reported_dead;
     } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
     return left ? err_set(err, "clients did not end in order in time") : 0;

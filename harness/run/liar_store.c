@@ -3,12 +3,13 @@
  * about single-row transactions, when COMMIT has answered.
  */
 #include "run/liar.h"
+#include "run/store_layer.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 struct store_liar {
-    struct store inner;
+    struct store inner; /* first: store_layer.h */
     struct lies lies;
     uint64_t n_rows;
     struct msg_id row;
@@ -53,19 +54,12 @@ static enum outcome liar_commit(void *self, int16_t *code)
     return outcome;
 }
 
-static void liar_rollback(void *self)
-{
-    struct store_liar *l = self;
-
-    l->inner.ops->rollback(l->inner.self);
-}
 
 static void liar_close(void *self)
 {
     struct store_liar *l = self;
 
-    l->inner.ops->close(l->inner.self);
-    free(l->inner.self);
+    store_layer_close(l);
     close(l->lies.fd);
 }
 
@@ -75,8 +69,18 @@ static const struct store_ops liar_store_ops = {
     .begin = liar_begin,
     .append = liar_append,
     .commit = liar_commit,
-    .rollback = liar_rollback,
+    .rollback = store_layer_rollback,
     .close = liar_close,
+    .read = store_layer_read,
+    .add = store_layer_add,
+    .put = store_layer_put,
+    .put_if = store_layer_put_if,
+    .remove = store_layer_remove,
+    .claim = store_layer_claim,
+    .claimed = store_layer_claimed,
+    .fence = store_layer_fence,
+    .take = store_layer_take,
+    .journaled = store_layer_journaled,
 };
 
 struct store liar_wrap_store(struct store inner, const struct liar_options *options,

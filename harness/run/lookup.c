@@ -241,25 +241,35 @@ enum counter {
     COUNT_HITS
 };
 
+/* "teller.db_commit": store transactions of that client that nobody answered. */
+static const struct plan_client *client_of_commits(const struct run *run, const char *text)
+{
+    const char *dot = strchr(text, '.');
+    char name[100];
+
+    if (!dot || strcmp(dot, ".db_commit") != 0 || (size_t)(dot - text) >= sizeof(name))
+        return NULL;
+    snprintf(name, sizeof(name), "%.*s", (int)(dot - text), text);
+    return plan_client_named(run->plan, name);
+}
+
 static int burst_counter(struct run *run, const struct expr *e, const struct word *word,
                          struct value *out, struct err *err)
 {
     long burst = e->n == 1 ? plan_burst_named(run->plan, e->args[0]->text) : -1;
     size_t n = 0;
+    const struct plan_client *client;
     struct burst_count sum = {0};
 
     if (burst > 0) {
         sum = fleet_count(run, (unsigned)burst);
     } else if (e->n == 1 && fleet_named(run, e->args[0]->text, &n)) {
-        const struct plan_client *client = fleet_named(run, e->args[0]->text, &n)->client;
-
-        for (unsigned b = 0; b < run->plan->n_bursts; b++)
-            if (&run->plan->clients[run->plan->bursts[b].client] == client) {
-                struct burst_count one = fleet_count(run, b + 1);
-
-                sum.sent += one.sent, sum.ok += one.ok, sum.fail += one.fail;
-                sum.unknown += one.unknown, sum.believed += one.believed;
-            }
+        sum = fleet_count_client(run, fleet_named(run, e->args[0]->text, &n)->client);
+    } else if (word->kind == COUNT_UNKNOWN && e->n == 1 &&
+               (client = client_of_commits(run, e->args[0]->text))) {
+        for (unsigned i = 0; i < client->instances; i++)
+            sum.unknown +=
+                atomic_load(&run->instances[client->first_id + i].board->unknown_commits);
     } else {
         return no_such(e, "send", err);
     }

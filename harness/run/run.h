@@ -60,6 +60,7 @@ struct instance { /* one client process, through its incarnations */
     int64_t unsettled_before;        /* deliveries that earlier incarnations died with */
     int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
     double burst_rate[BURSTS_MAX];
+    int64_t burst_base[BURSTS_MAX];  /* sent in earlier rounds of it */
 };
 
 struct window { /* one injected fault */
@@ -115,6 +116,8 @@ struct run {
     int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
     unsigned repetition; /* of the innermost repeat, for draws */
     unsigned repeating;  /* depth of repeats the script is in */
+    bool keyed;          /* in a `repeat: {key: next}`: what is asked of clients is done to `key` */
+    uint32_t key, next_key;
     const char *doing;   /* for the progress line */
     FILE *progress;
     pthread_t supervisor;
@@ -156,16 +159,32 @@ int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline
 /* n instances of a client, or NULL. */
 struct instance *fleet_named(struct run *run, const char *name, size_t *n);
 int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err);
+/* One operation of every instance of a client, on the round's key where there is one. */
+int fleet_order(struct run *run, const char *client, unsigned burst, struct err *err);
 void fleet_end_burst(struct run *run, unsigned burst);
+/* An ended burst is finished when its clients have said so: they refuse the next round before. */
+int fleet_wait_ended(struct run *run, const char *client, unsigned burst, struct deadline deadline,
+                     struct err *err);
 int fleet_wait_burst(struct run *run, unsigned burst, struct deadline deadline, struct err *err);
 struct burst_count {
     int64_t sent, ok, fail, unknown, believed, reads, hits;
 };
 struct burst_count fleet_count(const struct run *run, unsigned burst);
+/* Over all its bursts, and what it sends outside of any. */
+struct burst_count fleet_count_client(const struct run *run, const struct plan_client *client);
+/* Does it take messages from a broker? All others are done when the script is. */
+bool fleet_receives(const struct plan_client *client);
 void fleet_tick(struct run *run); /* supervisor: deaths, restarts */
 int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err);
 void fleet_close(struct run *run);
 struct step_gate *fleet_gate(struct run *run, struct instance *instance, const char *step);
+
+/* ---- interleave.c: gates as the coordinator turns them */
+#define GATE_DEFAULT_NS (60 * SECOND_NS)
+/* within_ns 0: the default; a hold ends then by itself. */
+void gate_arm(struct step_gate *gate, enum gate_action action, int64_t nth, int64_t within_ns);
+void gate_open(struct step_gate *gate);
+int interleave_step(struct run *run, const struct step *step, struct err *err);
 
 /* ---- lookup.c: expressions over the live run */
 int run_eval(struct run *run, const struct expr *e, struct value *out, struct err *err);

@@ -10,18 +10,16 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define POLL_NS (2 * MS_NS)
 #define QUIESCE_WITHIN_NS (60 * SECOND_NS)
 #define START_WITHIN_NS (90 * SECOND_NS)
-#define HOLD_DEFAULT_NS (60 * SECOND_NS)
+#define OBSERVED_WITHIN_NS (10 * SECOND_NS)
 
 static int run_steps(struct run *run, const struct step_list *steps, struct err *err);
+static int start_client(struct run *run, const char *name, struct err *err);
 
 int run_track(struct run *run, void *(*main)(void *), void *argument, struct err *err)
 {
@@ -53,17 +51,20 @@ static int step_send(struct run *run, const struct step *step, struct err *err)
 static int step_observe(struct run *run, const struct step *step, struct err *err)
 {
     const struct observe_args *args = step->args;
-    struct deadline until = deadline_within(run->deadline, args->for_ns);
-    struct send_args burst = {.from = args->client, .count = -1};
+    struct send_args burst = {.from = args->client, .count = -1, .rate = -1 /* its own */};
     long number = plan_burst_named(run->plan, args->name);
+    struct deadline until;
 
     assert(number > 0);
-    if (fleet_burst(run, &burst, (unsigned)number, err) < 0)
+    if (start_client(run, args->client, err) < 0 ||
+        fleet_burst(run, &burst, (unsigned)number, err) < 0)
         return -1;
+    until = deadline_within(run->deadline, args->for_ns);
     while (deadline_sleep(&until, SECOND_NS) == 0)
         ;
     fleet_end_burst(run, (unsigned)number);
-    return 0;
+    return fleet_wait_ended(run, args->client, (unsigned)number,
+                            deadline_within(run->deadline, OBSERVED_WITHIN_NS), err);
 }
 
 /* ---- looking */
@@ -238,24 +239,6 @@ static int step_quiet(struct run *run, const struct step *step, struct err *err)
 
 /* ---- clients at their steps */
 
-static void arm_gate(struct step_gate *gate, enum gate_action action, int64_t nth,
-                     int64_t within_ns)
-{
-    atomic_store(&gate->released, 0);
-    atomic_store(&gate->hits, 0);
-    atomic_store(&gate->passed, 0);
-    atomic_store(&gate->nth, nth > 0 ? nth : 1);
-    atomic_store(&gate->deadline_ns,
-                 clock_now_ns() + (within_ns > 0 ? within_ns : HOLD_DEFAULT_NS));
-    atomic_store_explicit(&gate->armed, (uint32_t)action, memory_order_release);
-}
-
-static void open_gate(struct step_gate *gate)
-{
-    atomic_store(&gate->armed, GATE_OPEN);
-    atomic_store(&gate->released, 1);
-    syscall(SYS_futex, &gate->released, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
 
 /* The client instances a trigger names: "worker", "worker-2", "one(teller)". */
 static int trigger_instances(struct run *run, const struct trigger *at, struct fault_targets *out,
@@ -309,7 +292,7 @@ static void *armed_main(void *argument)
 
     if (await_trigger(armed) < 0)
         for (size_t i = 0; i < armed->n; i++)
-            open_gate(armed->gates[i]);
+            gate_open(armed->gates[i]);
     return NULL;
 }
 
@@ -320,8 +303,9 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     struct fault_targets targets;
     int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
 
-    *armed = (struct armed){
-        .run = run, .text = step->text, .within_ns = within_ns > 0 ? within_ns : HOLD_DEFAULT_NS};
+    *armed = (struct armed){.run = run,
+                            .text = step->text,
+                            .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS};
     if (trigger_instances(run, at, &targets, err) < 0)
         return NULL;
     for (size_t i = 0; i < targets.n; i++) {
@@ -330,7 +314,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
         armed->gates[armed->n] = fleet_gate(run, instance, at->step);
         if (action == GATE_KILL)
             instance->kill_gate = armed->gates[armed->n];
-        arm_gate(armed->gates[armed->n++], action, nth, within_ns);
+        gate_arm(armed->gates[armed->n++], action, nth, within_ns);
     }
     return armed;
 }
@@ -372,7 +356,7 @@ static int step_release(struct run *run, const struct step *step, struct err *er
             if (atomic_load(&gate->armed) != GATE_HOLD)
                 continue;
             held |= atomic_load(&gate->hits) > 0;
-            open_gate(gate);
+            gate_open(gate);
         }
     chronicle(run, (struct event){.type = EV_TRIGGER,
                                   .ref = chronicle_text(run, "hold %s", args->client),
@@ -480,7 +464,7 @@ static void *triggered_main(void *argument)
     if (await_trigger(t->armed) == 0 && window_open(t->run, t->step, &err) < 0)
         run_break(t->run, &err);
     for (size_t i = 0; i < t->armed->n; i++)
-        open_gate(t->armed->gates[i]);
+        gate_open(t->armed->gates[i]);
     return NULL;
 }
 
@@ -531,14 +515,20 @@ static int step_command(struct run *run, const struct step *step, struct err *er
 static int step_repeat(struct run *run, const struct step *step, struct err *err)
 {
     const struct repeat_args *args = step->args;
+    bool keyed = run->keyed;
 
     run->repeating++;
     for (int64_t i = 0; i < args->times; i++) {
         run->repetition = (unsigned)i;
+        if (args->key) {
+            run->keyed = true;
+            run->key = run->next_key++;
+        }
         if (run_steps(run, &args->body, err) < 0)
             return err_prefix(err, "round %" PRId64, i + 1);
     }
     run->repeating--;
+    run->keyed = keyed;
     return 0;
 }
 
@@ -573,11 +563,6 @@ static int step_chaos(struct run *run, const struct step *step, struct err *err)
     return 0;
 }
 
-static int step_interleave(struct run *run, const struct step *step, struct err *err)
-{
-    (void)run;
-    return err_set(err, "%s: this workload has no points to interleave", step->verb);
-}
 
 static int (*const handlers[])(struct run *, const struct step *, struct err *) = {
     [STEP_SEND] = step_send,       [STEP_BACKGROUND] = step_send,
@@ -587,7 +572,7 @@ static int (*const handlers[])(struct run *, const struct step *, struct err *) 
     [STEP_HOLD] = step_hold,       [STEP_RELEASE] = step_release,
     [STEP_ARM] = step_arm,         [STEP_NOTE] = step_note,
     [STEP_OBSERVE] = step_observe, [STEP_REPEAT] = step_repeat,
-    [STEP_QUIET] = step_quiet,     [STEP_INTERLEAVE] = step_interleave,
+    [STEP_QUIET] = step_quiet,     [STEP_INTERLEAVE] = interleave_step,
     [STEP_CHAOS] = step_chaos,     [STEP_FAULT] = step_fault,
     [STEP_COMMAND] = step_command,
 };
