@@ -136,7 +136,6 @@ struct system_ops {
     const struct broker_ops *broker;        /* NULL: offers none */
     const struct store_ops *store;
     const struct cache_ops *cache;
-    const struct cache_ops *cache;
     /* pure; config is checked beyond its table; err with status INPUT */
     int (*describe)(const void *config, const struct layout_sink *sink, struct err *err);
     /* pure; fills node->spec from cluster->arena; node->data and log are set */

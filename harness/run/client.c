@@ -87,7 +87,6 @@ static void begin_steady_load(struct client *client)
     r->poisson = client->needs.poisson;
     r->via = NO_NODE;
     r->key = NO_KEY;
-    r->key = NO_KEY;
     r->start_ns = clock_now_ns();
     r->serial = 1;
     atomic_store(&r->running, client->n_workers);

@@ -54,7 +54,6 @@ static enum outcome liar_commit(void *self, int16_t *code)
     return outcome;
 }
 
-
 static void liar_close(void *self)
 {
     struct store_liar *l = self;
