@@ -51,6 +51,8 @@ struct delivery {
     struct table suspects; /* (message, group): earliest ok settle, 0 none yet; second pass */
     int64_t *last;         /* per unit: greatest position audited; logs only */
     int64_t redelivered, unknown;
+    int64_t handed_on; /* units that got an owner after somebody had settled: where it goes on */
+    bool any_settled;
     bool second, too_many;
     struct findings found;
 };
@@ -191,6 +193,7 @@ static void settled(struct delivery *s, const struct event *e)
         return;
     if (event_outcome(e) != OUTCOME_OK && e->flags & EV_CUMULATIVE)
         return; /* a later answer may cover them */
+    s->any_settled |= ok;
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
                     e->flags & EV_CUMULATIVE, ok && e->flags & EV_CUMULATIVE ? settle_item : NULL,
                     &context);
@@ -245,6 +248,10 @@ static void one_event(struct delivery *s, const struct event *e)
     case EV_SEND_COMPLETE:
         s->unknown += !s->second && event_outcome(e) == OUTCOME_UNKNOWN;
         break;
+    case EV_OWN:
+        s->handed_on += !s->second && s->any_settled && e->flags & EV_GAINED;
+        inflight_event(&s->inflight, e);
+        break;
     case EV_SEND_INVOKE:
         s->unknown += !s->second && e->attempt > 0; /* a re-send: the first may have arrived */
         break;
@@ -298,7 +305,7 @@ static void delivery_finish(void *self, const struct drain_proof *proofs, struct
                                   proofs[u].why);
     if (s->too_many || s->inflight.full)
         findings_inconclusive(out, "too many re-sent or unsettled messages to remember");
-    out->exercised = s->redelivered + s->unknown + s->hazards.outstanding + s->hazards.told;
+    out->exercised = s->redelivered + s->unknown + s->handed_on + s->hazards.outstanding + s->hazards.told;
 }
 
 static void delivery_close(void *self)

@@ -45,7 +45,9 @@ struct effect {
     bool *owes;   /* per client number: it sends to such a destination */
     bool *judged; /* per client number: those consumers were proven done; second pass */
     struct streams streams;
-    int64_t kills, again;
+    int64_t kills, again, moves;
+    bool *owned; /* per destination or group and unit: it had an owner before */
+    bool owing;  /* something was acknowledged already */
     bool second;
     const struct drain_proof *proofs;
     struct findings found;
@@ -91,7 +93,8 @@ static int effect_open(void *self, const struct plan_case *plan, const void *arg
     s->read = calloc(plan->n_dests + 1, sizeof(bool));
     s->owes = calloc(plan->n_client_ids + 1u, sizeof(bool));
     s->judged = calloc(plan->n_client_ids + 1u, sizeof(bool));
-    if (!s->read || !s->owes || !s->judged)
+    s->owned = calloc((plan->n_dests + 1) * (plan->n_units + 1), sizeof(bool));
+    if (!s->read || !s->owes || !s->judged || !s->owned)
         abort();
     find_readers(s);
     return 0;
@@ -109,6 +112,21 @@ static void owe(struct effect *s, const struct event *e)
     if (e->seq >= stream->end)
         stream->end = e->seq + 1;
     cells_set(&stream->owed, e->seq, 1);
+    s->owing = true;
+}
+
+/* Where effects are left out or done again though nobody died: an owner after another one, and one
+ * that found no committed position though messages were waiting. */
+static void gained(struct effect *s, const struct event *e)
+{
+    size_t group = e->ref < s->plan->n_dests ? e->ref : s->plan->n_dests;
+    bool *owned;
+
+    if (!(e->flags & EV_GAINED) || e->unit >= s->plan->n_units)
+        return;
+    owned = &s->owned[group * (s->plan->n_units + 1) + e->unit];
+    s->moves += *owned || (e->flags & EV_RESET && s->owing);
+    *owned = true;
 }
 
 static void row(struct effect *s, const struct event *e)
@@ -150,6 +168,9 @@ static void first_pass(struct effect *s, const struct event *e)
         break;
     case EV_DELIVER:
         s->again += (e->flags & EV_REDELIVERED) != 0;
+        break;
+    case EV_OWN:
+        gained(s, e);
         break;
     case EV_CLIENT_DEATH:
         s->kills += e->code == 9;
@@ -261,7 +282,7 @@ static void effect_finish(void *self, const struct drain_proof *proofs, struct f
         if (s->read[d] && !s->plan->dests[d].group && !done(s, d))
             findings_inconclusive(out, "consumers of %s were not proven done (D2)",
                                   s->plan->dests[d].name);
-    out->exercised = s->kills + s->again;
+    out->exercised = s->kills + s->again + s->moves;
 }
 
 static void effect_close(void *self)
@@ -279,6 +300,7 @@ static void effect_close(void *self)
     free(s->read);
     free(s->owes);
     free(s->judged);
+    free(s->owned);
     findings_release(&s->found);
 }
 
@@ -298,7 +320,7 @@ const struct checker_ops effect_checker = {
     .args_size = sizeof(struct effect_args),
     .size = sizeof(struct effect),
     .wants = WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(AUDIT_EFFECT) | WANTS(DELIVER) |
-             WANTS(CLIENT_DEATH),
+             WANTS(CLIENT_DEATH) | WANTS(OWN),
     .needs = DRAIN_D2,
     .order = BY_TIME,
     .open = effect_open,

@@ -112,6 +112,12 @@ static void lend_died(struct fault_ctx *ctx, const struct fault_target *target, 
     if (target->node) {
         atomic_store(&target->node->phase, PHASE_DEAD);
         node_state(context->run, target->node, NODE_DEAD);
+    } else { /* the supervisor tells it: a `start` that comes next must find it told */
+        const struct instance *instance = &context->run->instances[target->id];
+        struct deadline soon = deadline_in(2 * SECOND_NS, NULL);
+
+        while (!instance->reported_dead && deadline_sleep(&soon, MS_NS) == 0)
+            ;
     }
 }
 

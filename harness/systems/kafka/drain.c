@@ -13,6 +13,7 @@
  * failover ListOffsets answers (0, 0), and an empty log looks drained.
  */
 #include "systems/kafka/drain.h"
+#include "systems/kafka/client.h"
 
 #include "history/history.h"
 
@@ -184,13 +185,32 @@ static int drain_logs(struct drain *d, struct err *err)
 
 /* ---- 5: groups */
 
-static bool group_past(struct drain *d, const struct plan_dest *topic, const int64_t *committed,
-                       char *why, size_t size)
+/* What this group commits once the marker is done: the offset behind it, or (`offset: last`) its
+ * own. */
+static bool names_the_last(const struct drain *d, uint32_t group)
 {
+    for (size_t i = 0; i < d->plan->n_clients; i++) {
+        const struct plan_client *c = &d->plan->clients[i];
+        const struct kafka_args *args = c->broker_args;
+
+        if (c->broker == &kafka_broker_ops && args->consume.group &&
+            args->consume.offset == COMMIT_LAST &&
+            strcmp(args->consume.group, d->plan->dests[group].name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool group_past(struct drain *d, uint32_t group, const int64_t *committed, char *why,
+                       size_t size)
+{
+    const struct plan_dest *topic = &d->plan->dests[d->plan->dests[group].of];
+    int64_t behind = names_the_last(d, group) ? 0 : 1;
+
     for (uint32_t i = 0; i < topic->n_units; i++) {
         const struct audited *a = &d->units[topic->first_unit + i];
 
-        if (a->proven && committed[topic->first_unit + i] <= a->marker) {
+        if (a->proven && committed[topic->first_unit + i] < a->marker + behind) {
             snprintf(why, size, "committed %lld of partition %u, marker at %lld",
                      (long long)committed[topic->first_unit + i], i, (long long)a->marker);
             return false;
@@ -222,7 +242,6 @@ static void record_settled(struct drain *d, struct history_writer *audit, uint32
 static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t dest, char *why,
                         size_t size)
 {
-    const struct plan_dest *topic = &d->plan->dests[d->plan->dests[dest].of];
     int64_t *committed = calloc(d->plan->n_units + 1, sizeof(*committed));
     int64_t empty_since = 0;
     bool past = false, known = false;
@@ -235,7 +254,7 @@ static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t 
 
         if (kafka_committed(d->cluster, dest, committed, d->deadline, &err) == 0) {
             known = true;
-            past = group_past(d, topic, committed, why, size);
+            past = group_past(d, dest, committed, why, size);
         } else {
             snprintf(why, size, "%.150s", err.text);
             kafka_look(d->cluster, d->deadline);
