@@ -84,7 +84,7 @@ static void tell_two(struct locks *s, uint32_t key, const struct holder *earlier
                      struct holder *later, int64_t until_ns)
 {
     struct finding_sample sample = {
-        .message = later->who, .unit = NO_UNIT, .at_ns = later->since_ns, .node = NO_NODE};
+        .message = {.seq = UINT64_MAX}, .unit = NO_UNIT, .at_ns = later->since_ns, .node = NO_NODE};
     char first[80], second[80], span[60] = "to the end";
 
     if (s->how != EXCLUSIVE || later->told)
@@ -187,10 +187,8 @@ static void gone(struct locks *s, uint32_t client, uint32_t incarnation, int64_t
 static void took(struct locks *s, const struct event *e)
 {
     uint64_t *highest = table_put(&s->fences, e->ref, e->key);
-    struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
-                                    .unit = NO_UNIT,
-                                    .at_ns = e->at_ns,
-                                    .node = NO_NODE};
+    struct finding_sample sample = {
+        .message = {.seq = UINT64_MAX}, .unit = NO_UNIT, .at_ns = e->at_ns, .node = NO_NODE};
 
     if (!highest) {
         s->too_many = true;

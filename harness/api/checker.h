@@ -44,6 +44,7 @@ struct findings {
     char why[200];
     const char *current;             /* name of the checker that is adding; set by the driver */
     int64_t exercised;               /* hazard counter of this checker's promise; -1: not for this checker to say */
+    char told[240];                  /* numbers worth telling beside them: shares of ages; "" none */
 };
 
 /* Adds `count` of `kind` (a literal of the checker's `kinds`); `sample` may be NULL. With a sample whose

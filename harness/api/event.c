@@ -83,6 +83,22 @@ const char *node_state_name(int state)
     return NAME_OF(names, state);
 }
 
+const char *source_name(int source)
+{
+    static const char *const names[] = {"?", "the store", "a replica", "the cache",
+                                        "the cache of its process"};
+
+    return NAME_OF(names, source);
+}
+
+const char *expiry_name(int expiry)
+{
+    static const char *const names[] = {"?",       "ttl",            "retention", "max_length",
+                                        "evicted", "delivery_limit", "compact"};
+
+    return NAME_OF(names, expiry);
+}
+
 const char *hazard_name(int hazard)
 {
     static const char *const names[] = {"?",          "takeover",    "restart",  "limit",

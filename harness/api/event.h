@@ -137,6 +137,8 @@ const char *outcome_name(unsigned outcome);      /* "none", "ok", "fail", "unkno
 const char *level_name(unsigned level);          /* "none", "sent", "leader", "quorum", "durable" */
 const char *fault_stamp_name(int stamp);         /* "decided", "asked", "effective", "bitten" … */
 const char *node_state_name(int state);          /* "down", "starting", "up", "paused", "dead" */
+const char *source_name(int source);             /* "the store", "a replica", "the cache" … */
+const char *expiry_name(int expiry);             /* "ttl", "retention", "max_length" … */
 const char *hazard_name(int hazard);             /* "takeover", "restart" … */
 
 #endif

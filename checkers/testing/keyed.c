@@ -1,0 +1,199 @@
+/* The working database and its caches. */
+#include "checkers/testing/keyed.h"
+
+#include <string.h>
+
+#define SESSIONS (KEYED_CLIENTS * 2)
+
+enum verb { WRITES, READS, LOADS, FILLS, VERBS };
+
+static const uint8_t invoke_of[VERBS] = {EV_WRITE_INVOKE, EV_READ_INVOKE, EV_LOAD_INVOKE,
+                                         EV_FILL_INVOKE};
+
+struct session {
+    bool busy, acted;
+    enum verb verb;
+    struct event e; /* as it will complete */
+    uint64_t seq[VERBS];
+    int64_t last[KEYED_KEYS]; /* what it saw last: fills put that */
+};
+
+struct keyed {
+    struct random r;
+    const struct keyed_options *options;
+    struct events *out;
+    int64_t versions[KEYED_KEYS];
+    bool locked[KEYED_KEYS], loading[KEYED_KEYS];
+    struct session sessions[SESSIONS];
+    uint16_t incarnation[KEYED_CLIENTS];
+};
+
+static void begin(struct keyed *k, unsigned number)
+{
+    struct session *s = &k->sessions[number];
+    uint32_t key = (uint32_t)below(&k->r, KEYED_KEYS);
+    uint64_t what = below(&k->r, 10);
+
+    s->verb = what < 2 ? WRITES : what < 7 ? READS : what < 9 ? LOADS : FILLS;
+    if ((s->verb == WRITES && k->locked[key]) ||
+        (s->verb == LOADS && k->options->one_load && k->loading[key]))
+        return;
+    s->e = (struct event){.type = invoke_of[s->verb],
+                          .by = (uint16_t)(number / 2),
+                          .client = (uint16_t)(number / 2),
+                          .worker = (uint16_t)(number % 2),
+                          .incarnation = k->incarnation[number / 2],
+                          .seq = s->seq[s->verb]++,
+                          .key = key,
+                          .ref = 1};
+    if (s->verb == WRITES) {
+        k->locked[key] = true;
+        s->e.value = k->versions[key] + 1;
+    }
+    if (s->verb == FILLS) {
+        s->e.value = k->versions[key]; /* as if read just now */
+        s->e.code = SOURCE_CACHE;
+        if (chance(&k->r, 300))
+            s->e.value = -1 - s->e.value;
+    }
+    k->loading[key] |= s->verb == LOADS;
+    s->busy = true;
+    s->acted = false;
+    events_add(k->out, s->e);
+}
+
+static void act(struct keyed *k, struct session *s)
+{
+    static const int16_t sources[] = {SOURCE_STORE, SOURCE_CACHE, SOURCE_CACHE, SOURCE_LOCAL};
+    enum outcome outcome = OUTCOME_OK;
+
+    s->acted = true;
+    if (s->verb == WRITES) {
+        uint64_t fate = below(&k->r, 10);
+
+        outcome = fate == 0 ? OUTCOME_FAIL : fate == 1 ? OUTCOME_UNKNOWN : OUTCOME_OK;
+        if (outcome == OUTCOME_OK || (outcome == OUTCOME_UNKNOWN && below(&k->r, 2)))
+            k->versions[s->e.key] = s->e.value;
+        k->locked[s->e.key] = false;
+    } else if (s->verb != FILLS) {
+        s->e.value = k->versions[s->e.key];
+        s->e.code = s->verb == LOADS ? SOURCE_STORE : sources[below(&k->r, 4)];
+    } else if (chance(&k->r, 50)) {
+        outcome = OUTCOME_UNKNOWN;
+    }
+    s->e.outcome_level = event_result(outcome, LEVEL_NONE);
+}
+
+static void end(struct keyed *k, struct session *s)
+{
+    s->e.type++; /* every completion follows its invoke in events.def */
+    if (s->verb == LOADS)
+        k->loading[s->e.key] = false;
+    events_add(k->out, s->e);
+    s->busy = false;
+}
+
+/* What it had open happened, or not; nobody is told. */
+static void die(struct keyed *k, unsigned client)
+{
+    for (unsigned i = client * 2; i < client * 2 + 2; i++) {
+        struct session *s = &k->sessions[i];
+
+        if (s->busy && !s->acted && below(&k->r, 2))
+            act(k, s);
+        if (s->busy && s->verb == WRITES)
+            k->locked[s->e.key] = false;
+        if (s->busy && s->verb == LOADS)
+            k->loading[s->e.key] = false;
+        memset(s, 0, sizeof(*s));
+    }
+    events_add(k->out, (struct event){.type = EV_CLIENT_DEATH,
+                                      .by = BY_COORDINATOR,
+                                      .ref = client,
+                                      .epoch = k->incarnation[client]++,
+                                      .code = 9});
+    events_add(k->out, (struct event){.type = EV_CLIENT_START, .by = (uint16_t)client});
+}
+
+void keyed_simulate(const struct keyed_options *options, struct events *out)
+{
+    struct keyed k = {.r = random_stream(options->seed, "keyed"), .options = options, .out = out};
+
+    for (size_t i = 0; i < options->steps; i++) {
+        unsigned number = (unsigned)below(&k.r, SESSIONS);
+        struct session *s = &k.sessions[number];
+
+        if (chance(&k.r, options->trouble))
+            die(&k, number / 2);
+        else if (!s->busy)
+            begin(&k, number);
+        else if (!s->acted)
+            act(&k, s);
+        else
+            end(&k, s);
+    }
+    events_restamp(out);
+}
+
+/* ---- made up */
+
+struct made_up {
+    bool open;
+    struct event e;
+    uint64_t seq[VERBS];
+};
+
+static void make_one(struct random *r, struct made_up *s, unsigned number, struct events *list)
+{
+    static const enum outcome outcomes[] = {OUTCOME_OK, OUTCOME_OK, OUTCOME_OK, OUTCOME_UNKNOWN};
+    static const int16_t sources[] = {SOURCE_STORE, SOURCE_REPLICA, SOURCE_CACHE, SOURCE_CACHE,
+                                      SOURCE_LOCAL};
+
+    if (!s->open) {
+        enum verb verb = (enum verb)below(r, VERBS);
+
+        s->e = (struct event){.type = invoke_of[verb],
+                              .by = (uint16_t)(number / 2),
+                              .client = (uint16_t)(number / 2),
+                              .worker = (uint16_t)(number % 2),
+                              .seq = s->seq[verb]++,
+                              .key = (uint32_t)below(r, 2),
+                              .value = verb == WRITES  ? (int64_t)below(r, 6) + 1
+                                       : verb == FILLS ? (int64_t)below(r, 11) - 4
+                                                       : 0,
+                              .code = verb == FILLS ? sources[2 + below(r, 3)] : (int16_t)0,
+                              .ref = 1};
+    } else {
+        s->e.type++;
+        s->e.outcome_level = event_result(outcomes[below(r, 4)], LEVEL_NONE);
+        if (s->e.type == EV_READ_COMPLETE || s->e.type == EV_LOAD_COMPLETE) {
+            s->e.value = (int64_t)below(r, 6);
+            s->e.code = sources[below(r, 5)];
+        }
+    }
+    s->open = !s->open;
+    events_add(list, s->e);
+}
+
+void keyed_make_up(uint64_t seed, struct events *list)
+{
+    struct random r = random_stream(seed, "made up keys");
+    struct made_up sessions[4] = {{0}};
+    size_t n = 10 + below(&r, 30);
+
+    list->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned number = (unsigned)below(&r, 3);
+
+        if (chance(&r, 30)) { /* its client dies with what is open */
+            events_add(list, (struct event){.type = EV_CLIENT_DEATH,
+                                            .by = BY_COORDINATOR,
+                                            .ref = number / 2,
+                                            .code = 9});
+            sessions[number & ~1u].open = sessions[number | 1u].open = false;
+        } else {
+            make_one(&r, &sessions[number], number, list);
+        }
+    }
+    events_restamp(list);
+}

@@ -1,0 +1,26 @@
+/*
+ * A database and its caches that work, simulated: whatever is read, loaded or filled is the newest
+ * version at some instant between invoke and completion; unknown and refused writes, clients that
+ * die and come back. No checker of keys may find anything in it. And histories made up at random,
+ * for oracles.
+ */
+#ifndef ASSAY_CHECKERS_TESTING_KEYED_H
+#define ASSAY_CHECKERS_TESTING_KEYED_H
+
+#include "checkers/testing/garden.h"
+
+#define KEYED_KEYS 32u
+#define KEYED_CLIENTS 6u /* of two workers each */
+
+struct keyed_options {
+    uint64_t seed;
+    size_t steps;     /* about one event each */
+    bool one_load;    /* of a key at a time, as single-flight makes it */
+    unsigned trouble; /* per mille of steps: a client dies */
+};
+void keyed_simulate(const struct keyed_options *options, struct events *out);
+
+/* Up to about 40 events of three sessions on two keys, versions and outcomes at random. */
+void keyed_make_up(uint64_t seed, struct events *list);
+
+#endif
