@@ -66,6 +66,7 @@ struct cluster {
     struct role_table *roles;    /* what the watcher saw; NULL in bring-up */
     struct arena *arena;
     void *state;                 /* the system's own; freed by release */
+    const bool *dead_clients;    /* in drain: by client number: it died and was not started again; NULL: not told */
     void (*progress)(void *context, const char *line); /* may be NULL */
     void *progress_context;
 };
@@ -147,6 +148,9 @@ struct system_ops {
     /* one complete look at roles and gauges (role_table_fact between begin and end are done by the caller) */
     int (*observe)(struct cluster *cluster, struct role_table *table, struct deadline deadline, struct err *err);
     int (*quiesce)(struct cluster *cluster, uint32_t dest, struct deadline deadline, struct err *err);
+    /* all faults healed, senders gone, consumers not yet: sends what proves to a living consumer that it was handed
+     * everything before (pub/sub markers); NULL: nothing needs that */
+    int (*mark)(struct cluster *cluster, struct deadline deadline, struct err *err);
     /* all faults healed, clients closed or dead: prove D1 (and D2 where consumers exist) for every unit; then
      * the audit: every record of the final log or queue as EV_AUDIT_LOG (+ AUDIT_SETTLED, CORRUPT) into `audit`,
      * ending at the proven horizon. proofs has plan->n_units entries; down_nodes are dead on purpose. */

@@ -37,7 +37,8 @@ struct plan_node {
     char address[16];    /* 10.77.<cluster+1>.<index+1> */
 };
 
-enum unit_kind { UNIT_LOG, UNIT_QUEUE, UNIT_LIST, UNIT_STREAM, UNIT_KEYS };
+/* A channel keeps nothing: what nobody hears is gone. */
+enum unit_kind { UNIT_LOG, UNIT_QUEUE, UNIT_LIST, UNIT_STREAM, UNIT_KEYS, UNIT_CHANNEL };
 
 /* What a message is meant for: a topic, a queue, a list …; or a consumer group on one. */
 struct plan_dest {

@@ -133,6 +133,36 @@ static bool of_cluster(const struct run *run, uint32_t unit, size_t cluster)
     return run->plan->dests[run->plan->units[unit].dest].cluster == cluster;
 }
 
+/* By client number: dead, and nobody started it again. */
+static bool *dead_clients(struct run *run)
+{
+    bool *dead = arena_alloc(&run->arena, (run->n_instances + 1) * sizeof(*dead));
+
+    for (size_t i = 0; i < run->n_instances; i++)
+        dead[run->instances[i].id] = run->instances[i].child && run->instances[i].reported_dead &&
+                                     !run->instances[i].quitting;
+    return dead;
+}
+
+/* Senders have left: consumers that live are told where the end is, where the system can. */
+static void mark_ends(struct run *run, struct deadline deadline)
+{
+    const bool *dead = dead_clients(run);
+
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        struct cluster_slot *slot = run->slots[c];
+        struct err err = {0};
+
+        slot->cluster.dead_clients = dead;
+        if (!slot->cluster.ops->mark)
+            continue;
+        pthread_mutex_lock(&slot->control);
+        if (slot->cluster.ops->mark(&slot->cluster, deadline, &err) < 0)
+            progress(run, "drain: %s", err.text); /* a horizon that nobody met is not proven */
+        pthread_mutex_unlock(&slot->control);
+    }
+}
+
 static int drain_cluster(struct run *run, size_t c, struct history_writer *audit,
                          const uint16_t *down, size_t n_down, struct deadline deadline,
                          struct err *err)
@@ -280,6 +310,7 @@ static int prove_and_close(struct run *run, struct history_writer *audit, const 
 {
     struct err why = {0};
 
+    mark_ends(run, deadline);
     let_consumers_finish(run, deadline);
     if (prove(run, true, audit, down, n_down, deadline, err) < 0)
         return -1;

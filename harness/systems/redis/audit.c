@@ -138,6 +138,24 @@ static int audit_processing(struct redis_audit *a, uint32_t unit, const char *li
     return 0;
 }
 
+/* What is out under a visibility timeout. */
+static int audit_unacked(struct redis_audit *a, uint32_t unit, const char *list,
+                         struct deadline deadline, struct err *err)
+{
+    char name[128];
+    redisReply *r;
+
+    redis_unacked_name(list, name, sizeof(name));
+    r = array(redis_want(a->cluster, a->primary, deadline, err, "ZRANGE %s 0 -1", name), "ZRANGE",
+              err);
+    if (!r)
+        return -1;
+    for (size_t i = 0; i < r->elements; i++)
+        record(a, unit, (int64_t)i, r->element[i]->str, r->element[i]->len);
+    freeReplyObject(r);
+    return 0;
+}
+
 static void record_entry(struct redis_audit *a, uint32_t unit, const redisReply *entry)
 {
     const redisReply *fields = entry->elements == 2 ? entry->element[1] : NULL;
@@ -222,11 +240,15 @@ int redis_audit_unit(struct redis_audit *a, uint32_t unit, struct deadline deadl
     case UNIT_LIST:
         if (audit_list(a, unit, dest->name, taken_from_right(plan, dest->name), deadline, err) < 0)
             return -1;
-        return audit_processing(a, unit, dest->name, deadline, err);
+        if (audit_processing(a, unit, dest->name, deadline, err) < 0)
+            return -1;
+        return audit_unacked(a, unit, dest->name, deadline, err);
     case UNIT_STREAM:
         return audit_stream(a, unit, dest->name, deadline, err);
     case UNIT_KEYS:
         return audit_keys(a, unit, dest->name, deadline, err);
+    case UNIT_CHANNEL: /* keeps nothing */
+        return 0;
     case UNIT_LOG:
     case UNIT_QUEUE:
         break;

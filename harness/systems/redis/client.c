@@ -1,6 +1,6 @@
 /*
- * The data plane of Redis behind broker_ops: RPUSH, XADD or SET as sends, pipelined, one write per
- * batch; confirmed by the primary's reply or by a WAIT over so many writes; consumers in reader.c.
+ * The data plane of Redis behind broker_ops: sends (sending.c) pipelined, one write per batch;
+ * confirmed by the primary's reply or by a WAIT over so many writes; consumers in reader.c.
  *
  * A WAIT answered by fewer replicas than asked for leaves the writes since the last one unknown:
  * they are on the primary and perhaps nowhere else. `treat_zero_as: ok` is the client that does not
@@ -78,6 +78,8 @@ static void write_answered(struct redis_client *h, struct lane *lane, struct fli
             h->misled = true; /* a node named by `via:` is talked to on purpose */
     } else if (reply->type == REDIS_REPLY_STRING) {
         f->position = redis_stream_position(reply->str); /* XADD */
+    } else if (h->args->publish.channel && reply->integer < h->args->confirm.receivers) {
+        code = reply->integer == 0 ? REDIS_CODE_NOBODY : REDIS_CODE_FEW;
     }
     if (code == REDIS_CODE_OK && h->args->confirm.wait > 0)
         return; /* the WAIT behind it decides */
@@ -124,17 +126,28 @@ static void settle_answered(struct redis_client *h, struct lane *lane, struct fl
                           h->unit_read);
 }
 
+/* A subscriber that is behind leaves the rest in the socket: that the server must keep it is what a
+ * slow subscriber does to it. */
+static bool lane_may_read(const struct redis_client *h, const struct lane *lane)
+{
+    return !lane->pushed || h->n_spare > 0;
+}
+
 /* Everything that is complete in the lane's input; -1: the connection is of no use any more. */
 static int take_replies(struct redis_client *h, struct lane *lane)
 {
-    bool broken, any = false;
+    bool broken = false, any = false;
     redisReply *reply;
 
-    while ((reply = redis_lane_reply(lane, &broken))) {
-        uint32_t i = lane->answered++;
-        struct flight *f = lane_flight(lane, i);
+    while (lane_may_read(h, lane) && (reply = redis_lane_reply(lane, &broken))) {
+        uint32_t i;
+        struct flight *f;
 
         any = true;
+        if (lane->pushed && redis_channel_message(h, reply))
+            continue;
+        i = lane->answered++;
+        f = lane_flight(lane, i);
         switch ((enum flight_kind)f->kind) {
         case FLIGHT_WRITE:
             write_answered(h, lane, f, reply);
@@ -145,9 +158,11 @@ static int take_replies(struct redis_client *h, struct lane *lane)
         case FLIGHT_SETTLE:
             settle_answered(h, lane, f, reply);
             break;
+        case FLIGHT_BEGIN:
         case FLIGHT_TAKE:
         case FLIGHT_OLD:
-            redis_reader_reply(h, f->kind, reply);
+        case FLIGHT_CLAIM:
+            redis_reader_reply(h, lane, f->kind, reply);
             reply = NULL;
             break;
         case FLIGHT_OTHER:
@@ -210,51 +225,6 @@ static int connect_primary(struct redis_client *h, struct err *err)
 
 /* ---- sending */
 
-static size_t resp_head(const struct redis_client *h, const struct msg *msg, size_t size, char *out,
-                        size_t room)
-{
-    const struct redis_client_args *a = h->args;
-    char key[160];
-    int n;
-
-    if (a->push.list) {
-        n = snprintf(out, room, "*3\r\n$5\r\n%s\r\n$%zu\r\n%s\r\n$%zu\r\n",
-                     a->push.command == PUSH_LPUSH ? "LPUSH" : "RPUSH", strlen(a->push.list),
-                     a->push.list, size);
-    } else if (a->add.stream) {
-        n = snprintf(out, room, "*5\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$1\r\n*\r\n$1\r\nm\r\n$%zu\r\n",
-                     strlen(a->add.stream), a->add.stream, size);
-    } else {
-        snprintf(key, sizeof(key), "%s:%u.%u.%u.%llu", a->set.keys, msg->id.client,
-                 msg->id.incarnation, msg->id.worker, (unsigned long long)msg->id.seq);
-        n = snprintf(out, room, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key,
-                     size);
-    }
-    assert(n > 0 && (size_t)n < room);
-    return (size_t)n;
-}
-
-static void append_wait(struct redis_client *h, struct lane *lane)
-{
-    const struct redis_client_args *a = h->args;
-
-    redis_lane_command(lane, "WAIT %lld %lld", (long long)a->confirm.wait,
-                       (long long)(a->confirm.timeout_ns / MS_NS));
-    redis_lane_expect(lane, FLIGHT_WAIT, 0, a->hiredis.timeout_ns + a->confirm.timeout_ns);
-    lane->unconfirmed = 0;
-}
-
-static void append_send(struct redis_client *h, struct lane *lane, const struct send *send)
-{
-    if (h->args->set.keys || h->head_size != send->size) {
-        h->head_n = resp_head(h, send->msg, send->size, h->head, sizeof(h->head));
-        h->head_size = send->size;
-    }
-    redis_lane_append(lane, h->head, h->head_n);
-    redis_lane_append(lane, send->payload, send->size);
-    redis_lane_append(lane, "\r\n", 2);
-}
-
 static enum submit refuse(const struct redis_client *h, uint32_t slot, struct completion *c)
 {
     *c = (struct completion){.slot = slot,
@@ -279,12 +249,13 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
     lane = server < 0 ? NULL : lane_of(h, (unsigned)server, NULL);
     if (!lane)
         return refuse(h, slot, c);
-    if (lane_open_flights(lane) >= FLIGHTS_MAX - 2 ||
+    if (lane_open_flights(lane) >= FLIGHTS_MAX - 4 ||
         h->open_slots + (h->done_tail - h->done_head) >= DONE_MAX)
         return SUBMIT_BUSY;
-    append_send(h, lane, send);
+    redis_send_append(h, lane, send);
     if (h->args->confirm.by == CONFIRM_IGNORE) {
         redis_lane_expect(lane, FLIGHT_OTHER, 0, h->args->hiredis.timeout_ns);
+        redis_send_follow(h, lane);
         *c = (struct completion){.slot = slot,
                                  .outcome = OUTCOME_BELIEVED,
                                  .level = LEVEL_SENT,
@@ -295,9 +266,10 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
         return SUBMIT_DONE;
     }
     redis_lane_expect(lane, FLIGHT_WRITE, slot, h->args->hiredis.timeout_ns);
+    redis_send_follow(h, lane);
     h->open_slots++;
     if (h->args->confirm.wait > 0 && ++lane->unconfirmed >= (uint32_t)h->args->confirm.every)
-        append_wait(h, lane);
+        redis_send_wait(h, lane);
     if (lane_unwritten(lane) >= WRITE_AT_BYTES && redis_lane_flush(lane, &code) < 0)
         redis_client_break(h, code);
     return SUBMIT_QUEUED;
@@ -327,7 +299,7 @@ static int write_all(struct redis_client *h, enum redis_code *code)
         if (!lane)
             continue;
         if (lane->unconfirmed > 0 && lane->answered == lane->tail)
-            append_wait(h, lane);
+            redis_send_wait(h, lane);
         if (redis_lane_flush(lane, code) < 0)
             return -1;
     }
@@ -351,9 +323,12 @@ static int wait_and_read(struct redis_client *h, int64_t until_ns, enum redis_co
         if (redis_lane_due_ns(lane) < due_ns)
             due_ns = redis_lane_due_ns(lane);
         fds[n] = (struct pollfd){.fd = lane->c->fd,
-                                 .events = (short)(POLLIN | (lane_unwritten(lane) ? POLLOUT : 0))};
+                                 .events = (short)((lane_may_read(h, lane) ? POLLIN : 0) |
+                                                   (lane_unwritten(lane) ? POLLOUT : 0))};
         lanes[n++] = lane;
     }
+    if (h->reading && redis_reader_due_ns(h) < due_ns)
+        due_ns = redis_reader_due_ns(h);
     fds[n] = (struct pollfd){.fd = h->wake_fd, .events = POLLIN}; /* -1 is ignored by poll(2) */
     due_ns = due_ns > now_ns ? due_ns - now_ns : 0;
     ts = (struct timespec){.tv_sec = due_ns / SECOND_NS, .tv_nsec = due_ns % SECOND_NS};
@@ -389,6 +364,11 @@ static bool give(struct redis_client *h, struct harvest *harvest)
 {
     while (h->done_head != h->done_tail && harvest->n_completions < HARVEST_MAX)
         harvest->completions[harvest->n_completions++] = h->done[h->done_head++ % DONE_MAX];
+    if (h->ended) {
+        harvest->owners[harvest->n_owners++] = (struct ownership){
+            .unit = h->unit_read, .epoch = h->ended, .position = -1, .flags = EV_LOST};
+        h->ended = 0;
+    }
     if (h->broke && h->done_head == h->done_tail) {
         harvest->broken = true;
         h->broke = false;
@@ -408,8 +388,11 @@ static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
     for (;;) {
         int woken = 0;
 
-        if (h->receives && harvest->max_deliveries > 0)
+        h->reading = h->receives && harvest->max_deliveries > 0;
+        if (h->reading)
             redis_reader_ask(h);
+        if (h->take && h->take->c && h->take->pushed && take_replies(h, h->take) < 0)
+            redis_client_break(h, code); /* what was read before there was room for it */
         if (write_all(h, &code) < 0)
             redis_client_break(h, code);
         if (give(h, harvest))
@@ -494,7 +477,8 @@ static void client_close(void *self, enum close_how how)
 
     if (how == CLOSE_FLUSH) {
         struct completion completions[HARVEST_MAX];
-        struct harvest harvest = {.completions = completions};
+        struct ownership owners[4];
+        struct harvest harvest = {.completions = completions, .owners = owners};
         int64_t until_ns = clock_now_ns() + 2 * h->args->hiredis.timeout_ns;
 
         while (h->open_slots > 0 && clock_now_ns() < until_ns)
@@ -509,8 +493,8 @@ static void client_close(void *self, enum close_how how)
     *h = (struct redis_client){.current = -1};
 }
 
-static const char *const send_verbs[] = {"push", "add", "set", NULL};
-static const char *const receive_verbs[] = {"consume", NULL};
+static const char *const send_verbs[] = {"push", "add", "set", "publish", NULL};
+static const char *const receive_verbs[] = {"consume", "reap", NULL};
 
 const struct broker_ops redis_broker = {
     .name = "redis",
@@ -521,6 +505,7 @@ const struct broker_ops redis_broker = {
     .names = redis_client_names,
     .hands_over = redis_client_hands_over,
     .implicit_kind = redis_client_implicit_kind,
+    .senseless = redis_client_senseless,
     .size = sizeof(struct redis_client),
     .open = client_open,
     .send = client_send,

@@ -1,10 +1,16 @@
 /*
  * The data plane of Redis: what the client files of this folder share.
  *
- *     client.c   the broker_ops: open, send, settle, poll; client_params.c their arguments
- *     lane.c     one connection: commands appended, written as one batch, replies in their order
- *     resolve.c  which node is the primary right now, as a client may find out
- *     reader.c   consuming: BLPOP/BRPOP, BLMOVE with a processing list, XREADGROUP
+ *     client.c          the broker_ops: open, send, settle, poll
+ *     client_params.c   their arguments
+ *     lane.c            one connection: commands appended, written as one batch, replies in their order
+ *     resolve.c         which node is the primary right now, as a client may find out
+ *     sending.c         a message as RPUSH, XADD, SET or PUBLISH, with its trims and idempotency keys
+ *     reader.c          consuming: places, handing over, settling; what is read stands in
+ *     reader_list.c     BLPOP/BRPOP, BLMOVE with a processing list, a visibility timeout
+ *     reader_stream.c   XREADGROUP, XACK, XAUTOCLAIM
+ *     reader_channel.c  SUBSCRIBE
+ *     reaper.c          gives back to a list what dead or slow consumers left
  *
  * One handle has a lane per server it talks to, so that `via:` can name one, and for consumers a
  * second to the same server, because a blocking command holds up all that follows it.
@@ -18,30 +24,48 @@
 enum redis_push { PUSH_RPUSH, PUSH_LPUSH };
 enum redis_confirm { CONFIRM_REPLY, CONFIRM_IGNORE };
 enum redis_zero { ZERO_UNKNOWN, ZERO_OK };
-enum redis_take { TAKE_BLPOP, TAKE_BRPOP, TAKE_BLMOVE };
+enum redis_take { TAKE_BLPOP, TAKE_BRPOP, TAKE_BLMOVE, TAKE_VISIBILITY };
+enum redis_trim { TRIM_NONE, TRIM_MAXLEN, TRIM_BY_GROUPS };
+enum redis_leftovers { LEFTOVERS_OWN, LEFTOVERS_NONE };
 
 struct redis_client_args {
     struct {
         const char *list;
         int command;
+        int64_t expire_ns;
+        bool once;
     } push;
     struct {
         const char *stream;
+        int trim;
+        int64_t maxlen;
+        bool once;
     } add;
     struct {
         const char *keys;
+        int64_t ttl_ns;
     } set;
+    struct {
+        const char *channel;
+    } publish;
     struct {
         int by;
         int64_t wait, timeout_ns, every; /* wait 0: no WAIT */
         int treat_zero_as;
+        int64_t receivers; /* of PUBLISH */
     } confirm;
     struct {
-        const char *list, *stream, *group, *from, *processing;
-        int mode;
+        const char *list, *stream, *channel, *group, *from, *processing;
+        int mode, leftovers;
         bool noack;
         int64_t count;
+        int64_t lease_ns, visibility_ns;
+        int64_t claim_ns, claim_every_ns; /* claim 0: never */
     } consume;
+    struct {
+        const char *list, *processing;
+        int64_t every_ns;
+    } reap;
     struct {
         int64_t timeout_ns, connect_timeout_ns;
     } hiredis;
@@ -51,20 +75,26 @@ int redis_client_names(const void *args, const char **sends_to, const char **rea
                        const char **group);
 bool redis_client_hands_over(const void *args);
 int redis_client_implicit_kind(const void *args);
-/* Name of a consumer's own processing list (BLMOVE). */
+const char *redis_client_senseless(const void *args, unsigned instances);
+/* Names beside a list: a consumer's own processing list (BLMOVE), the key that says it is alive, the
+ * sorted set of what is out under a visibility timeout. */
 void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,
                            size_t size);
+void redis_alive_name(const char *list, uint16_t client_id, char *out, size_t size);
+void redis_unacked_name(const char *list, char *out, size_t size);
 
 /* ---- lane.c */
 #define FLIGHTS_MAX 8192u /* commands without a reply on one lane; a power of two */
 
 enum flight_kind {
-    FLIGHT_WRITE,  /* a send: RPUSH, XADD, SET */
+    FLIGHT_WRITE,  /* a send: RPUSH, XADD, SET, PUBLISH */
     FLIGHT_WAIT,   /* WAIT over the writes before it */
-    FLIGHT_SETTLE, /* LREM, XACK */
+    FLIGHT_SETTLE, /* LREM, XACK, ZREM */
+    FLIGHT_BEGIN,  /* XGROUP CREATE, SUBSCRIBE: what must be answered before anything is read */
     FLIGHT_TAKE,   /* BLPOP, BLMOVE, XREADGROUP */
     FLIGHT_OLD,    /* LRANGE, XREADGROUP … 0: what an earlier incarnation left unsettled */
-    FLIGHT_OTHER,  /* XGROUP CREATE: its reply matters only as an error */
+    FLIGHT_CLAIM,  /* XAUTOCLAIM: what others left unsettled */
+    FLIGHT_OTHER,  /* EXPIRE, XTRIM: nobody looks at the reply */
 };
 struct flight {
     uint32_t slot;
@@ -76,6 +106,7 @@ struct flight {
 struct lane {
     redisContext *c; /* NULL: closed */
     uint16_t node;   /* plan node number */
+    bool pushed;     /* subscribed: messages come that nobody asked for */
     /* flights: [head, answered) wait for a WAIT, [answered, tail) for a reply */
     uint32_t head, answered, tail;
     uint32_t unconfirmed; /* writes behind the last WAIT */
@@ -135,9 +166,12 @@ const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned clu
 struct taken {
     char *bytes; /* payload; NULL: a free place */
     size_t size;
-    char id[40]; /* stream id; "" */
+    char id[40];    /* stream id; "" */
+    uint32_t order; /* of handing over; 0: not yet */
     bool redelivered;
 };
+struct redis_source;
+
 struct redis_client {
     const struct plan_case *plan;
     const struct redis_client_args *args;
@@ -146,29 +180,36 @@ struct redis_client {
     int wake_fd;
     bool sends, receives;
     uint32_t unit_send, unit_read;
-    char group[64], consumer[64], processing[128];
+    char consumer[64], processing[128], alive[128], unacked[128];
 
     struct lane *lanes[SERVERS_MAX]; /* by server index; made when first used */
     struct lane *take;               /* the consumer's blocking lane */
     int current;                     /* server index of the primary we believe in, -1 none */
     bool misled;                     /* a reply said that it is not the primary: look again */
-    int64_t looked_ns;
     size_t open_slots;
 
-    char head[256]; /* RESP up to the payload's bytes, for payloads of head_size */
+    char head[1024]; /* RESP up to the payload's bytes, for payloads of head_size */
     size_t head_n, head_size;
+    uint32_t untrimmed; /* adds since the last XTRIM */
 
     struct completion *done; /* ring of completions not yet harvested */
     uint32_t done_head, done_tail;
     bool broke; /* to be told by the next poll */
 
-    struct taken taken[TAKEN_MAX]; /* delivered and not settled, or waiting to be delivered */
-    uint16_t queue[TAKEN_MAX];     /* ring of places not yet handed over */
-    uint16_t spare[TAKEN_MAX];     /* stack of free places */
-    uint32_t queue_head, queue_tail, n_spare;
+    const struct redis_source *source; /* what is read from; NULL: nothing */
+    struct taken taken[TAKEN_MAX];     /* delivered and not settled, or waiting to be delivered */
+    uint16_t queue[TAKEN_MAX];         /* ring of places not yet handed over */
+    uint16_t spare[TAKEN_MAX];         /* stack of free places */
+    uint32_t queue_head, queue_tail, n_spare, handed;
     uint32_t epoch; /* ownership interval of the consumer */
+    bool reading; /* the last poll asked for deliveries */
     bool announced, took_old;
-    char old_from[40]; /* streams: what is pending is read from here */
+    uint32_t ended;      /* a subscription that ended and has not been told: its epoch */
+    bool began;          /* what begin asked for was answered */
+    bool made_group;     /* by making the group: there was no committed position */
+    char old_from[40];   /* streams: what is pending is read from here */
+    char claim_from[40]; /* streams: where XAUTOCLAIM goes on */
+    int64_t next_ns;     /* when the source is to be asked again: lease, claim, reaper */
 };
 #define DONE_MAX (2 * FLIGHTS_MAX)
 
@@ -178,18 +219,59 @@ void redis_client_complete(struct redis_client *h, uint32_t slot, enum redis_cod
 /* Everything open ends as unknown, all lanes are closed. */
 void redis_client_break(struct redis_client *h, enum redis_code code);
 
+/* ---- sending.c */
+void redis_send_append(struct redis_client *h, struct lane *lane, const struct send *send);
+/* What follows the command itself: EXPIRE, XTRIM; their replies matter to nobody. */
+void redis_send_follow(struct redis_client *h, struct lane *lane);
+void redis_send_wait(struct redis_client *h, struct lane *lane);
+
+/* ---- reader.c, and one table a kind of source */
+struct redis_source {
+    /* right after connecting: asks for what must be there first (FLIGHT_BEGIN), or sets began */
+    void (*begin)(struct redis_client *h);
+    void (*begun)(struct redis_client *h, const redisReply *reply); /* its answer */
+    /* every now and then, from next_ns on: leases, claims, reaping; sets next_ns. NULL: never */
+    void (*tend)(struct redis_client *h);
+    /* asks for what an earlier life left unsettled; false: there is nothing to ask */
+    bool (*ask_old)(struct redis_client *h);
+    /* asks for new messages; false: not now. NULL: they come unasked */
+    bool (*ask)(struct redis_client *h);
+    /* takes a reply's messages, whatever it was asked for */
+    void (*take)(struct redis_client *h, enum flight_kind kind, redisReply *reply);
+    /* appends the command that settles; NULL: handing over settles */
+    void (*settle)(struct redis_client *h, struct lane *lane, const struct taken *taken);
+    /* leaving in order: appends the command that puts back what nobody was handed; NULL: it waits
+     * where it is */
+    void (*put_back)(struct redis_client *h, const struct taken *taken);
+    uint32_t (*batch)(const struct redis_client *h); /* places one answer may take */
+};
+extern const struct redis_source redis_list_source, redis_stream_source, redis_channel_source,
+    redis_reaper_source;
+
 int redis_reader_open(struct redis_client *h, struct err *err);
-/* Keeps one taking command in flight; consumes a reply of TAKE or OLD (takes it). */
+/* A payload as a place in the queue of those to be handed over; takes the bytes out of `bulk`. */
+void redis_reader_take(struct redis_client *h, redisReply *bulk, const char *id, bool redelivered);
+/* Keeps one taking command in flight; consumes a reply of TAKE, OLD or CLAIM (takes it). */
 void redis_reader_ask(struct redis_client *h);
-void redis_reader_reply(struct redis_client *h, enum flight_kind kind, redisReply *reply);
+void redis_reader_reply(struct redis_client *h, struct lane *lane, enum flight_kind kind,
+                        redisReply *reply);
 void redis_reader_harvest(struct redis_client *h, struct harvest *harvest);
 enum submit redis_reader_settle(struct redis_client *h, const struct settle *settle, uint32_t slot,
                                 struct completion *c);
+/* A message of the channel: taken (and freed), true; false: an answer to something asked. */
+bool redis_channel_message(struct redis_client *h, redisReply *reply);
 /* Deliveries that handing over settled: their payloads end here. */
 void redis_reader_release(struct redis_client *h, const struct harvest *harvest);
 void redis_reader_forget(struct redis_client *h); /* unsettled deliveries are void */
 /* Leaving in order: what was popped and never handed over goes back to the end it came from. */
 void redis_reader_give_back(struct redis_client *h);
+/* When the reader wants to be asked again though no socket says so; INT64_MAX: never. */
+int64_t redis_reader_due_ns(const struct redis_client *h);
+
+#define READER_BLOCK_MS 500 /* of one blocking command; also what leaving in order may wait for */
+#define READER_OLD_MAX 256  /* leftovers taken at once */
+/* A reader's connection has a name, so that the server can say who reads what: this and the unit. */
+#define READER_NAME_PREFIX "assay-reads-"
 
 /* ms-seq as one rising number: ms in the high bits, 20 bits of seq */
 int64_t redis_stream_position(const char *id);

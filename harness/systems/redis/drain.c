@@ -3,7 +3,9 @@
  * sentinels' majority agree on one primary, links are up · a marker is written and WAIT says every
  * replica has it · replicas stand at the primary's offset of the same history (replid) · the audit
  * reads everything from the primary, the marker included, and the primary is still the same.
- * D2 where consumers read it: nothing was left before the marker, nothing is pending.
+ * D2 where consumers read it: nothing was left before the marker that a consumer may still take
+ * (rest.c). A channel holds nothing: its horizon is the marker its living subscribers were handed
+ * before they left (redis_mark), which the history shows.
  *
  * Offsets rise by a PING every second even when idle, so "equal" is "has reached what the primary
  * had after the marker".
@@ -158,6 +160,9 @@ static int write_marker(struct draining *d, const struct plan_dest *dest, struct
     else if (dest->kind == UNIT_KEYS)
         reply = redis_want(d->cluster, d->primary, deadline, err, "SET %s:marker.%llu %b",
                            dest->name, (unsigned long long)msg.id.seq, payload, sizeof(payload));
+    else if (dest->kind == UNIT_CHANNEL)
+        reply = redis_want(d->cluster, d->primary, deadline, err, "PUBLISH %s %b", dest->name,
+                           payload, sizeof(payload));
     else
         reply = redis_want(d->cluster, d->primary, deadline, err, "RPUSH %s %b", dest->name,
                            payload, sizeof(payload));
@@ -165,7 +170,7 @@ static int write_marker(struct draining *d, const struct plan_dest *dest, struct
         return err_prefix(err, "marker");
     freeReplyObject(reply);
     *id = msg.id;
-    if (d->replicas == 0)
+    if (d->replicas == 0 || dest->kind == UNIT_CHANNEL)
         return 0;
     reply = redis_want(d->cluster, d->primary, deadline, err, "WAIT %u 1500", d->replicas);
     if (!reply)
@@ -193,129 +198,79 @@ static int prove_horizon(struct draining *d, const struct plan_dest *dest, struc
     }
 }
 
-static int64_t ask_number(struct draining *d, struct deadline deadline, const char *format,
-                          const char *name)
+/* What consumers have to do is looked at before the marker is written. */
+static int audit_below_marker(struct draining *d, uint32_t unit, struct redis_audit *audit,
+                              struct deadline deadline, struct err *err)
 {
-    redisReply *reply = redis_ask(d->cluster, d->primary, deadline, NULL, format, name);
-    int64_t n = reply && reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
+    const struct plan_dest *dest = &d->cluster->plan->dests[d->cluster->plan->units[unit].dest];
+    char replid[64];
 
-    if (reply)
-        freeReplyObject(reply);
-    return n;
-}
-
-static const redisReply *map_value(const redisReply *flat, const char *key)
-{
-    for (size_t i = 0; i + 1 < flat->elements; i += 2)
-        if (flat->element[i]->str && strcmp(flat->element[i]->str, key) == 0)
-            return flat->element[i + 1];
-    return NULL;
-}
-
-/* Messages of the stream that some group has not settled: pending ones, or behind its last
- * delivery. */
-static int64_t stream_rest(struct draining *d, const char *name, struct deadline deadline)
-{
-    redisReply *info = redis_ask(d->cluster, d->primary, deadline, NULL, "XINFO STREAM %s", name);
-    redisReply *groups = redis_ask(d->cluster, d->primary, deadline, NULL, "XINFO GROUPS %s", name);
-    const redisReply *last = NULL;
-    int64_t rest = -1;
-
-    if (info && info->type == REDIS_REPLY_ARRAY)
-        last = map_value(info, "last-generated-id");
-    if (groups && groups->type == REDIS_REPLY_ARRAY && last && last->str) {
-        rest = 0;
-        for (size_t i = 0; i < groups->elements; i++) {
-            const redisReply *pending = map_value(groups->element[i], "pending");
-            const redisReply *delivered = map_value(groups->element[i], "last-delivered-id");
-
-            rest += pending ? pending->integer : 1;
-            rest += !delivered ||
-                    redis_stream_position(delivered->str) < redis_stream_position(last->str);
-        }
-    }
-    if (info)
-        freeReplyObject(info);
-    if (groups)
-        freeReplyObject(groups);
-    return rest;
-}
-
-static bool consumed(const struct plan_case *plan, const struct plan_dest *dest)
-{
-    for (size_t i = 0; i < plan->n_clients; i++) {
-        const struct redis_client_args *args = plan->clients[i].broker_args;
-
-        if (plan->clients[i].broker == &redis_broker && args &&
-            ((args->consume.list && strcmp(args->consume.list, dest->name) == 0) ||
-             (args->consume.stream && strcmp(args->consume.stream, dest->name) == 0)))
-            return true;
-    }
-    return false;
-}
-
-/* What consumers have still to do, before the marker is written; -1: not known. */
-static int64_t unsettled(struct draining *d, const struct plan_dest *dest, struct deadline deadline)
-{
-    const struct plan_case *plan = d->cluster->plan;
-    int64_t rest;
-
-    if (dest->kind == UNIT_STREAM)
-        return stream_rest(d, dest->name, deadline);
-    if (dest->kind != UNIT_LIST)
-        return 0;
-    rest = ask_number(d, deadline, "LLEN %s", dest->name);
-    for (size_t i = 0; i < plan->n_clients && rest >= 0; i++) {
-        const struct redis_client_args *args = plan->clients[i].broker_args;
-
-        if (plan->clients[i].broker != &redis_broker || !args || !args->consume.list ||
-            args->consume.mode != TAKE_BLMOVE || strcmp(args->consume.list, dest->name) != 0)
-            continue;
-        for (uint16_t k = 0; k < plan->clients[i].instances; k++) {
-            char name[128];
-            int64_t n;
-
-            redis_processing_name(args, (uint16_t)(plan->clients[i].first_id + k), name,
-                                  sizeof(name));
-            n = ask_number(d, deadline, "LLEN %s", name);
-            rest = n < 0 ? -1 : rest + n;
-        }
-    }
-    return rest;
+    if (prove_horizon(d, dest, &audit->marker, deadline, err) < 0)
+        return -1;
+    audit->primary = d->primary;
+    if (redis_audit_unit(audit, unit, deadline, err) < 0)
+        return -1;
+    if (!audit->saw_marker)
+        return err_set(err, "the marker is not among the %lld records of %s",
+                       (long long)audit->records, dest->name);
+    if (agree(d, deadline, err) < 0 || replication_info(d->cluster, d->primary, "master_replid",
+                                                        replid, sizeof(replid), deadline, err) < 0)
+        return -1;
+    if (d->primary != audit->primary || strcmp(replid, d->replid) != 0)
+        return err_set(err, "the primary changed while %s was read", dest->name);
+    return 0;
 }
 
 static int drain_unit(struct draining *d, uint32_t unit, struct history_writer *log,
                       struct drain_proof *proof, struct deadline deadline, struct err *err)
 {
-    const struct plan_case *plan = d->cluster->plan;
-    const struct plan_dest *dest = &plan->dests[plan->units[unit].dest];
-    bool read = consumed(plan, dest);
-    int64_t rest = read ? unsettled(d, dest, deadline) : 0;
+    const struct plan_dest *dest = &d->cluster->plan->dests[d->cluster->plan->units[unit].dest];
+    struct redis_rest rest = redis_rest(d->cluster, d->primary, dest, deadline);
     struct redis_audit audit = {.cluster = d->cluster, .log = log};
-    char replid[64];
 
-    if (prove_horizon(d, dest, &audit.marker, deadline, err) < 0)
+    *proof = (struct drain_proof){.unit = unit, .position = -1, .counted = -1};
+    if (dest->kind != UNIT_CHANNEL && audit_below_marker(d, unit, &audit, deadline, err) < 0)
         return -1;
-    audit.primary = d->primary;
-    if (redis_audit_unit(&audit, unit, deadline, err) < 0)
-        return -1;
-    if (!audit.saw_marker)
-        return err_set(err, "the marker is not among the %lld records of %s",
-                       (long long)audit.records, dest->name);
-    if (agree(d, deadline, err) < 0 || replication_info(d->cluster, d->primary, "master_replid",
-                                                        replid, sizeof(replid), deadline, err) < 0)
-        return -1;
-    if (d->primary != audit.primary || strcmp(replid, d->replid) != 0)
-        return err_set(err, "the primary changed while %s was read", dest->name);
-    *proof = (struct drain_proof){.unit = unit,
-                                  .level = read && rest == 0 ? DRAIN_D2 : DRAIN_D1,
-                                  .proven = true,
-                                  .position = -1,
-                                  .epoch = d->epoch,
-                                  .counted = audit.records};
-    if (read && rest != 0)
+    proof->level = rest.read && rest.open == 0 ? DRAIN_D2 : DRAIN_D1;
+    proof->proven = true;
+    proof->epoch = d->epoch;
+    proof->counted = audit.records;
+    if (rest.read && rest.open != 0)
         snprintf(proof->why, sizeof(proof->why),
-                 "consumers have not finished: %lld left or pending", (long long)rest);
+                 "consumers have not finished: %lld left or pending", (long long)rest.open);
+    else if (rest.stuck > 0)
+        snprintf(proof->why, sizeof(proof->why),
+                 "%lld are held for consumers that are dead, and nobody takes over",
+                 (long long)rest.stuck);
+    return 0;
+}
+
+/* The case is over: a limit must neither refuse the marker nor evict what is about to be read. */
+static void lift_limits(struct cluster *cluster, struct deadline deadline)
+{
+    for (unsigned i = 0; i < redis_servers(redis_config(cluster)); i++) {
+        redisReply *reply = redis_ask(cluster, i, deadline_within(deadline, SECOND_NS), NULL,
+                                      "CONFIG SET maxmemory 0 min-replicas-to-write 0");
+
+        if (reply)
+            freeReplyObject(reply);
+    }
+}
+
+/* Before consumers leave: what a living subscription must still be handed. */
+int redis_mark(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    struct draining d = {.cluster = cluster};
+
+    for (size_t i = 0; i < cluster->plan->n_dests; i++) {
+        const struct plan_dest *dest = &cluster->plan->dests[i];
+        struct msg_id id;
+
+        if (dest->kind != UNIT_CHANNEL || &cluster->plan->clusters[dest->cluster] != cluster->spec)
+            continue;
+        if (wait_agreed(&d, deadline, err) < 0 || write_marker(&d, dest, &id, deadline, err) < 0)
+            return err_prefix(err, "marker of %s", dest->name);
+    }
     return 0;
 }
 
@@ -335,6 +290,7 @@ int redis_drain(struct cluster *cluster, struct history_writer *audit, struct dr
     bool agreed;
 
     (void)err; /* a horizon that cannot be proven is a result, not an error */
+    lift_limits(cluster, deadline);
     agreed = wait_agreed(&d, deadline, &why) == 0;
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++) {
         if (!ours(cluster, unit))

@@ -67,6 +67,7 @@ void redis_lane_close(struct lane *lane)
     if (lane->c)
         redisFree(lane->c);
     lane->c = NULL;
+    lane->pushed = false;
     lane->head = lane->answered = lane->tail = 0;
     lane->unconfirmed = 0;
     lane->out_n = lane->out_sent = 0;
@@ -155,7 +156,8 @@ redisReply *redis_lane_reply(struct lane *lane, bool *broken)
     void *reply = NULL;
 
     *broken = redisGetReplyFromReader(lane->c, &reply) != REDIS_OK ||
-              (reply && lane->answered == lane->tail); /* an answer nobody asked for */
+              (reply && !lane->pushed &&
+               lane->answered == lane->tail); /* an answer nobody asked for */
     if (*broken && reply)
         redis_lane_free(lane, reply);
     return *broken ? NULL : reply;

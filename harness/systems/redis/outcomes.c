@@ -50,6 +50,10 @@ const struct outcome_rule redis_outcomes[] = {
      "redis.io/commands/wait: the write is on the primary and fewer replicas than asked for"},
     {REDIS_CODE_IGNORED, "reply not looked at", OUTCOME_BELIEVED,
      "confirm: ignore, the application moves on"},
+    {REDIS_CODE_NOBODY, "published to nobody", OUTCOME_FAIL,
+     "redis.io/commands/publish: no client received it; confirm: receivers"},
+    {REDIS_CODE_FEW, "published to too few", OUTCOME_UNKNOWN,
+     "redis.io/commands/publish: fewer clients than asked for received it; confirm: receivers"},
     {0}};
 
 enum redis_code redis_code_of(const char *error)

@@ -21,7 +21,7 @@ static int installed(struct err *err)
 
 const struct system_ops redis_system = {
     .name = "redis",
-    .about = "Redis 7: standalone, replication, Sentinel; lists, streams and plain keys",
+    .about = "Redis 7: standalone, replication, Sentinel; lists, streams, channels and plain keys",
     .params = redis_params,
     .config_size = sizeof(struct redis_config),
     .planes = planes,
@@ -37,6 +37,7 @@ const struct system_ops redis_system = {
     .rejoined = redis_rejoined,
     .observe = redis_observe,
     .quiesce = redis_quiesce,
+    .mark = redis_mark,
     .drain = redis_drain,
     .reset = redis_reset,
     .effective = redis_effective,

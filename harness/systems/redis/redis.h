@@ -120,6 +120,15 @@ int redis_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadli
 int redis_drain(struct cluster *cluster, struct history_writer *audit, struct drain_proof *proofs,
                 const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
                 struct err *err);
+int redis_mark(struct cluster *cluster, struct deadline deadline, struct err *err);
+/* ---- rest.c: what consumers of `dest` have left to do, by the word of primary `primary` */
+struct redis_rest {
+    bool read;     /* somebody consumes it */
+    int64_t open;  /* may still be taken; -1 not known */
+    int64_t stuck; /* held for the dead, and nobody takes over */
+};
+struct redis_rest redis_rest(struct cluster *cluster, unsigned primary,
+                             const struct plan_dest *dest, struct deadline deadline);
 /* Every record of `unit` as primary `index` holds it → events; *saw_marker when `marker` was among
  * them. */
 struct redis_audit {
@@ -162,6 +171,8 @@ enum redis_code {
     REDIS_CODE_REFUSED,
     REDIS_CODE_WAIT_SHORT,
     REDIS_CODE_IGNORED,
+    REDIS_CODE_NOBODY,
+    REDIS_CODE_FEW,
 };
 extern const struct outcome_rule redis_outcomes[];
 /* The code of an error reply ("READONLY You can't …"), and what the table says of a code. */

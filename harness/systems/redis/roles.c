@@ -3,8 +3,9 @@
  * sentinels name, dead ones counted; `claims_leader` is each server's own ROLE. Without sentinels
  * nobody arbitrates: the leader is the only server that says so, and with two there is none.
  */
-#include "systems/redis/redis.h"
+#include "systems/redis/client.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int only_claimant(const struct redis_view *views, unsigned servers)
@@ -56,29 +57,100 @@ static void say(const struct cluster *cluster, struct role_table *table, unsigne
                                               .seen_ns = clock_now_ns()});
 }
 
-/* How many messages each list and stream of ours holds, by the primary's word. */
+static void gauge(struct role_table *table, uint32_t unit, enum gauge_kind kind, int64_t value)
+{
+    role_table_gauge(
+        table,
+        (struct gauge){.unit = unit, .kind = kind, .value = value, .seen_ns = clock_now_ns()});
+}
+
+static redisReply *look_up(struct cluster *cluster, unsigned primary, struct deadline deadline,
+                           const char *format, const char *name)
+{
+    return redis_ask(cluster, primary, deadline_within(deadline, 200 * MS_NS), NULL, format, name);
+}
+
+/* How many messages it holds. A stream's groups say how many they have handed out. */
+static int gauge_length(struct cluster *cluster, struct role_table *table,
+                        const struct plan_dest *dest, unsigned primary, struct deadline deadline)
+{
+    redisReply *reply = look_up(cluster, primary, deadline,
+                                dest->kind == UNIT_STREAM ? "XLEN %s" : "LLEN %s", dest->name);
+
+    if (!reply)
+        return -1;
+    if (reply->type == REDIS_REPLY_INTEGER)
+        gauge(table, dest->first_unit, GAUGE_READY, reply->integer);
+    freeReplyObject(reply);
+    return 0;
+}
+
+static void gauge_pending(struct cluster *cluster, struct role_table *table,
+                          const struct plan_dest *dest, unsigned primary, struct deadline deadline)
+{
+    redisReply *reply = look_up(cluster, primary, deadline, "XINFO GROUPS %s", dest->name);
+    int64_t sum = 0;
+
+    if (!reply)
+        return;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *group = reply->element[i];
+
+        for (size_t f = 0; f + 1 < group->elements; f += 2)
+            if (group->element[f]->str && strcmp(group->element[f]->str, "pending") == 0)
+                sum += group->element[f + 1]->integer;
+    }
+    gauge(table, dest->first_unit, GAUGE_UNACKED, sum);
+    freeReplyObject(reply);
+}
+
+/* Connections that read each unit, by the names readers give theirs. */
+static void gauge_readers(struct cluster *cluster, struct role_table *table, unsigned primary,
+                          struct deadline deadline)
+{
+    const struct plan_case *plan = cluster->plan;
+    redisReply *reply = look_up(cluster, primary, deadline, "CLIENT LIST%s", "");
+
+    if (!reply)
+        return;
+    for (uint32_t unit = 0; unit < plan->n_units; unit++) {
+        char name[64];
+        int64_t n = 0;
+
+        if (&plan->clusters[plan->dests[plan->units[unit].dest].cluster] != cluster->spec)
+            continue;
+        snprintf(name, sizeof(name), " name=" READER_NAME_PREFIX "%u ", unit);
+        for (const char *at = reply->str; at && (at = strstr(at, name)); at += strlen(name))
+            n++;
+        gauge(table, unit, GAUGE_OWNED, n);
+    }
+    freeReplyObject(reply);
+}
+
+/* Looking at a key makes it recently used: where that decides what is evicted nobody may look. */
+static bool may_look(const struct redis_config *c)
+{
+    const char *policy = pairs_get(&c->redis_conf, "maxmemory-policy", "noeviction");
+
+    return strcmp(policy, "noeviction") == 0;
+}
+
 static void gauge_units(struct cluster *cluster, struct role_table *table, unsigned primary,
                         struct deadline deadline)
 {
     const struct plan_case *plan = cluster->plan;
-    unsigned self = (unsigned)(cluster->spec - plan->clusters);
 
-    for (size_t d = 0; d < plan->n_dests; d++) {
+    gauge_readers(cluster, table, primary, deadline);
+    for (size_t d = 0; may_look(redis_config(cluster)) && d < plan->n_dests; d++) {
         const struct plan_dest *dest = &plan->dests[d];
-        redisReply *reply;
 
-        if (dest->cluster != self || dest->group || dest->kind == UNIT_KEYS)
+        if (&plan->clusters[dest->cluster] != cluster->spec || dest->group ||
+            dest->kind == UNIT_KEYS || dest->kind == UNIT_CHANNEL)
             continue;
-        reply = redis_ask(cluster, primary, deadline_within(deadline, 200 * MS_NS), NULL,
-                          dest->kind == UNIT_STREAM ? "XLEN %s" : "LLEN %s", dest->name);
-        if (!reply)
+        if (gauge_length(cluster, table, dest, primary, deadline) < 0)
             return;
-        if (reply->type == REDIS_REPLY_INTEGER)
-            role_table_gauge(table, (struct gauge){.unit = dest->first_unit,
-                                                   .kind = GAUGE_READY,
-                                                   .value = reply->integer,
-                                                   .seen_ns = clock_now_ns()});
-        freeReplyObject(reply);
+        if (dest->kind == UNIT_STREAM)
+            gauge_pending(cluster, table, dest, primary, deadline);
     }
 }
 
