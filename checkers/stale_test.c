@@ -122,6 +122,8 @@ static uint64_t stale_reads(const struct events *list, int64_t within_ns, int64_
 
 static void the_oracle_agrees(void **state)
 {
+    static const struct keyed_shape shape = {
+        3, 2, 4, {KEYED_WRITES, KEYED_READS, KEYED_LOADS, KEYED_FILLS}};
     struct tally tally = {.kind = "stale"};
     struct events list = {0};
 
@@ -130,7 +132,7 @@ static void the_oracle_agrees(void **state)
         int64_t error_ns = (int64_t)(i % 3) * 1000;
         struct world w;
 
-        keyed_make_up(i, &list);
+        keyed_make_up(i, &shape, &list);
         tally.counted = stale_reads(&list, within_3us.within_ns, error_ns);
         world_init(&w, 1);
         world_promise(&w, checker_named("stale"), &within_3us);

@@ -5,16 +5,14 @@
 
 #define SESSIONS (KEYED_CLIENTS * 2)
 
-enum verb { WRITES, READS, LOADS, FILLS, VERBS };
-
-static const uint8_t invoke_of[VERBS] = {EV_WRITE_INVOKE, EV_READ_INVOKE, EV_LOAD_INVOKE,
-                                         EV_FILL_INVOKE};
+static const uint8_t invoke_of[KEYED_VERBS] = {EV_WRITE_INVOKE, EV_READ_INVOKE, EV_LOAD_INVOKE,
+                                               EV_FILL_INVOKE};
 
 struct session {
     bool busy, acted;
-    enum verb verb;
+    enum keyed_verb verb;
     struct event e; /* as it will complete */
-    uint64_t seq[VERBS];
+    uint64_t seq[KEYED_VERBS];
     int64_t last[KEYED_KEYS]; /* what it saw last: fills put that */
 };
 
@@ -34,9 +32,12 @@ static void begin(struct keyed *k, unsigned number)
     uint32_t key = (uint32_t)below(&k->r, KEYED_KEYS);
     uint64_t what = below(&k->r, 10);
 
-    s->verb = what < 2 ? WRITES : what < 7 ? READS : what < 9 ? LOADS : FILLS;
-    if ((s->verb == WRITES && k->locked[key]) ||
-        (s->verb == LOADS && k->options->one_load && k->loading[key]))
+    s->verb = what < 2   ? KEYED_WRITES
+              : what < 7 ? KEYED_READS
+              : what < 9 ? KEYED_LOADS
+                         : KEYED_FILLS;
+    if ((s->verb == KEYED_WRITES && k->locked[key]) ||
+        (s->verb == KEYED_LOADS && k->options->one_load && k->loading[key]))
         return;
     s->e = (struct event){.type = invoke_of[s->verb],
                           .by = (uint16_t)(number / 2),
@@ -46,17 +47,17 @@ static void begin(struct keyed *k, unsigned number)
                           .seq = s->seq[s->verb]++,
                           .key = key,
                           .ref = 1};
-    if (s->verb == WRITES) {
+    if (s->verb == KEYED_WRITES) {
         k->locked[key] = true;
         s->e.value = k->versions[key] + 1;
     }
-    if (s->verb == FILLS) {
+    if (s->verb == KEYED_FILLS) {
         s->e.value = k->versions[key]; /* as if read just now */
         s->e.code = SOURCE_CACHE;
         if (chance(&k->r, 300))
             s->e.value = -1 - s->e.value;
     }
-    k->loading[key] |= s->verb == LOADS;
+    k->loading[key] |= s->verb == KEYED_LOADS;
     s->busy = true;
     s->acted = false;
     events_add(k->out, s->e);
@@ -68,16 +69,16 @@ static void act(struct keyed *k, struct session *s)
     enum outcome outcome = OUTCOME_OK;
 
     s->acted = true;
-    if (s->verb == WRITES) {
+    if (s->verb == KEYED_WRITES) {
         uint64_t fate = below(&k->r, 10);
 
         outcome = fate == 0 ? OUTCOME_FAIL : fate == 1 ? OUTCOME_UNKNOWN : OUTCOME_OK;
         if (outcome == OUTCOME_OK || (outcome == OUTCOME_UNKNOWN && below(&k->r, 2)))
             k->versions[s->e.key] = s->e.value;
         k->locked[s->e.key] = false;
-    } else if (s->verb != FILLS) {
+    } else if (s->verb != KEYED_FILLS) {
         s->e.value = k->versions[s->e.key];
-        s->e.code = s->verb == LOADS ? SOURCE_STORE : sources[below(&k->r, 4)];
+        s->e.code = s->verb == KEYED_LOADS ? SOURCE_STORE : sources[below(&k->r, 4)];
     } else if (chance(&k->r, 50)) {
         outcome = OUTCOME_UNKNOWN;
     }
@@ -87,7 +88,7 @@ static void act(struct keyed *k, struct session *s)
 static void end(struct keyed *k, struct session *s)
 {
     s->e.type++; /* every completion follows its invoke in events.def */
-    if (s->verb == LOADS)
+    if (s->verb == KEYED_LOADS)
         k->loading[s->e.key] = false;
     events_add(k->out, s->e);
     s->busy = false;
@@ -101,9 +102,9 @@ static void die(struct keyed *k, unsigned client)
 
         if (s->busy && !s->acted && below(&k->r, 2))
             act(k, s);
-        if (s->busy && s->verb == WRITES)
+        if (s->busy && s->verb == KEYED_WRITES)
             k->locked[s->e.key] = false;
-        if (s->busy && s->verb == LOADS)
+        if (s->busy && s->verb == KEYED_LOADS)
             k->loading[s->e.key] = false;
         memset(s, 0, sizeof(*s));
     }
@@ -140,28 +141,29 @@ void keyed_simulate(const struct keyed_options *options, struct events *out)
 struct made_up {
     bool open;
     struct event e;
-    uint64_t seq[VERBS];
+    uint64_t seq[KEYED_VERBS];
 };
 
-static void make_one(struct random *r, struct made_up *s, unsigned number, struct events *list)
+static void make_one(struct random *r, const struct keyed_shape *shape, struct made_up *s,
+                     unsigned number, struct events *list)
 {
     static const enum outcome outcomes[] = {OUTCOME_OK, OUTCOME_OK, OUTCOME_OK, OUTCOME_UNKNOWN};
     static const int16_t sources[] = {SOURCE_STORE, SOURCE_REPLICA, SOURCE_CACHE, SOURCE_CACHE,
                                       SOURCE_LOCAL};
 
     if (!s->open) {
-        enum verb verb = (enum verb)below(r, VERBS);
+        enum keyed_verb verb = shape->verbs[below(r, shape->n_verbs)];
 
         s->e = (struct event){.type = invoke_of[verb],
                               .by = (uint16_t)(number / 2),
                               .client = (uint16_t)(number / 2),
                               .worker = (uint16_t)(number % 2),
                               .seq = s->seq[verb]++,
-                              .key = (uint32_t)below(r, 2),
-                              .value = verb == WRITES  ? (int64_t)below(r, 6) + 1
-                                       : verb == FILLS ? (int64_t)below(r, 11) - 4
-                                                       : 0,
-                              .code = verb == FILLS ? sources[2 + below(r, 3)] : (int16_t)0,
+                              .key = (uint32_t)below(r, shape->keys),
+                              .value = verb == KEYED_WRITES  ? (int64_t)below(r, 6) + 1
+                                       : verb == KEYED_FILLS ? (int64_t)below(r, 11) - 4
+                                                             : 0,
+                              .code = verb == KEYED_FILLS ? sources[2 + below(r, 3)] : (int16_t)0,
                               .ref = 1};
     } else {
         s->e.type++;
@@ -175,7 +177,7 @@ static void make_one(struct random *r, struct made_up *s, unsigned number, struc
     events_add(list, s->e);
 }
 
-void keyed_make_up(uint64_t seed, struct events *list)
+void keyed_make_up(uint64_t seed, const struct keyed_shape *shape, struct events *list)
 {
     struct random r = random_stream(seed, "made up keys");
     struct made_up sessions[4] = {{0}};
@@ -183,7 +185,7 @@ void keyed_make_up(uint64_t seed, struct events *list)
 
     list->n = 0;
     for (size_t i = 0; i < n; i++) {
-        unsigned number = (unsigned)below(&r, 3);
+        unsigned number = (unsigned)below(&r, shape->sessions);
 
         if (chance(&r, 30)) { /* its client dies with what is open */
             events_add(list, (struct event){.type = EV_CLIENT_DEATH,
@@ -192,7 +194,7 @@ void keyed_make_up(uint64_t seed, struct events *list)
                                             .code = 9});
             sessions[number & ~1u].open = sessions[number | 1u].open = false;
         } else {
-            make_one(&r, &sessions[number], number, list);
+            make_one(&r, shape, &sessions[number], number, list);
         }
     }
     events_restamp(list);

@@ -20,7 +20,12 @@ struct keyed_options {
 };
 void keyed_simulate(const struct keyed_options *options, struct events *out);
 
-/* Up to about 40 events of three sessions on two keys, versions and outcomes at random. */
-void keyed_make_up(uint64_t seed, struct events *list);
+/* 10 to 40 events, versions and outcomes at random, of up to four sessions on a few keys. */
+enum keyed_verb { KEYED_WRITES, KEYED_READS, KEYED_LOADS, KEYED_FILLS, KEYED_VERBS };
+struct keyed_shape {
+    unsigned sessions, keys, n_verbs;
+    enum keyed_verb verbs[6]; /* drawn from: name one twice to have more of it */
+};
+void keyed_make_up(uint64_t seed, const struct keyed_shape *shape, struct events *list);
 
 #endif

@@ -216,10 +216,21 @@ static json_t *required(const struct judgement *j)
     return array;
 }
 
+/* Numbers a checker has beside its findings, as it words them: {stale: "5000 reads: …"}. */
+static json_t *measured(const struct judgement *j)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < j->check.n; i++)
+        if (j->check.items[i].findings.told[0])
+            put(object, j->check.items[i].ops->name, text(j->check.items[i].findings.told));
+    return object;
+}
+
 static json_t *one_case(const struct judgement *j)
 {
     json_t *object = json_object(), *matrix = json_object(), *exercised = json_object(),
-           *notes = json_object();
+           *notes = json_object(), *said = measured(j);
 
     for (size_t i = 0; i < j->plan->matrix.n; i++)
         put(matrix, j->plan->matrix.items[i].key, text(j->plan->matrix.items[i].value));
@@ -246,6 +257,10 @@ static json_t *one_case(const struct judgement *j)
     put(object, "drain", drain(j));
     put(object, "require", required(j));
     put(object, "notes", notes);
+    if (json_object_size(said) > 0)
+        put(object, "measured", said);
+    else
+        json_decref(said);
     return object;
 }
 

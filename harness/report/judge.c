@@ -9,8 +9,10 @@
 #include <string.h>
 
 /* Found because something is absent: worth nothing where the history itself lacks something. */
-static const char *const by_absence[] = {"lost",    "lost_intent", "rpo", "missing_effect",
-                                         "phantom", "unavailable", NULL};
+static const char *const by_absence[] = {
+    "lost",        "lost_intent", "rpo",      "missing_effect",   "phantom",
+    "unavailable", "two_holders", "stampede", "torn_transaction", "balance",
+    NULL};
 
 static bool is_by_absence(const char *kind)
 {

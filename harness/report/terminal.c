@@ -142,8 +142,13 @@ static void evidence(const struct judgement *j, struct buf *out)
     for (size_t i = 0; i < j->n_exercised; i++)
         buf_printf(out, "%s%s %lld", i ? ", " : "", j->exercised[i].promise,
                    (long long)j->exercised[i].count);
-    buf_printf(out, "%s  drained    %s%s%s\n", j->n_exercised ? "\n" : "", levels[j->drain],
-               j->drain_why[0] ? "; " : "", j->drain_why);
+    buf_text(out, j->n_exercised ? "\n" : "");
+    for (size_t i = 0; i < j->check.n; i++)
+        if (j->check.items[i].findings.told[0])
+            buf_printf(out, "  measured   %s: %s\n", j->check.items[i].ops->name,
+                       j->check.items[i].findings.told);
+    buf_printf(out, "  drained    %s%s%s\n", levels[j->drain], j->drain_why[0] ? "; " : "",
+               j->drain_why);
     for (size_t i = 0; i < j->n_required; i++)
         if (!j->required[i].holds)
             buf_printf(out, "  required   %s does not hold: %s%lld\n", j->required[i].text,
