@@ -22,6 +22,7 @@
 #include "checkers/duties.h"
 #include "checkers/positions.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,24 @@ static int always_open(void *self, const struct plan_case *plan, const void *arg
                          .resends = {.max = RESENDS_MAX},
                          .found = {.current = "always"}};
     return 0;
+}
+
+static size_t always_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+    uint64_t positions = v.messages + v.resends, strangers = positions;
+    uint64_t chunks = 2 * positions / POSITIONS_CHUNK + plan->n_units; /* with gaps: half full */
+
+    (void)args;
+    chunks = chunks < POSITIONS_CHUNKS_MAX ? chunks : POSITIONS_CHUNKS_MAX;
+    strangers = strangers < STRANGERS_MAX ? strangers : STRANGERS_MAX;
+    return sizeof(struct always) + bound_cells(&v, 1) +
+           bound_streams(&v, sizeof(struct always_stream)) + bound_table(v.resends, RESENDS_MAX) +
+           (size_t)chunks * (POSITIONS_CHUNK * sizeof(uint32_t) + 5 * sizeof(void *)) +
+           bound_table(chunks, 0) + 3 * (size_t)strangers * sizeof(struct event) +
+           bound_table(strangers, 0) +
+           (plan->n_dests * plan->n_units + 1) * 3 * sizeof(struct committed) +
+           bound_table(plan->n_dests * plan->n_units, 0);
 }
 
 static void tell(struct always *s, const char *kind, const struct event *e, const char *text)
@@ -347,6 +366,7 @@ const struct checker_ops always_checker = {
              WANTS(AUDIT_EFFECT) | WANTS(CORRUPT) | WANTS(SETTLE_INVOKE) | WANTS(SETTLE_COMPLETE) |
              WANTS(OWN) | WANTS(AUDIT_SETTLED),
     .order = BY_TIME,
+    .bound = always_bound,
     .open = always_open,
     .events = always_events,
     .finish = always_finish,

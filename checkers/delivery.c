@@ -22,6 +22,7 @@
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,19 @@ static int delivery_open(void *self, const struct plan_case *plan, const void *a
         s->last[i] = -1;
     hazards_open(&s->hazards, plan);
     return 0;
+}
+
+static size_t delivery_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+
+    (void)args;
+    return sizeof(struct delivery) + bound_cells(&v, v.duties + v.sources) +
+           bound_streams(&v, sizeof(struct delivery_stream) +
+                                 2 * (plan->n_dests + 2) * sizeof(struct cells)) +
+           bound_inflight(&v, plan) + bound_hazards(&v, plan) +
+           bound_table(v.resends, ATTEMPTS_MAX) + bound_table(v.messages, SUSPECTS_MAX) +
+           plan->n_units * sizeof(int64_t);
 }
 
 static struct delivery_stream *new_stream(const struct delivery *s, struct delivery_stream *stream)
@@ -349,6 +363,7 @@ const struct checker_ops delivery_checker = {
              WANTS(CLIENT_DEATH) | WANTS(SEND_COMPLETE) | WANTS(SEND_INVOKE) | HAZARD_EVENTS,
     .needs = DRAIN_D1,
     .order = BY_TIME,
+    .bound = delivery_bound,
     .open = delivery_open,
     .events = delivery_events,
     .again = delivery_again,

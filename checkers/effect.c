@@ -1,6 +1,6 @@
 /*
  * effect: exactly_once | at_least_once | at_most_once       findings: missing_effect,
- * duplicate_effect
+ * duplicate_effect, balance
  *
  * c(m) = rows of an append-only journal *without* a unique key, written in the same database
  * transaction as the business change, read when the store is quiet (D3). duplicate: c ≥ 2. missing:
@@ -10,14 +10,18 @@
  * lost when it dies between COMMIT and the event: the journal is asked, not the client. An unknown
  * send that is not in the log owes no effect. What still stands in a queue owes it later: not D2.
  *
- * Memory: 3 bits a message. Leaves out: balance (the transfer workload's), more than one
- * journal (rows are not told apart by who wrote them).
+ * And per account: balance = initial + its journal (balance.h).
+ *
+ * Memory: 3 bits a message, 48 bytes an account. Leaves out: more than one journal (rows are not
+ * told apart by who wrote them).
  */
 #include "api/broker.h"
 #include "api/checker.h"
+#include "checkers/balance.h"
 #include "checkers/cells.h"
 #include "checkers/duties.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +54,7 @@ struct effect {
     bool owing;  /* something was acknowledged already */
     bool second;
     const struct drain_proof *proofs;
+    struct balance balance;
     struct findings found;
 };
 
@@ -78,6 +83,16 @@ static void find_readers(struct effect *s)
                     s->owes[plan->clients[i].first_id + k] = true;
 }
 
+static size_t effect_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+
+    (void)args;
+    return sizeof(struct effect) + bound_cells(&v, 3) +
+           bound_streams(&v, sizeof(struct effect_stream)) +
+           (plan->n_dests + 1) * (plan->n_units + 2) + 2 * plan->n_client_ids;
+}
+
 static int effect_open(void *self, const struct plan_case *plan, const void *args,
                        const struct results *earlier, struct err *err)
 {
@@ -97,6 +112,7 @@ static int effect_open(void *self, const struct plan_case *plan, const void *arg
     if (!s->read || !s->owes || !s->judged || !s->owned)
         abort();
     find_readers(s);
+    balance_open(&s->balance, plan);
     return 0;
 }
 
@@ -165,6 +181,10 @@ static void first_pass(struct effect *s, const struct event *e)
         break;
     case EV_AUDIT_EFFECT:
         row(s, e);
+        break;
+    case EV_AUDIT_ENTRY:
+    case EV_AUDIT_ITEM:
+        balance_event(&s->balance, e);
         break;
     case EV_DELIVER:
         s->again += (e->flags & EV_REDELIVERED) != 0;
@@ -274,6 +294,8 @@ static void effect_finish(void *self, const struct drain_proof *proofs, struct f
 
     s->proofs = proofs;
     findings_move(out, &s->found);
+    if (proofs[s->plan->n_units].proven)
+        balance_finish(&s->balance, out);
     if (!proofs[s->plan->n_units].proven)
         findings_inconclusive(out, "the stores were not proven quiet (D3)%s%.140s",
                               proofs[s->plan->n_units].why[0] ? ": " : "",
@@ -297,6 +319,7 @@ static void effect_close(void *self)
         cells_release(&stream->told);
     }
     streams_release(&s->streams);
+    balance_release(&s->balance);
     free(s->read);
     free(s->owes);
     free(s->judged);
@@ -313,16 +336,17 @@ static const struct param params[] = {
 const struct checker_ops effect_checker = {
     .name = "effect",
     .property = "effect",
-    .kinds = (const char *const[]){"missing_effect", "duplicate_effect", NULL},
+    .kinds = (const char *const[]){"missing_effect", "duplicate_effect", "balance", NULL},
     .about = "What was acknowledged had its effect in the store, as often as promised",
     .params = params,
     .shorthand = "how",
     .args_size = sizeof(struct effect_args),
     .size = sizeof(struct effect),
     .wants = WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(AUDIT_EFFECT) | WANTS(DELIVER) |
-             WANTS(CLIENT_DEATH) | WANTS(OWN),
+             WANTS(CLIENT_DEATH) | WANTS(OWN) | BALANCE_EVENTS,
     .needs = DRAIN_D2,
     .order = BY_TIME,
+    .bound = effect_bound,
     .open = effect_open,
     .events = effect_events,
     .again = effect_again,

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define GAPS_MAX 65536u
+#define GAPS_MAX 262144u
 
 struct gap {
     uint32_t unit;

@@ -35,7 +35,7 @@ struct interval *inflight_find(struct inflight *f, const struct event *e)
 
 static void drop(struct inflight *f, struct interval *i)
 {
-    f->held -= i->n;
+    f->room -= i->size;
     free(i->items);
     i->items = NULL;
     i->first = i->n = i->size = 0;
@@ -67,27 +67,33 @@ static struct inflight_item *at(const struct interval *i, size_t n)
     return &i->items[(i->first + n) & (i->size - 1)];
 }
 
+static bool grow(struct inflight *f, struct interval *i)
+{
+    size_t size = i->size ? i->size * 2 : INFLIGHT_FIRST;
+    struct inflight_item *items;
+
+    if (f->room + size - i->size > INFLIGHT_MAX)
+        return false;
+    items = malloc(size * sizeof(*items));
+    if (!items)
+        abort();
+    for (size_t n = 0; n < i->n; n++)
+        items[n] = *at(i, n);
+    free(i->items);
+    f->room += size - i->size;
+    i->items = items;
+    i->first = 0;
+    i->size = size;
+    return true;
+}
+
 void inflight_add(struct inflight *f, struct interval *i, const struct event *e, uint64_t key)
 {
-    if (f->held >= INFLIGHT_MAX) {
+    if (i->n == i->size && !grow(f, i)) {
         f->full = true;
         return;
     }
-    if (i->n == i->size) {
-        size_t size = i->size ? i->size * 2 : 16;
-        struct inflight_item *items = malloc(size * sizeof(*items));
-
-        if (!items)
-            abort();
-        for (size_t n = 0; n < i->n; n++)
-            items[n] = *at(i, n);
-        free(i->items);
-        i->items = items;
-        i->first = 0;
-        i->size = size;
-    }
     i->n++;
-    f->held++;
     *at(i, i->n - 1) = (struct inflight_item){e->position, key, e->key};
 }
 
@@ -100,7 +106,8 @@ static void take(struct inflight *f, struct interval *i, size_t n,
         *at(i, n) = *at(i, n - 1);
     i->first = (i->first + 1) & (i->size - 1);
     i->n--;
-    f->held--;
+    if (i->n == 0 && i->size > INFLIGHT_KEPT)
+        drop(f, i);
     if (each)
         each(context, &item);
 }

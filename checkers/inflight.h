@@ -13,8 +13,11 @@
 #include "api/event.h"
 #include "checkers/table.h"
 
-/* A consumer that holds more than this without settling makes the checker inconclusive. */
+/* Room for so many in all rings: consumers that hold more without settling make the checker
+ * inconclusive. */
 #define INFLIGHT_MAX (UINT64_C(1) << 22)
+#define INFLIGHT_FIRST 16u  /* of a ring */
+#define INFLIGHT_KEPT 1024u /* a larger one goes when it is empty */
 
 struct inflight_item {
     int64_t position;
@@ -39,7 +42,7 @@ struct inflight {
     size_t n;
     struct table index;
     struct interval *recent[INFLIGHT_RECENT]; /* by a mix of (by, unit, epoch) */
-    uint64_t held;
+    uint64_t room;                            /* in all rings */
     bool full;
 };
 

@@ -25,6 +25,7 @@
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,6 +127,18 @@ static int loss_open(void *self, const struct plan_case *plan, const void *args,
     hazards_open(&s->hazards, plan);
     s->found.current = "loss";
     return 0;
+}
+
+static size_t loss_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+
+    (void)args;
+    return sizeof(struct loss) + bound_cells(&v, 2 * v.duties) +
+           bound_streams(&v, sizeof(struct loss_stream) + v.duties * sizeof(struct loss_duty)) +
+           bound_inflight(&v, plan) + bound_hazards(&v, plan) +
+           (size_t)v.windows * sizeof(struct window_loss) +
+           plan->n_client_ids * (sizeof(void *) * 2 + (v.duties + 1) * sizeof(uint32_t));
 }
 
 static struct loss_stream *new_stream(const struct loss *s, struct loss_stream *stream)
@@ -594,6 +607,7 @@ const struct checker_ops loss_checker = {
              HAZARD_EVENTS,
     .needs = DRAIN_D1,
     .order = BY_TIME,
+    .bound = loss_bound,
     .open = loss_open,
     .events = loss_events,
     .again = loss_again,

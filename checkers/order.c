@@ -24,6 +24,7 @@
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
 #include "checkers/ranks.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,28 @@ static int order_open(void *self, const struct plan_case *plan, const void *args
     for (size_t i = 0; i < plan->n_units; i++)
         s->last[i] = -1;
     return 0;
+}
+
+static size_t order_bound(const struct plan_case *plan, const void *args)
+{
+    const struct order_args *a = args;
+    struct volume v = volume_of(plan);
+    uint64_t in_units = v.sessions * (plan->n_units + 1);
+    uint64_t ordered = a && a->by == BY_PARTITION && a->at == AT_LOG ? in_units : v.messages;
+    size_t bytes =
+        sizeof(struct order) + bound_hazards(&v, plan) + bound_table(2 * v.resends, RESENDS_MAX) +
+        bound_streams(&v,
+                      sizeof(struct ranked_stream) + (plan->n_dests + 2) * sizeof(struct cells)) +
+        bound_table(ordered < v.messages ? ordered : v.messages, STREAMS_OF_KEYS_MAX) +
+        plan->n_units * sizeof(int64_t) + RETURNED_MAX * sizeof(struct returned);
+
+    if (a && a->at == AT_EFFECT)
+        return bytes + bound_cells(&v, 1) + bound_table(v.messages, STREAMS_OF_KEYS_MAX);
+    if (!a || a->at == AT_LOG)
+        return bytes + bound_cells(&v, v.duties);
+    return bytes + bound_cells(&v, v.sources) + bound_inflight(&v, plan) +
+           bound_table(v.messages, STREAMS_OF_KEYS_MAX) +
+           bound_table(plan->n_dests * (plan->n_units + 1), 0) + 2 * GAPS_MAX * sizeof(struct gap);
 }
 
 static void tell(struct order *s, const char *kind, const char *stage, const struct event *e,
@@ -495,7 +518,8 @@ static void order_finish(void *self, const struct drain_proof *proofs, struct fi
         findings_inconclusive(out, "the stores were not proven quiet (D3)");
     if (s->unsorted)
         findings_inconclusive(out, "the journal was not read in the order of its versions");
-    if (s->ranks.full || s->gaps.full || s->inflight.full || s->n_returned == RETURNED_MAX)
+    if (s->maxima.n >= s->maxima.max || s->ranks.full || s->gaps.full || s->inflight.full ||
+        s->n_returned == RETURNED_MAX)
         findings_inconclusive(out,
                               "more re-sent, skipped or unsettled messages than can be remembered");
     out->exercised = s->args.at == AT_LOG
@@ -544,6 +568,7 @@ const struct checker_ops order_checker = {
              WANTS(CLIENT_DEATH) | HAZARD_EVENTS,
     .needs = DRAIN_D1,
     .order = BY_TIME,
+    .bound = order_bound,
     .open = order_open,
     .events = order_events,
     .again = order_again,

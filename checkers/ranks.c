@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define RESENDS_MAX (1u << 22)
-
 void ranks_open(struct ranks *r, size_t n_dests)
 {
     *r = (struct ranks){.streams = {.size = sizeof(struct ranked_stream)},

@@ -10,6 +10,7 @@
 
 #define RANK_RESENDS 12 /* bits for the re-sends between two messages */
 #define RANK_UNKNOWN UINT64_MAX
+#define RESENDS_MAX (1u << 22) /* remembered */
 
 struct ranked_stream {
     struct stream head;

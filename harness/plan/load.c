@@ -3,6 +3,8 @@
  */
 #include "plan/build.h"
 
+#include "api/checker.h"
+#include "api/registry.h"
 #include "suite/nearest.h"
 #include "suite/tree.h"
 
@@ -40,6 +42,47 @@ static bool is_wanted(const struct plan_options *o, const struct suite_case *sc,
     return wanted;
 }
 
+/* Judging must not fail for want of memory after an hour's run: what the checkers of a case, and
+ * those they come after, take at most is known before it. */
+static uint64_t bound_of(const struct plan_case *c)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; all_checkers[i]; i++) {
+        const struct checker_ops *checker = all_checkers[i];
+        const void *args = NULL;
+        bool runs = false;
+
+        for (size_t k = 0; k < c->n_promises; k++) {
+            const struct checker_ops *one = c->promises[k].checker;
+
+            if (one == checker)
+                args = c->promises[k].args;
+            runs |= one == checker;
+            for (const char *const *after = one->after; after && *after; after++)
+                runs |= strcmp(*after, checker->name) == 0;
+        }
+        if (runs)
+            bytes += checker->bound ? checker->bound(c, args) : checker->size;
+    }
+    return bytes;
+}
+
+static int check_memory(const struct plan_case *c, uint64_t limit, struct err *err)
+{
+    uint64_t bytes = bound_of(c);
+
+    limit = limit ? limit : CHECK_MEMORY_BYTES;
+    if (bytes <= limit)
+        return 0;
+    return mark_err(
+        err, &c->tree->mark,
+        "case \"%s\": judging it may take %llu MiB, and the limit is %llu MiB: give sends "
+        "a count or a lower rate, set deadline: lower, or allow it with --memory %lluMiB",
+        c->name, (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20),
+        (unsigned long long)((bytes >> 20) + 1));
+}
+
 static int add_case(struct plan *plan, struct plan_case *c, struct err *err)
 {
     if (plan->n == PLAN_CASES_MAX)
@@ -61,7 +104,7 @@ static int load_case(struct plan *plan, const struct plan_options *o, const stru
         struct plan_case *c =
             tree ? build_case(tree, &plan->arena, repeat == 0 ? warn : NULL, err) : NULL;
 
-        if (!c || add_case(plan, c, err) < 0)
+        if (!c || check_memory(c, o->memory_bytes, err) < 0 || add_case(plan, c, err) < 0)
             return -1;
     }
     return 0;

@@ -150,6 +150,8 @@ struct plan {
     uint64_t seed;
 };
 
+#define CHECK_MEMORY_BYTES (UINT64_C(1) << 30)
+
 struct plan_options {
     const char *const *suites; size_t n_suites;
     /* --case, any number, any may match; none: all. Matched against "name", "name/twin", "name/twin/n=1";
@@ -158,6 +160,7 @@ struct plan_options {
     uint64_t seed;                  /* default 1 */
     unsigned repeats;               /* ≥ 1 */
     const struct pair *set; size_t n_set; /* --set INPUT=VALUE */
+    uint64_t memory_bytes;          /* --memory: what the checkers of a case may take together; 0: CHECK_MEMORY_BYTES */
 };
 
 /* Errors are ERR_INPUT with file:line:col. Warnings go to `warn` (may be NULL), one per line. */

@@ -8,6 +8,7 @@
 #include "run/shell.h"
 #include "run/suite_run.h"
 #include "sandbox/sandbox.h"
+#include "suite/units.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -31,12 +32,23 @@ struct suite_options {
     char out[PATH_MAX];
 };
 
-enum { OPT_CASE = 256, OPT_SEED, OPT_REPEAT, OPT_SET, OPT_KEEP_UP, OPT_OUT, OPT_FORMAT, OPT_QUIET };
+enum {
+    OPT_CASE = 256,
+    OPT_SEED,
+    OPT_REPEAT,
+    OPT_SET,
+    OPT_MEMORY,
+    OPT_KEEP_UP,
+    OPT_OUT,
+    OPT_FORMAT,
+    OPT_QUIET
+};
 
 static const struct option suite_flags[] = {{"case", required_argument, NULL, OPT_CASE},
                                             {"seed", required_argument, NULL, OPT_SEED},
                                             {"repeat", required_argument, NULL, OPT_REPEAT},
                                             {"set", required_argument, NULL, OPT_SET},
+                                            {"memory", required_argument, NULL, OPT_MEMORY},
                                             {"keep-up", required_argument, NULL, OPT_KEEP_UP},
                                             {"out", required_argument, NULL, OPT_OUT},
                                             {"format", required_argument, NULL, OPT_FORMAT},
@@ -96,6 +108,16 @@ static int add_set(struct suite_options *o, char *argument)
     return 0;
 }
 
+static int parse_memory(const char *text, uint64_t *out)
+{
+    int64_t bytes;
+
+    if (units_size(text, &bytes) < 0 || bytes <= 0)
+        return wrong("--memory %s: a size such as 2GiB was expected", text);
+    *out = (uint64_t)bytes;
+    return 0;
+}
+
 static int take_option(struct suite_options *o, int option, char *argument)
 {
     uint64_t number;
@@ -117,6 +139,8 @@ static int take_option(struct suite_options *o, int option, char *argument)
         return 0;
     case OPT_SET:
         return add_set(o, argument);
+    case OPT_MEMORY:
+        return parse_memory(argument, &o->plan.memory_bytes);
     case OPT_KEEP_UP:
         if (strcmp(argument, "fail") != 0)
             return wrong("--keep-up %s: fail was expected", argument);

@@ -328,12 +328,23 @@ static const struct param mock_order_params[] = {
 static const char *const mock_loss_kinds[] = {"lost", "lost_intent", NULL};
 static const char *const mock_order_kinds[] = {"order", NULL};
 static const char *const mock_always_kinds[] = {"corrupt", "offset_conflict", NULL};
+/* A byte for each message of the first step. */
+static size_t mock_loss_bound(const struct plan_case *plan, const void *args)
+{
+    const struct step *first = plan->script.n ? &plan->script.items[0] : NULL;
+    const struct send_args *send = first && first->kind == STEP_SEND ? first->args : NULL;
+
+    (void)args;
+    return send ? (size_t)send->count : 0;
+}
+
 static const struct checker_ops mock_loss_checker = {.name = "loss",
                                                      .property = "loss",
                                                      .kinds = mock_loss_kinds,
                                                      .about = "lost messages",
                                                      .params = mock_loss_params,
                                                      .args_size = sizeof(struct mock_loss_args),
+                                                     .bound = mock_loss_bound,
                                                      .shorthand = "messages"};
 static const struct checker_ops mock_order_checker = {.name = "order",
                                                       .property = "order",
