@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,7 @@ static void make_corpus(const char *folder)
 struct file {
     const char *path;
     int fd;
+    bool mutated; /* what lies on disk is the mutant */
     struct buf bytes, mutant;
 };
 
@@ -106,6 +108,13 @@ static void store(const struct file *file, const struct buf *bytes)
     if (pwrite(file->fd, bytes->data, bytes->n, 0) != (ssize_t)bytes->n ||
         ftruncate(file->fd, (off_t)bytes->n) < 0)
         die(file->path);
+}
+
+static void restore(struct file *file)
+{
+    if (file->mutated)
+        store(file, &file->bytes);
+    file->mutated = false;
 }
 
 /* ---- mutations */
@@ -314,12 +323,13 @@ static void one_input(struct file *sealed, struct file *raw, struct file *texts)
     if (victim == texts && below(10))
         repair_texts(&victim->mutant);
     store(victim, &victim->mutant);
+    victim->mutated = true;
     if (victim != sealed)
-        store(sealed, &sealed->bytes);
+        restore(sealed);
     if (victim != raw)
-        store(raw, &raw->bytes);
+        restore(raw);
     if (victim != texts)
-        store(texts, &texts->bytes);
+        restore(texts);
 }
 
 static void release(struct file *file)

@@ -115,7 +115,7 @@ static void suite_survives(const char *text, size_t n)
     if (!plan)
         assert(err.status == ERR_INPUT && err.text[0]);
     else
-        for (size_t i = 0; i < plan->n && i < 4; i++) {
+        for (size_t i = 0; i < plan->n && i < 2; i++) {
             size_t size;
             char *one = plan_case_text(plan->cases[i], &size);
 
@@ -126,21 +126,19 @@ static void suite_survives(const char *text, size_t n)
     plan_free(plan);
 }
 
-/* A config file of a team may hold anything. */
+/* A config file of a team may hold anything; which kind of file this is goes by its size. */
 static void config_survives(const char *bytes, size_t n)
 {
     static const char *const sections[] = {"server.properties", "rabbitmq.conf", "redis.conf",
                                            "a.json"};
     const struct tree_mark mark = {"x", 1, 1};
     struct arena arena = {0};
-    const char *text = arena_strndup(&arena, bytes, n);
+    const char *section = sections[n % (sizeof(sections) / sizeof(*sections))];
+    struct err err = {0};
+    const struct tree *map =
+        config_parse(section, arena_strndup(&arena, bytes, n), &mark, &arena, &err);
 
-    for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
-        struct err err = {0};
-        const struct tree *map = config_parse(sections[i], text, &mark, &arena, &err);
-
-        assert(map ? map->kind == TREE_MAP : err.status == ERR_INPUT);
-    }
+    assert(map ? map->kind == TREE_MAP : err.status == ERR_INPUT);
     arena_release(&arena);
 }
 
@@ -345,6 +343,15 @@ static void mutate(struct input *in)
         replace(in, 0, 0, "a", 1);
 }
 
+/* The smaller of two: it is read faster, and a mutation changes more of it. */
+static const struct input *pick(void)
+{
+    const struct input *a = &corpus[below(n_corpus)];
+    const struct input *b = &corpus[below(n_corpus)];
+
+    return a->n < b->n ? a : b;
+}
+
 int main(int argc, char **argv)
 {
     static struct input in;
@@ -361,9 +368,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < n_corpus; i++)
         LLVMFuzzerTestOneInput((const uint8_t *)corpus[i].bytes, corpus[i].n);
     for (uint64_t i = 0; i < inputs; i++) {
+        const struct input *chosen = pick();
         char *exact;
 
-        in = corpus[below(n_corpus)];
+        in.n = chosen->n;
+        memcpy(in.bytes, chosen->bytes, chosen->n);
         for (uint64_t k = below(6) + 1; k > 0; k--)
             mutate(&in);
         exact = malloc(in.n); /* so that a byte too far is seen */
