@@ -25,6 +25,8 @@ static const struct verb verbs[] = {
      "run SUITE… [--case GLOB] [--seed N] [--repeat N] [--set INPUT=VALUE] [--out DIR]"},
     {"plan", verb_plan, "plan SUITE… : what would be done, every draw made"},
     {"check", verb_check, "check RUN : judge a recorded run again"},
+    {"replay", verb_replay,
+     "replay RUN [--case GLOB] [--out DIR] : a run once more, with the timeline that happened"},
     {"show", verb_show, "show RUN [--format json] : its events, for people or one JSON line each"},
     {"explain", verb_explain, "explain RUN MESSAGE : one message's whole life"},
     {"list", verb_list, "list SUITE… : the cases of suites, or of everything under suites/"},

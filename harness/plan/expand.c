@@ -9,6 +9,7 @@
 #include "api/system.h"
 #include "base/draw.h"
 #include "suite/config_file.h"
+#include "suite/secrets.h"
 #include "suite/tree.h"
 
 #include <inttypes.h>
@@ -174,10 +175,10 @@ const struct tree *expand_case(const struct suite *suite, const struct suite_cas
         return NULL;
     keep(arena, out, sc->tree, "about");
     keep(arena, out, sc->tree, "cluster_names");
-    tree_put(arena, out, "clusters", clusters);
+    tree_put(arena, out, "clusters", secrets_blotted(clusters, arena));
     keep(arena, out, sc->tree, "workload");
     if (clients)
-        tree_put(arena, out, "clients", clients);
+        tree_put(arena, out, "clients", secrets_blotted(clients, arena));
     tree_put(arena, out, "script", script);
     for (const char *const *key = rest; *key; key++)
         keep(arena, out, sc->tree, *key);

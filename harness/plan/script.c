@@ -83,16 +83,23 @@ static int read_trigger(struct build *b, const struct tree *at, bool needs_clien
 /* ---- bursts */
 
 static int add_burst(struct build *b, const struct step *step, const char *client,
-                     const char **name)
+                     const char **name, bool again)
 {
     const struct plan_client *c = client_of_word(b->c, client);
     struct plan_case *plan = b->c;
+    long known;
 
     if (!c)
         return unknown_client(b, &step->mark, client);
     if (!*name)
         *name = arena_printf(b->arena, "%s-%d", step->verb, step->index + 1);
-    if (plan_burst_named(plan, *name) > 0)
+    known = plan_burst_named(plan, *name);
+    if (again && (known <= 0 || &plan->clients[plan->bursts[known - 1].client] != c))
+        return mark_err(b->err, &step->mark, "again: there is no earlier send \"%s\" from %s", *name,
+                        c->name);
+    if (again)
+        return 0;
+    if (known > 0)
         return mark_err(b->err, &step->mark, "a second \"%s\": names of sends are used once",
                         *name);
     if (plan->n_bursts == BURST_NUMBERS_MAX)
@@ -120,7 +127,7 @@ static int finish_send(struct build *b, const struct tree *value, struct step *s
         if (!e || check_words(b, e) < 0)
             return -1;
     }
-    return add_burst(b, step, send->from, &send->name);
+    return add_burst(b, step, send->from, &send->name, send->again);
 }
 
 static int finish_observe(struct build *b, const struct tree *value, struct step *step, void *args)
@@ -128,7 +135,7 @@ static int finish_observe(struct build *b, const struct tree *value, struct step
     struct observe_args *observe = args;
 
     (void)value;
-    return add_burst(b, step, observe->client, &observe->name);
+    return add_burst(b, step, observe->client, &observe->name, false);
 }
 
 static int finish_quiesce(struct build *b, const struct tree *value, struct step *step, void *args)
@@ -238,6 +245,16 @@ static int finish_wait(struct build *b, const struct tree *value, struct step *s
     if (raw->args.name)
         add_string(b->arena, &b->notes, raw->args.name);
     return check_words(b, e);
+}
+
+static int finish_quiet(struct build *b, const struct tree *value, struct step *step, void *args)
+{
+    const struct quiet_args *quiet = args;
+
+    (void)step;
+    if ((quiet->for_ns == 0) == (quiet->until_ns == 0))
+        return mark_err(b->err, &value->mark, "quiet: one of \"for\" and \"until\" is needed");
+    return 0;
 }
 
 static int finish_hold(struct build *b, const struct tree *value, struct step *step, void *args)
@@ -390,7 +407,7 @@ static finisher *const finishers[] = {
     [STEP_HOLD] = finish_hold,       [STEP_RELEASE] = finish_release,
     [STEP_ARM] = finish_arm,         [STEP_NOTE] = finish_names,
     [STEP_OBSERVE] = finish_observe, [STEP_INTERLEAVE] = finish_interleave,
-    [STEP_CHAOS] = finish_chaos,
+    [STEP_QUIET] = finish_quiet,     [STEP_CHAOS] = finish_chaos,
 };
 
 /* ---- one step */

@@ -34,6 +34,7 @@ struct send_args {      /* send, background */
     double rate;        /* per second; 0 flat out */
     bool poisson;
     const char *until;  /* "script_end" or NULL */
+    bool again;         /* a further round of the send of this name, as `repeat` makes them */
 };
 struct wait_args {
     struct expr *until;   /* one of these two */
@@ -50,7 +51,11 @@ struct start_args { struct expr *target; bool dead_nodes; const char *client; co
 struct target_args { struct expr *target; const char *client; const char *name; }; /* heal (name), resume, release (client) */
 struct quiesce_args { struct strings units; };
 struct observe_args { const char *client; int64_t for_ns; const char *name; };
-struct quiet_args { int64_t for_ns; const char *why; };
+struct quiet_args {
+    int64_t for_ns;     /* one of these two */
+    int64_t until_ns;   /* since the script's start; passed already: at once */
+    const char *why;
+};
 
 struct step;
 struct step_list { struct step *items; size_t n; };

@@ -33,6 +33,8 @@ static const struct param send_params[] = {
      .help = "open loop; without it flat out"},
     {"poisson", PARAM_BOOL, offsetof(struct send_args, poisson), .fallback = "false",
      .help = "arrivals of that rate are drawn, not evenly spaced"},
+    {"again", PARAM_BOOL, offsetof(struct send_args, again), .fallback = "false",
+     .help = "one more round of the send of that name, as in a repeat"},
     {0}};
 
 static const struct param background_params[] = {
@@ -49,6 +51,8 @@ static const struct param background_params[] = {
      .help = "arrivals of that rate are drawn, not evenly spaced"},
     {"until", PARAM_STRING, offsetof(struct send_args, until), .check = is_until,
      .help = "script_end: goes on until the script is over"},
+    {"again", PARAM_BOOL, offsetof(struct send_args, again), .fallback = "false",
+     .help = "one more round of the send of that name, as in a repeat"},
     {0}};
 
 static const struct param quiesce_params[] = {
@@ -138,8 +142,10 @@ static const struct param repeat_params[] = {
     {0}};
 
 static const struct param quiet_params[] = {
-    {"for", PARAM_DURATION, offsetof(struct quiet_args, for_ns), .min = 1, .required = true,
-     .help = "how long nothing is done"},
+    {"for", PARAM_DURATION, offsetof(struct quiet_args, for_ns), .min = 1,
+     .help = "how long nothing is done; or until:"},
+    {"until", PARAM_DURATION, offsetof(struct quiet_args, until_ns), .min = 1,
+     .help = "until so long after the script's start: how a recorded timeline keeps its times"},
     {"why", PARAM_STRING, offsetof(struct quiet_args, why), .required = true,
      .help = "why no state can be waited for"},
     {0}};

@@ -8,6 +8,7 @@
 #include "suite/nearest.h"
 #include "suite/tree.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const struct word_help word_table[] = {
@@ -110,10 +111,30 @@ static int unknown_word(struct build *b, const struct expr *e, bool target)
                     e->name, e->text, nearest_hint(&near));
 }
 
+/* "work-2": one of several instances, as reports and timelines name it. */
+static const struct plan_client *client_of_instance(const struct plan_case *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_clients; i++) {
+        const struct plan_client *client = &c->clients[i];
+        size_t n = strlen(client->name);
+        char *end;
+        unsigned long number;
+
+        if (client->instances < 2 || strncmp(client->name, name, n) != 0 || name[n] != '-' ||
+            name[n + 1] < '1' || name[n + 1] > '9')
+            continue;
+        number = strtoul(name + n + 1, &end, 10);
+        if (!*end && number <= client->instances)
+            return client;
+    }
+    return NULL;
+}
+
 static bool is_named_in_case(const struct plan_case *c, const char *name)
 {
     if (plan_node_named(c, name) >= 0 || plan_dest_named(c, name) >= 0 ||
         plan_unit_named(c, name) >= 0 || plan_client_named(c, name) ||
+        client_of_instance(c, name) ||
         plan_burst_named(c, name) > 0)
         return true;
     for (size_t i = 0; i < c->n_clusters; i++)
@@ -266,18 +287,21 @@ int check_target(struct build *b, const struct expr *e)
 const struct plan_client *client_of_word(const struct plan_case *c, const char *word)
 {
     static const char *const around[] = {"one(", "each(", NULL};
+    const struct plan_client *client = plan_client_named(c, word);
     char name[80];
 
-    for (const char *const *open = around; *open; open++) {
+    if (!client)
+        client = client_of_instance(c, word);
+    for (const char *const *open = around; *open && !client; open++) {
         size_t n = strlen(*open);
         size_t all = strlen(word);
 
         if (strncmp(word, *open, n) != 0 || word[all - 1] != ')' || all - n > sizeof(name))
             continue;
         snprintf(name, sizeof(name), "%.*s", (int)(all - n - 1), word + n);
-        return plan_client_named(c, name);
+        client = plan_client_named(c, name);
     }
-    return plan_client_named(c, word);
+    return client;
 }
 
 int unknown_client(struct build *b, const struct tree_mark *mark, const char *word)

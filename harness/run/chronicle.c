@@ -32,6 +32,17 @@ uint32_t chronicle_text(struct run *run, const char *format, ...)
     return ref;
 }
 
+void chronicle_resolved(struct run *run, const char *format, ...)
+{
+    char text[600];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    chronicle(run, (struct event){.type = EV_SCRIPT, .ref = chronicle_text(run, "→ %s", text)});
+}
+
 void progress(struct run *run, const char *format, ...)
 {
     char text[1000];

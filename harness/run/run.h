@@ -130,6 +130,9 @@ struct run {
 void chronicle(struct run *run, struct event event);
 uint32_t chronicle_text(struct run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What the step that has just begun was resolved to: a timeline is written from this. */
+void chronicle_resolved(struct run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void progress(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Something outside the script broke the case: remembered once, everything is cancelled. */
 void run_break(struct run *run, const struct err *err);
@@ -219,6 +222,9 @@ int run_start_node(struct run *run, struct node *node, struct deadline deadline,
 int script_run(struct run *run, struct err *err);
 /* A thread of the case, joined before it ends. */
 int run_track(struct run *run, void *(*main)(void *), void *argument, struct err *err);
+
+/* ---- chaos.c */
+int chaos_step(struct run *run, const struct step *step, struct err *err);
 
 /* ---- drain.c: heal all, let consumers finish, close clients, prove, audit */
 int run_drain(struct run *run, struct err *err);

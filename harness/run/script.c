@@ -16,6 +16,7 @@
 #define POLL_NS (2 * MS_NS)
 #define QUIESCE_WITHIN_NS (60 * SECOND_NS)
 #define START_WITHIN_NS (90 * SECOND_NS)
+#define LATE_NS (50 * MS_NS) /* a person wants to know that a replay runs behind */
 #define OBSERVED_WITHIN_NS (10 * SECOND_NS)
 
 static int run_steps(struct run *run, const struct step_list *steps, struct err *err);
@@ -229,9 +230,15 @@ static int step_wait(struct run *run, const struct step *step, struct err *err)
 static int step_quiet(struct run *run, const struct step *step, struct err *err)
 {
     const struct quiet_args *args = step->args;
-    struct deadline until = deadline_within(run->deadline, args->for_ns);
+    int64_t for_ns = args->for_ns;
+    struct deadline until;
 
     (void)err;
+    if (args->until_ns > 0)
+        for_ns = run->script_began_ns + args->until_ns - clock_now_ns();
+    if (for_ns < -LATE_NS)
+        progress(run, "%.2f s later than recorded", (double)-for_ns / 1e9);
+    until = deadline_within(run->deadline, for_ns > 0 ? for_ns : 0);
     while (deadline_sleep(&until, SECOND_NS) == 0)
         ;
     return 0;
@@ -301,6 +308,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
 {
     struct armed *armed = arena_alloc(&run->arena, sizeof(*armed));
     struct fault_targets targets;
+    char names[300];
     int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
 
     *armed = (struct armed){.run = run,
@@ -316,6 +324,8 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
             instance->kill_gate = armed->gates[armed->n];
         gate_arm(armed->gates[armed->n++], action, nth, within_ns);
     }
+    describe_targets(&targets, names, sizeof(names));
+    chronicle_resolved(run, "%s at %" PRId64, names, nth);
     return armed;
 }
 
@@ -505,6 +515,8 @@ static int step_command(struct run *run, const struct step *step, struct err *er
     if (!slot)
         return err_set(err, "%s: no cluster offers it", step->verb);
     slot->damaged = true;
+    if (value.kind == VALUE_NODES && value.n == 1)
+        chronicle_resolved(run, "%s", run->plan->nodes[value.nodes[0]].name);
     pthread_mutex_lock(&slot->control);
     result = step->command->run(&slot->cluster, step->args, value.n == 1 ? value.nodes[0] : NO_NODE,
                                 deadline_within(run->deadline, 60 * SECOND_NS), err);
@@ -532,37 +544,6 @@ static int step_repeat(struct run *run, const struct step *step, struct err *err
     return 0;
 }
 
-/* Each event at its time from the start; targets are resolved when it fires. */
-static int step_chaos(struct run *run, const struct step *step, struct err *err)
-{
-    const struct chaos_args *args = step->args;
-    int64_t began_ns = clock_now_ns();
-    struct deadline end = deadline_within(run->deadline, args->duration_ns);
-
-    for (size_t i = 0; i < args->n; i++) {
-        const struct chaos_event *event = &args->events[i];
-        struct deadline due = {.at_ns = began_ns + event->at_ns, .cancel = &run->cancel};
-        struct step one = {
-            .kind = STEP_FAULT,
-            .verb = event->fault->name,
-            .fault = event->fault,
-            .args = event->args,
-            .common = {.for_ns = event->for_ns},
-            .text = arena_printf(&run->arena, "%s: %s", event->fault->name, event->target)};
-
-        while (deadline_sleep(&due, SECOND_NS) == 0)
-            ;
-        if (deadline_passed(&run->deadline))
-            return err_set(err, "the case's deadline passed");
-        run->repetition = (unsigned)event->index;
-        if (window_open(run, &one, err) < 0)
-            return -1;
-    }
-    while (deadline_sleep(&end, SECOND_NS) == 0)
-        ;
-    return 0;
-}
-
 
 static int (*const handlers[])(struct run *, const struct step *, struct err *) = {
     [STEP_SEND] = step_send,       [STEP_BACKGROUND] = step_send,
@@ -573,7 +554,7 @@ static int (*const handlers[])(struct run *, const struct step *, struct err *) 
     [STEP_ARM] = step_arm,         [STEP_NOTE] = step_note,
     [STEP_OBSERVE] = step_observe, [STEP_REPEAT] = step_repeat,
     [STEP_QUIET] = step_quiet,     [STEP_INTERLEAVE] = interleave_step,
-    [STEP_CHAOS] = step_chaos,     [STEP_FAULT] = step_fault,
+    [STEP_CHAOS] = chaos_step,     [STEP_FAULT] = step_fault,
     [STEP_COMMAND] = step_command,
 };
 
@@ -615,8 +596,10 @@ static int end_bursts(struct run *run, struct err *err)
 
 int script_run(struct run *run, struct err *err)
 {
-    int result = run_steps(run, &run->plan->script, err);
+    int result;
 
+    run->script_began_ns = clock_now_ns();
+    result = run_steps(run, &run->plan->script, err);
     if (result == 0)
         result = end_bursts(run, err);
     if (result < 0 && !run->is_broken) {

@@ -6,6 +6,7 @@
 #include "run/suite_run.h"
 
 #include "report/report.h"
+#include "report/timeline.h"
 #include "run/run.h"
 #include "run/shell.h"
 
@@ -65,6 +66,18 @@ struct turn { /* one case of the job */
     struct report *report;
 };
 
+/* What happened, as a script again. A case that broke early has none. */
+static void write_timeline(const char *folder)
+{
+    struct timeline timeline;
+    struct err err = {0};
+
+    if (timeline_read(folder, &timeline, &err) == 0 && timeline.began_ns &&
+        timeline_write(&timeline, folder, &err) < 0)
+        fprintf(stderr, "assay: %s\n", err.text);
+    timeline_release(&timeline);
+}
+
 /* Judged while the clusters still stand, so that `--keep-up fail` can leave them to a person. */
 static void judge(void *context, int result, const struct err *err, struct cluster_slot **slots)
 {
@@ -74,6 +87,7 @@ static void judge(void *context, int result, const struct err *err, struct clust
                    : report_case(turn->report, turn->plan, turn->folder);
     struct err why;
 
+    write_timeline(turn->folder);
     if (!turn->job->options->keep_up_fail || judgement->as_expected ||
         atomic_load(&interrupt.asked))
         return;

@@ -119,3 +119,13 @@ int run_targets(struct run *run, const struct expr *e, struct fault_targets *out
         return -1;
     return out->n > 0 ? 0 : err_set(err, "%s is nobody right now", e->text);
 }
+
+void describe_targets(const struct fault_targets *targets, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < targets->n && used + 1 < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", targets->items[i].name);
+}

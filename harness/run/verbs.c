@@ -5,6 +5,7 @@
 #include "api/registry.h"
 #include "api/system.h"
 #include "plan/plan.h"
+#include "run/replay.h"
 #include "run/shell.h"
 #include "run/suite_run.h"
 #include "sandbox/sandbox.h"
@@ -226,10 +227,19 @@ static int make_run_folder(struct suite_options *o, struct err *err)
     return 0;
 }
 
+static int run_cached(const struct plan *plan, struct suite_options *o, struct err *err)
+{
+    char cache[PATH_MAX];
+
+    cache_folder(cache, sizeof(cache));
+    mkdir(cache, 0755);
+    o->run.cache = cache;
+    return suite_run(plan, &o->run, err);
+}
+
 int verb_run(int argc, char **argv)
 {
     struct suite_options o = {0};
-    char cache[PATH_MAX];
     struct plan *plan;
     struct err err = {0};
     int status;
@@ -243,12 +253,42 @@ int verb_run(int argc, char **argv)
     plan = plan_load(&o.plan, stderr, &err);
     if (!plan)
         return say(&err);
-    cache_folder(cache, sizeof(cache));
-    mkdir(cache, 0755);
-    o.run.cache = cache;
     status = make_run_folder(&o, &err);
     if (status == 0)
-        status = suite_run(plan, &o.run, &err);
+        status = copy_suites(&o.plan, o.run.out, &err);
+    if (status == 0)
+        status = run_cached(plan, &o, &err);
+    if (status < 0)
+        status = say(&err);
+    plan_free(plan);
+    return status;
+}
+
+/* What only a suite has to say is in the recorded run already. */
+static int check_replay(const struct suite_options *o)
+{
+    if (o->plan.n_set > 0 || o->plan.repeats != 1 || o->plan.seed != DEFAULT_SEED)
+        return wrong("replay: inputs, seed and repeats are those of the run");
+    return o->plan.n_suites == 1 ? 0 : wrong("replay: name one run folder, or one case of it");
+}
+
+int verb_replay(int argc, char **argv)
+{
+    struct suite_options o = {0};
+    struct plan *plan;
+    struct err err = {0};
+    int status;
+
+    if (parse_suites(&o, argc, argv) < 0 || check_replay(&o) < 0)
+        return 2;
+    plan = replay_plan(o.plan.suites[0], o.plan.case_globs, o.plan.n_case_globs, &err);
+    if (!plan)
+        return say(&err);
+    status = make_run_folder(&o, &err);
+    if (status == 0)
+        status = copy_suites_of_run(o.plan.suites[0], o.run.out, &err);
+    if (status == 0)
+        status = run_cached(plan, &o, &err);
     if (status < 0)
         status = say(&err);
     plan_free(plan);

@@ -33,6 +33,18 @@ static void stamp(struct run *run, const struct window *window, enum fault_stamp
                        .outcome_level = event_result(ok ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE)});
 }
 
+/* The asked stamp says whom it was asked for. */
+static void stamp_sides(struct run *run, const struct window *window, int64_t at_ns)
+{
+    chronicle(run, (struct event){.type = EV_FAULT,
+                                  .at_ns = at_ns,
+                                  .epoch = window->id,
+                                  .code = STAMP_ASKED,
+                                  .node = NO_NODE,
+                                  .ref = chronicle_text(run, "%s", window->sides),
+                                  .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)});
+}
+
 static void node_state(struct run *run, const struct node *node, enum node_state state)
 {
     chronicle(
@@ -40,6 +52,17 @@ static void node_state(struct run *run, const struct node *node, enum node_state
 }
 
 /* ---- what run/ lends to faults */
+
+/* A timeline is written from this: which targets stood on which side. */
+static void add_side(struct window *window, const struct fault_targets *targets)
+{
+    size_t used = strlen(window->sides);
+
+    if (used > 0)
+        used += (size_t)snprintf(window->sides + used, sizeof(window->sides) - used, " / ");
+    if (used < sizeof(window->sides))
+        describe_targets(targets, window->sides + used, sizeof(window->sides) - used);
+}
 
 static int lend_resolve(struct fault_ctx *ctx, const struct expr *target, struct fault_targets *out,
                         struct err *err)
@@ -49,6 +72,7 @@ static int lend_resolve(struct fault_ctx *ctx, const struct expr *target, struct
 
     if (run_targets(context->run, target, out, err) < 0)
         return -1;
+    add_side(context->window, out);
     for (size_t i = 0; i < out->n; i++) {
         struct cluster_slot *slot =
             out->items[i].node ? run_slot_of(context->run, out->items[i].id) : NULL;
@@ -190,6 +214,7 @@ int window_heal(struct run *run, struct window *window, struct err *err)
         return 0;
     }
     window->open = false;
+    window->healing = true;
     pthread_mutex_unlock(&run->lock);
     context.ctx.run = &context;
     if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0) {
@@ -207,6 +232,9 @@ int window_heal(struct run *run, struct window *window, struct err *err)
                  : 0;
     stamp(run, window, STAMP_HEAL_ASKED, w.asked_ns, NULL, true);
     stamp(run, window, STAMP_HEAL_EFFECTIVE, w.effective_ns, &w, result == 0);
+    pthread_mutex_lock(&run->lock);
+    window->healing = false;
+    pthread_mutex_unlock(&run->lock);
     if (result < 0)
         return err_prefix(err, "healing %s", window->name[0] ? window->name : window->ops->name);
     progress(run, "healed: %s%s%s", window->ops->name, window->name[0] ? " " : "", window->name);
@@ -259,6 +287,17 @@ int window_heal_targets(struct run *run, const char *inverse, const struct fault
     return 0;
 }
 
+size_t windows_unhealed(struct run *run)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&run->lock);
+    for (size_t i = 0; i < run->n_windows; i++)
+        n += run->windows[i].open || run->windows[i].healing;
+    pthread_mutex_unlock(&run->lock);
+    return n;
+}
+
 /* ---- injecting */
 
 static struct window *new_window(struct run *run, const struct step *step, struct err *err)
@@ -271,6 +310,7 @@ static struct window *new_window(struct run *run, const struct step *step, struc
         *window = (struct window){.id = (uint32_t)run->n_windows + 1,
                                   .ops = step->fault,
                                   .args = step->args,
+                                  .step = step->index,
                                   .state = arena_alloc(&run->arena, step->fault->state_size + 1)};
         snprintf(window->name, sizeof(window->name), "%s",
                  step->common.name ? step->common.name : "");
@@ -280,16 +320,6 @@ static struct window *new_window(struct run *run, const struct step *step, struc
     if (!window)
         err_set(err, "more than %d faults in one case", WINDOWS_MAX);
     return window;
-}
-
-static void describe_targets(const struct fault_targets *targets, char *out, size_t size)
-{
-    size_t used = 0;
-
-    out[0] = '\0';
-    for (size_t i = 0; i < targets->n && used + 1 < size; i++)
-        used +=
-            (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", targets->items[i].name);
 }
 
 struct timed_heal {
@@ -357,10 +387,11 @@ int window_open(struct run *run, const struct step *step, struct err *err)
                                   .epoch = window->id,
                                   .code = STAMP_DECIDED,
                                   .node = NO_NODE,
+                                  .value = window->step + 1,
                                   .ref = chronicle_text(run, "%s|%s|%s", step->fault->name,
                                                         window->name, targets),
                                   .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)});
-    stamp(run, window, STAMP_ASKED, w.asked_ns, NULL, true);
+    stamp_sides(run, window, w.asked_ns);
     stamp(run, window, STAMP_EFFECTIVE, w.effective_ns, &w, result == 0 && w.effective);
     if (result < 0)
         return err_prefix(err, "%s", step->text);

@@ -112,10 +112,14 @@ char *tree_print(const struct tree *tree, size_t *n)
     return text;
 }
 
-static void print_flow(FILE *out, const struct tree *tree, bool top)
+/* `top`: without its own brackets; `quoted`: as YAML, not as a person says it. */
+static void print_flow(FILE *out, const struct tree *tree, bool top, bool quoted)
 {
     if (tree->kind == TREE_SCALAR) {
-        fputs(tree->text, out);
+        if (quoted)
+            print_text(out, tree->text);
+        else
+            fputs(tree->text, out);
         return;
     }
     if (!top)
@@ -123,12 +127,29 @@ static void print_flow(FILE *out, const struct tree *tree, bool top)
     for (size_t i = 0; i < tree->n; i++) {
         if (i)
             fputs(", ", out);
+        if (tree->kind == TREE_MAP && quoted)
+            print_text(out, tree->keys[i]);
+        else if (tree->kind == TREE_MAP)
+            fputs(tree->keys[i], out);
         if (tree->kind == TREE_MAP)
-            fprintf(out, "%s: ", tree->keys[i]);
-        print_flow(out, tree->items[i], false);
+            fputs(": ", out);
+        print_flow(out, tree->items[i], false, quoted);
     }
     if (!top)
         fputc(tree->kind == TREE_LIST ? ']' : '}', out);
+}
+
+char *tree_print_flow(const struct tree *tree)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    if (!out)
+        abort();
+    print_flow(out, tree, false, true);
+    fclose(out);
+    return text;
 }
 
 void tree_line(const struct tree *tree, char *out, size_t size)
@@ -139,7 +160,7 @@ void tree_line(const struct tree *tree, char *out, size_t size)
 
     if (!memory)
         abort();
-    print_flow(memory, tree, true);
+    print_flow(memory, tree, true, false);
     fclose(memory);
     for (size_t i = 0; i < n; i++)
         if (text[i] == '\n')

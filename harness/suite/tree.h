@@ -48,6 +48,8 @@ bool tree_is_empty(const struct tree *tree);
 
 /* Canonical YAML; caller frees. */
 char *tree_print(const struct tree *tree, size_t *n);
+/* The same in one line of flow style, {key: value}: as good to read back; caller frees. */
+char *tree_print_flow(const struct tree *tree);
 /* One line of flow style, for messages and progress; cut short to fit. */
 void tree_line(const struct tree *tree, char *out, size_t size);
 
