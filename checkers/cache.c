@@ -19,9 +19,12 @@
 #include "checkers/open_ops.h"
 #include "checkers/races.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define LOCALS_MAX (1u << 21) /* of a process and a key */
 
 struct cache_args {
     int how; /* never_back: the only choice */
@@ -44,6 +47,7 @@ struct caches {
     struct keys shared;
     struct streams streams;
     struct races races;
+    uint32_t locals;
     bool full;
     struct findings found;
 };
@@ -71,18 +75,23 @@ static struct floor *shared_of(struct caches *s, const struct event *e)
     return cached ? &cached->floor : NULL;
 }
 
-static struct floor *local_of(struct caches *s, const struct event *e)
+/* NULL: it holds nothing, or no more can be remembered. */
+static struct floor *local_of(struct caches *s, const struct event *e, bool make)
 {
     struct cache_stream *process =
         (struct cache_stream *)streams_find(&s->streams, e->client, e->incarnation, 0, true);
+    struct floor *floor;
 
-    process->local.size = sizeof(struct floor);
-    return keys_of(&process->local, e->key);
+    process->local.size = sizeof(*floor);
+    floor = keys_get(&process->local, e->key);
+    if (!floor && make && s->locals < LOCALS_MAX && (floor = keys_of(&process->local, e->key)))
+        s->locals += KEYS_CHUNK;
+    return floor;
 }
 
 static struct floor *floor_of(struct caches *s, const struct event *e)
 {
-    return e->code == SOURCE_LOCAL ? local_of(s, e) : shared_of(s, e);
+    return e->code == SOURCE_LOCAL ? local_of(s, e, true) : shared_of(s, e);
 }
 
 static void holds(struct caches *s, const struct event *e, int64_t version)
@@ -124,14 +133,14 @@ static void asked(struct caches *s, const struct event *e)
 {
     struct cache_stream *stream = streams_of(&s->streams, e);
     struct open_op *op = open_begin(&stream->reads, e->seq);
-    const struct floor *shared = shared_of(s, e), *local = local_of(s, e);
+    const struct floor *shared = shared_of(s, e), *local = local_of(s, e, false);
 
-    if (!op || !shared || !local) {
+    if (!op || !shared) {
         s->full = true;
         return;
     }
     op->notes[0] = floor_at(shared, e->at_ns, s->clock_error_ns);
-    op->notes[1] = floor_at(local, e->at_ns, s->clock_error_ns);
+    op->notes[1] = local ? floor_at(local, e->at_ns, s->clock_error_ns) : 0;
 }
 
 static void tell(struct caches *s, const struct event *e, int64_t before)
@@ -229,6 +238,20 @@ static void cache_close(void *self)
     findings_release(&s->found);
 }
 
+static size_t cache_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+    uint64_t locals = v.everybody * (v.keys + KEYS_CHUNK);
+
+    (void)args;
+    v.sessions = v.everybody;
+    locals = locals < LOCALS_MAX ? locals : LOCALS_MAX + KEYS_CHUNK;
+    return sizeof(struct caches) + bound_streams(&v, sizeof(struct cache_stream)) +
+           (size_t)v.everybody * (OPEN_FIRST * sizeof(struct open_op) + v.keys / 2) +
+           (size_t)locals * (sizeof(struct floor) + 1) + bound_keys(&v, sizeof(struct cached), 0) +
+           races_bound(plan);
+}
+
 static const struct param params[] = {
     {"how", PARAM_CHOICE, offsetof(struct cache_args, how), .fallback = "never_back",
      .choices = (const char *const[]){"never_back", NULL},
@@ -247,6 +270,7 @@ const struct checker_ops cache_checker = {
     .wants = WANTS(READ_INVOKE) | RACE_EVENTS,
     .needs = DRAIN_NONE,
     .order = BY_TIME,
+    .bound = cache_bound,
     .open = cache_open,
     .events = cache_events,
     .finish = cache_finish,

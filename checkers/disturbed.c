@@ -1,6 +1,8 @@
 /* Disturbances that are on. The definition stands in disturbed.h. */
 #include "checkers/disturbed.h"
 
+#include "checkers/volume.h"
+
 #include <stdlib.h>
 
 void disturbed_open(struct disturbed *d, const struct plan_case *plan)
@@ -76,6 +78,14 @@ void disturbed_event(struct disturbed *d, const struct event *e)
     default:
         break;
     }
+}
+
+size_t disturbed_bound(const struct plan_case *plan)
+{
+    struct volume v = volume_of(plan);
+
+    return (plan->n_client_ids + 1) * sizeof(struct disturbed_client) +
+           (size_t)(3 * (v.windows + 1)) * sizeof(struct fault_window);
 }
 
 void disturbed_release(struct disturbed *d)

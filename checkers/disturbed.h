@@ -30,6 +30,7 @@ struct disturbed {
 
 void disturbed_open(struct disturbed *d, const struct plan_case *plan);
 void disturbed_event(struct disturbed *d, const struct event *e);
+size_t disturbed_bound(const struct plan_case *plan);
 void disturbed_release(struct disturbed *d);
 
 #endif

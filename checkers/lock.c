@@ -18,6 +18,7 @@
 #include "checkers/duties.h"
 #include "checkers/keys.h"
 #include "checkers/table.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,10 +293,12 @@ static void lock_close(void *self)
 
 static size_t lock_bound(const struct plan_case *plan, const void *args)
 {
+    struct volume v = volume_of(plan);
+
     (void)args;
-    return KEYS_MAX * (sizeof(struct lock) + 2 * sizeof(struct holder)) +
-           plan->n_client_ids * sizeof(struct disturbed_client) +
-           2 * FENCES_MAX * sizeof(struct table_entry);
+    return sizeof(struct locks) + bound_keys(&v, sizeof(struct lock), 4 * sizeof(struct holder)) +
+           (size_t)v.everybody * 2 * sizeof(struct holder) + disturbed_bound(plan) +
+           bound_table(v.keys * plan->n_clusters, FENCES_MAX);
 }
 
 static const struct param params[] = {

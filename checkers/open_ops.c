@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define OPEN_FIRST 16u
-
 struct open_op *open_grow(struct open_ops *o, uint64_t number)
 {
     while (!o->size || (open_slot(o, number)->taken && open_slot(o, number)->taken != number + 1)) {

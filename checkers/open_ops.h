@@ -5,7 +5,8 @@
  *     struct open_op *op = open_begin(&o, e->seq);     // NULL: full
  *     op->at_ns = e->at_ns;
  *     …
- *     op = open_end(&o, e->seq);                       // borrowed until the next call; NULL: not open
+ *     op = open_end(&o, e->seq);                       // borrowed until the next call; NULL: not
+ * open
  */
 #ifndef ASSAY_CHECKERS_OPEN_OPS_H
 #define ASSAY_CHECKERS_OPEN_OPS_H
@@ -13,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define OPEN_FIRST 16u
 #define OPEN_MAX (UINT64_C(1) << 20)
 
 struct open_op {

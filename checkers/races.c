@@ -1,6 +1,8 @@
 /* Reads after newer commits on disturbed paths. The definition stands in races.h. */
 #include "checkers/races.h"
 
+#include "checkers/volume.h"
+
 struct race {
     int64_t newest; /* version known to be committed */
     bool written, disturbed;
@@ -68,7 +70,9 @@ void races_event(struct races *r, const struct event *e)
 
 size_t races_bound(const struct plan_case *plan)
 {
-    return KEYS_MAX * sizeof(struct race) + plan->n_client_ids * sizeof(struct disturbed_client);
+    struct volume v = volume_of(plan);
+
+    return bound_keys(&v, sizeof(struct race), 0) + disturbed_bound(plan);
 }
 
 void races_release(struct races *r)

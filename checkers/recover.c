@@ -15,15 +15,15 @@
 #include "api/checker.h"
 #include "checkers/duties.h"
 #include "checkers/loss.h"
+#include "checkers/open_ops.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define QUIET_NS INT64_C(5000000000) /* "followed by 5 s without a refusal" */
-#define OPEN_FIRST 1024u
-#define OPEN_MAX (1u << 20) /* sends open at once in one session */
 
 struct recover_args {
     int64_t within_ns;
@@ -50,15 +50,9 @@ struct recover {
     bool full;
 };
 
-struct open_send {
-    uint64_t seq; /* plus one; 0 free */
-    int64_t at_ns;
-};
-
 struct recover_stream {
     struct stream head;
-    struct open_send *open; /* by seq modulo size */
-    uint64_t size;
+    struct open_ops open;
 };
 
 static int recover_open(void *self, const struct plan_case *plan, const void *args,
@@ -73,6 +67,18 @@ static int recover_open(void *self, const struct plan_case *plan, const void *ar
     if (args)
         s->args = *(const struct recover_args *)args;
     return 0;
+}
+
+static size_t recover_bound(const struct plan_case *plan, const void *args)
+{
+    struct volume v = volume_of(plan);
+    uint64_t most = v.sessions * OPEN_MAX, open = 2 * v.messages + 16 * v.sessions;
+
+    (void)args;
+    open = open < most ? open : most;
+    return sizeof(struct recover) + bound_streams(&v, sizeof(struct recover_stream)) +
+           (size_t)(open + open / 2) * sizeof(struct open_op) +
+           (size_t)(2 * v.windows + 1) * plan->n_units * sizeof(struct outage);
 }
 
 static void begin_outages(struct recover *s, const struct event *e)
@@ -115,60 +121,28 @@ static void operation(struct recover *s, const struct event *e, uint32_t unit, i
     }
 }
 
-/* ---- invoke times of open sends: slots are reused, doubled while something else is still open
- * there */
-
-static struct open_send *slot_of(const struct recover_stream *stream, uint64_t seq)
-{
-    return &stream->open[seq & (stream->size - 1)];
-}
-
-static bool grow(struct recover_stream *stream)
-{
-    struct recover_stream old = *stream;
-
-    if (old.size >= OPEN_MAX)
-        return false;
-    stream->size = old.size ? old.size * 2 : OPEN_FIRST;
-    stream->open = calloc(stream->size, sizeof(*stream->open));
-    if (!stream->open)
-        abort();
-    for (uint64_t i = 0; i < old.size; i++)
-        if (old.open[i].seq)
-            *slot_of(stream, old.open[i].seq - 1) = old.open[i];
-    free(old.open);
-    return true;
-}
-
 static void invoked(struct recover *s, const struct event *e)
 {
     struct recover_stream *stream = streams_of(&s->streams, e);
+    struct open_op *op = open_begin(&stream->open, e->seq);
 
-    while (!stream->size ||
-           (slot_of(stream, e->seq)->seq && slot_of(stream, e->seq)->seq != e->seq + 1))
-        if (!grow(stream)) {
-            s->full =
-                true; /* the one that never completed is forgotten: it was killed with its client */
-            break;
-        }
-    *slot_of(stream, e->seq) = (struct open_send){e->seq + 1, e->at_ns};
+    if (op)
+        op->at_ns = e->at_ns;
+    else
+        s->full = true;
 }
 
 static void completed(struct recover *s, const struct event *e)
 {
-    const struct recover_stream *stream = streams_of(&s->streams, e);
+    struct recover_stream *stream = streams_of(&s->streams, e);
     const struct plan_client *c = plan_client_of_id(s->plan, e->client);
     struct msg_id m = {e->seq, e->client, e->incarnation, e->worker};
     bool ok = event_outcome(e) == OUTCOME_OK && !loss_has_lost(s->loss, &m);
-    struct open_send open;
+    const struct open_op *open = open_end(&stream->open, e->seq);
 
-    if (!stream->size || slot_of(stream, e->seq)->seq != e->seq + 1)
-        return;
-    open = *slot_of(stream, e->seq);
-    slot_of(stream, e->seq)->seq = 0;
-    for (size_t d = 0; c && d < c->n_duties; d++)
+    for (size_t d = 0; open && c && d < c->n_duties; d++)
         operation(s, e, duties_unit(s->plan, duties_log_of(s->plan, c->duties[d]), e->unit),
-                  open.at_ns, ok);
+                  open->at_ns, ok);
 }
 
 static void recover_events(void *self, const struct event *events, size_t n)
@@ -246,7 +220,7 @@ static void recover_close(void *self)
     struct recover *s = self;
 
     for (uint32_t i = 0; i < s->streams.n; i++)
-        free(((struct recover_stream *)streams_at(&s->streams, i))->open);
+        open_release(&((struct recover_stream *)streams_at(&s->streams, i))->open);
     streams_release(&s->streams);
     free(s->outages);
 }
@@ -272,6 +246,7 @@ const struct checker_ops recover_checker = {
     .needs = DRAIN_D1,
     .after = (const char *const[]){"loss", NULL},
     .order = BY_TIME,
+    .bound = recover_bound,
     .open = recover_open,
     .events = recover_events,
     .finish = recover_finish,

@@ -20,10 +20,13 @@
 #include "checkers/keys.h"
 #include "checkers/open_ops.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PAIRS_MAX (1u << 22) /* of a worker and a key */
 
 enum across { ACROSS_WORKER, ACROSS_CLIENT, ACROSS_ALL };
 
@@ -55,6 +58,7 @@ struct sessions {
     struct keys *shared; /* per entry of plan->clients, or one for all */
     size_t n_shared;
     int64_t after_writes, after_reads; /* reads that something could have been violated by */
+    uint32_t pairs;
     bool full;
     struct findings found;
 };
@@ -109,8 +113,13 @@ static struct session_stream *stream_of(struct sessions *s, const struct event *
 
 static struct own *own_of(struct sessions *s, const struct event *e)
 {
-    struct own *own = keys_of(&stream_of(s, e)->own, e->key);
+    struct keys *keys = &stream_of(s, e)->own;
+    struct own *own = keys_get(keys, e->key);
 
+    if (own)
+        return own;
+    if (s->pairs < PAIRS_MAX && (own = keys_of(keys, e->key)))
+        s->pairs += KEYS_CHUNK;
     s->full |= !own;
     return own;
 }
@@ -268,6 +277,21 @@ static void session_close(void *self)
     findings_release(&s->found);
 }
 
+static size_t session_bound(const struct plan_case *plan, const void *args)
+{
+    const struct session_args *a = args;
+    struct volume v = volume_of(plan);
+    uint64_t pairs = v.everybody * (v.keys + KEYS_CHUNK);
+    size_t shared = a->across == ACROSS_CLIENT ? plan->n_clients : 1;
+
+    v.sessions = v.everybody;
+    pairs = pairs < PAIRS_MAX ? pairs : PAIRS_MAX + KEYS_CHUNK;
+    return sizeof(struct sessions) + bound_streams(&v, sizeof(struct session_stream)) +
+           (size_t)v.everybody * (OPEN_FIRST * sizeof(struct open_op) + v.keys / 2) +
+           (size_t)pairs * (sizeof(struct own) + 1) +
+           (a->across == ACROSS_WORKER ? 0 : shared * bound_keys(&v, sizeof(struct shared), 0));
+}
+
 static const struct param params[] = {
     {"promises", PARAM_STRINGS, offsetof(struct session_args, promises), .check = names_promise,
      .help = "read_your_writes, monotonic_read; both when none is named"},
@@ -288,6 +312,7 @@ const struct checker_ops session_checker = {
     .wants = WANTS(WRITE_COMPLETE) | WANTS(READ_INVOKE) | WANTS(READ_COMPLETE),
     .needs = DRAIN_NONE,
     .order = BY_TIME,
+    .bound = session_bound,
     .open = session_open,
     .events = session_events,
     .finish = session_finish,

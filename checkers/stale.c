@@ -21,6 +21,7 @@
 #include "checkers/races.h"
 #include "checkers/rises.h"
 #include "checkers/streams.h"
+#include "checkers/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,9 +263,16 @@ static void stale_close(void *self)
 
 static size_t stale_bound(const struct plan_case *plan, const void *args)
 {
+    struct volume v = volume_of(plan);
+    size_t grown =
+        v.keys < VERSIONS_MAX / RISES_MAX ? v.keys * 3 * RISES_MAX : VERSIONS_MAX + 3 * RISES_MAX;
+
     (void)args;
-    return KEYS_MAX * (sizeof(struct history_of_key) + 2 * RISES_FIRST * sizeof(struct rise)) +
-           VERSIONS_MAX * sizeof(struct rise) + races_bound(plan);
+    v.sessions = v.everybody;
+    return sizeof(struct stale) + bound_streams(&v, sizeof(struct stale_stream)) +
+           (size_t)v.everybody * OPEN_FIRST * sizeof(struct open_op) +
+           bound_keys(&v, sizeof(struct history_of_key), 2 * RISES_FIRST * sizeof(struct rise)) +
+           grown * sizeof(struct rise) + races_bound(plan);
 }
 
 static const struct param params[] = {

@@ -4,10 +4,12 @@
  */
 #include "checkers/volume.h"
 
+#include "api/workload.h"
 #include "base/clock.h"
 #include "checkers/cells.h"
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
+#include "checkers/keys.h"
 #include "checkers/streams.h"
 #include "suite/tree.h"
 #include "suite/units.h"
@@ -57,6 +59,7 @@ static void add_steps(struct volume *v, const struct plan_case *plan, const stru
         } else if (step->kind == STEP_REPEAT) {
             const struct repeat_args *repeat = step->args;
 
+            v->keys += (uint32_t)least((uint64_t)repeat->times, KEYS_MAX); /* `key: next` */
             add_steps(v, plan, &repeat->body, times((double)repeats, (double)repeat->times), lives);
         } else if (step->kind == STEP_CHAOS) {
             const struct chaos_args *chaos = step->args;
@@ -96,9 +99,25 @@ static uint64_t attempts_of(const struct plan_client *c)
     return n > 1 ? (uint64_t)n : 1;
 }
 
+/* Workloads number what they touch from 0, and say how many in one of these. */
+static uint32_t keys_of_workload(const struct plan_case *plan)
+{
+    static const char *const words[] = {"keys", "accounts", "locks"};
+    const struct param *p = plan->workload ? plan->workload->params : NULL;
+    int64_t most = KEYS_CHUNK, n;
+
+    for (; p && p->type != PARAM_END && plan->workload_args; p++)
+        for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+            if (p->type == PARAM_INT && strcmp(p->key, words[i]) == 0) {
+                memcpy(&n, (const char *)plan->workload_args + p->offset, sizeof(n));
+                most = n > most ? n : most;
+            }
+    return (uint32_t)least((uint64_t)most, KEYS_MAX);
+}
+
 struct volume volume_of(const struct plan_case *plan)
 {
-    struct volume v = {0};
+    struct volume v = {.keys = keys_of_workload(plan)};
     uint64_t lives = 1; /* of a client: each step of the script may be its death */
     uint64_t attempts = 1;
 
@@ -115,12 +134,14 @@ struct volume volume_of(const struct plan_case *plan)
             own = plus(own, times(seconds(plan), LIVES_PER_S));
         v.duties = c->n_duties > v.duties ? c->n_duties : v.duties;
         attempts = attempts_of(c) > attempts ? attempts_of(c) : attempts;
+        v.everybody = least(plus(v.everybody, times((double)workers, (double)own)), STREAMS_MAX);
         if (c->n_duties)
             v.sessions = least(plus(v.sessions, times((double)workers, (double)own)), STREAMS_MAX);
     }
     for (size_t d = 0; d < plan->n_dests; d++)
         v.sources += plan->dests[d].group || plan->dests[d].kind == UNIT_QUEUE ||
                      plan->dests[d].kind == UNIT_LIST;
+    v.keys = (uint32_t)least(v.keys, KEYS_MAX);
     v.sessions = least(v.sessions, v.messages + 1);
     v.resends = times((double)v.messages, (double)(attempts - 1));
     return v;
@@ -154,6 +175,13 @@ size_t bound_streams(const struct volume *v, size_t size)
 {
     return (size_t)v->sessions * (size + 3 * sizeof(void *) + MALLOC_BYTES) +
            bound_table(v->sessions, 0);
+}
+
+size_t bound_keys(const struct volume *v, size_t size, size_t more)
+{
+    size_t chunks = v->keys / KEYS_CHUNK + 1;
+
+    return chunks * (KEYS_CHUNK * (size + more) + MALLOC_BYTES + 3 * sizeof(void *));
 }
 
 size_t bound_inflight(const struct volume *v, const struct plan_case *plan)

@@ -25,7 +25,9 @@ struct volume {
     size_t duties;     /* destinations of one message at most */
     size_t sources;    /* groups and queues: what is settled on its own */
     uint64_t sessions; /* client, incarnation, worker */
+    uint64_t everybody; /* sessions of those who send nothing too */
     uint64_t windows;  /* faults */
+    uint32_t keys;     /* of databases, caches and locks: they are numbered below this */
 };
 
 struct volume volume_of(const struct plan_case *plan);
@@ -36,6 +38,8 @@ size_t bound_cells(const struct volume *v, size_t arrays);
 size_t bound_table(uint64_t n, uint64_t max);
 /* Sessions with `size` bytes of the checker's own each, as streams.h keeps them. */
 size_t bound_streams(const struct volume *v, size_t size);
+/* What is kept for each key: `size` as keys.h has it, `more` allocated besides. */
+size_t bound_keys(const struct volume *v, size_t size, size_t more);
 /* What consumers hold, and their intervals. */
 size_t bound_inflight(const struct volume *v, const struct plan_case *plan);
 size_t bound_hazards(const struct volume *v, const struct plan_case *plan);
