@@ -52,6 +52,7 @@ struct delivery {
     struct table suspects; /* (message, group): earliest ok settle, 0 none yet; second pass */
     int64_t *last;         /* per unit: greatest position audited; logs only */
     int64_t redelivered, unknown;
+    int64_t open, unanswered; /* sends without an answer; how many there were when a fault ended */
     int64_t handed_on; /* units that got an owner after somebody had settled: where it goes on */
     bool any_settled;
     bool second, too_many;
@@ -259,7 +260,13 @@ static void one_event(struct delivery *s, const struct event *e)
         if (!s->second)
             audited(s, e);
         break;
+    case EV_FAULT: /* what the library sends again now, or its application */
+        s->unanswered += !s->second && e->code == STAMP_HEAL_ASKED ? s->open : 0;
+        if (!s->second)
+            hazards_event(&s->hazards, e);
+        break;
     case EV_SEND_COMPLETE:
+        s->open -= s->open > 0;
         s->unknown += !s->second && event_outcome(e) == OUTCOME_UNKNOWN;
         break;
     case EV_OWN:
@@ -267,6 +274,7 @@ static void one_event(struct delivery *s, const struct event *e)
         inflight_event(&s->inflight, e);
         break;
     case EV_SEND_INVOKE:
+        s->open++;
         s->unknown += !s->second && e->attempt > 0; /* a re-send: the first may have arrived */
         break;
     default:
@@ -319,7 +327,7 @@ static void delivery_finish(void *self, const struct drain_proof *proofs, struct
                                   proofs[u].why);
     if (s->too_many || s->inflight.full)
         findings_inconclusive(out, "too many re-sent or unsettled messages to remember");
-    out->exercised = s->redelivered + s->unknown + s->handed_on + s->hazards.outstanding + s->hazards.told;
+    out->exercised = s->redelivered + s->unknown + s->unanswered + s->handed_on + s->hazards.outstanding + s->hazards.told;
 }
 
 static void delivery_close(void *self)

@@ -147,7 +147,8 @@ static int judge_topics(const rd_kafka_topic_result_t **results, size_t n, rd_ka
     return 0;
 }
 
-int kafka_create_topics(struct cluster *cluster, struct deadline deadline, struct err *err)
+int kafka_create_topics(struct cluster *cluster, const char *only, struct deadline deadline,
+                        struct err *err)
 {
     const struct kafka_config *config = cluster->spec->config;
     const struct kafka_topic *topics = config->topics.items;
@@ -161,9 +162,13 @@ int kafka_create_topics(struct cluster *cluster, struct deadline deadline, struc
 
     if (!admin || config->topics.n == 0)
         return admin ? 0 : -1;
-    for (; n < config->topics.n && n < TOPICS_MAX; n++)
-        if (!(items[n] = new_topic(config, &topics[n], err)))
+    for (size_t i = 0; i < config->topics.n && n < TOPICS_MAX; i++) {
+        if (only && strcmp(topics[i].name, only) != 0)
+            continue;
+        if (!(items[n] = new_topic(config, &topics[i], err)))
             goto out;
+        n++;
+    }
     queue = rd_kafka_queue_new(admin);
     o = options(admin, RD_KAFKA_ADMIN_OP_CREATETOPICS, deadline);
     rd_kafka_CreateTopics(admin, items, n, o, queue);
@@ -182,7 +187,8 @@ out:
     return result < 0 ? err_prefix(err, "create topics") : 0;
 }
 
-int kafka_delete_topics(struct cluster *cluster, struct deadline deadline, struct err *err)
+int kafka_delete_topics(struct cluster *cluster, const char *only, struct deadline deadline,
+                        struct err *err)
 {
     const struct kafka_config *config = cluster->spec->config;
     const struct kafka_topic *topics = config->topics.items;
@@ -196,8 +202,9 @@ int kafka_delete_topics(struct cluster *cluster, struct deadline deadline, struc
 
     if (!admin || config->topics.n == 0)
         return admin ? 0 : -1;
-    for (; n < config->topics.n && n < TOPICS_MAX; n++)
-        items[n] = rd_kafka_DeleteTopic_new(topics[n].name);
+    for (size_t i = 0; i < config->topics.n && n < TOPICS_MAX; i++)
+        if (!only || strcmp(topics[i].name, only) == 0)
+            items[n++] = rd_kafka_DeleteTopic_new(topics[i].name);
     queue = rd_kafka_queue_new(admin);
     o = options(admin, RD_KAFKA_ADMIN_OP_DELETETOPICS, deadline);
     rd_kafka_DeleteTopics(admin, items, n, o, queue);

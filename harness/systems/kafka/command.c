@@ -1,5 +1,6 @@
 /*
- * Script verbs of Kafka only: elections and reassignments, asked of the active controller.
+ * Script verbs of Kafka only: elections and reassignments, asked of the active controller; those of
+ * topics are topics.c's.
  *
  *     - elect: {partition: orders/0}                         preferred
  *     - elect: {partition: orders/0, type: unclean}
@@ -219,5 +220,20 @@ const struct system_command kafka_commands[] = {
      .size = sizeof(struct reassign_args),
      .run = reassign,
      .help = "moves a partition to other brokers and waits until they are in sync"},
+    {.name = "alter",
+     .params = kafka_alter_params,
+     .size = sizeof(struct kafka_topic_args),
+     .run = kafka_alter,
+     .help = "changes a topic's configuration at run time"},
+    {.name = "add_partitions",
+     .params = kafka_topic_params,
+     .size = sizeof(struct kafka_topic_args),
+     .run = kafka_add_partitions,
+     .help = "gives a topic the partitions it is declared to grow to (grows_to)"},
+    {.name = "recreate",
+     .params = kafka_topic_params,
+     .size = sizeof(struct kafka_topic_args),
+     .run = kafka_recreate,
+     .help = "deletes a topic and makes it again under the same name"},
     {0},
 };

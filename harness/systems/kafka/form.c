@@ -43,7 +43,8 @@ static bool topics_ready(struct cluster *cluster, char *missing, size_t size)
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++) {
         const struct plan_unit *u = &cluster->plan->units[unit];
 
-        if (!kafka_is_topic(cluster, u->dest))
+        if (!kafka_is_topic(cluster, u->dest) ||
+            u->index >= kafka_partitions_of(cluster, cluster->plan->dests[u->dest].name))
             continue;
         for (int32_t id = 1; id <= (int32_t)kafka_brokers(cluster); id++) {
             const struct kafka_partition *p = &s->views[id].partitions[unit];
@@ -138,7 +139,7 @@ int kafka_form(struct cluster *cluster, struct deadline deadline, struct err *er
 {
     if (wait_for(cluster, registered, deadline, err) < 0)
         return -1;
-    if (kafka_create_topics(cluster, deadline, err) < 0 ||
+    if (kafka_create_topics(cluster, NULL, deadline, err) < 0 ||
         wait_for(cluster, topics_ready, deadline, err) < 0)
         return -1;
     if (warm_producer_ids(cluster, deadline, err) < 0)
@@ -224,6 +225,15 @@ static bool at_rest(struct cluster *cluster, uint32_t unit, char *missing, size_
     return same_ends(cluster, unit, missing, size, deadline);
 }
 
+/* A partition the topic is still to grow to. */
+static bool not_made_yet(struct cluster *cluster, uint32_t unit)
+{
+    const struct plan_unit *u = &cluster->plan->units[unit];
+
+    return !kafka_partition(cluster, unit)->known &&
+           u->index >= kafka_partitions_of(cluster, cluster->plan->dests[u->dest].name);
+}
+
 int kafka_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadline, struct err *err)
 {
     const struct plan_dest *d = &cluster->plan->dests[dest];
@@ -235,7 +245,8 @@ int kafka_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadli
         uint32_t i = 0;
 
         kafka_look(cluster, deadline);
-        while (i < n && at_rest(cluster, first + i, missing, sizeof(missing), deadline))
+        while (i < n && (not_made_yet(cluster, first + i) ||
+                         at_rest(cluster, first + i, missing, sizeof(missing), deadline)))
             i++;
         if (i == n)
             return 0;
@@ -255,7 +266,7 @@ static int verify_empty(struct cluster *cluster, struct deadline deadline, struc
         struct kafka_state *s = kafka_state(cluster);
         const struct kafka_partition *p = kafka_partition(cluster, unit);
 
-        if (!kafka_is_topic(cluster, cluster->plan->units[unit].dest))
+        if (!kafka_is_topic(cluster, cluster->plan->units[unit].dest) || !p->known)
             continue;
         memset(s->wanted, 0, cluster->plan->n_units * sizeof(*s->wanted));
         s->wanted[unit] = true;
@@ -278,10 +289,10 @@ int kafka_reset(struct cluster *cluster, const struct plan_case *next, struct de
             kafka_delete_group(cluster, next->dests[d].name, deadline, err) < 0)
             return -1;
     if (wait_for(cluster, registered, deadline, err) < 0 ||
-        kafka_delete_topics(cluster, deadline, err) < 0 ||
+        kafka_delete_topics(cluster, NULL, deadline, err) < 0 ||
         wait_for(cluster, topics_gone, deadline, err) < 0)
         return -1;
-    if (kafka_create_topics(cluster, deadline, err) < 0 ||
+    if (kafka_create_topics(cluster, NULL, deadline, err) < 0 ||
         wait_for(cluster, topics_ready, deadline, err) < 0)
         return -1;
     return verify_empty(cluster, deadline, err);

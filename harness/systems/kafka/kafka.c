@@ -56,6 +56,13 @@ static const struct param topic_params[] = {
      .min = 0,
      .max = BROKERS_MAX,
      .help = "default 3, or as many as there are brokers"},
+    {.key = "grows_to",
+     .type = PARAM_INT,
+     .offset = offsetof(struct kafka_topic, grows_to),
+     .fallback = "0",
+     .min = 0,
+     .max = PARTITIONS_MAX,
+     .help = "partitions it has after add_partitions"},
     {.key = "replicas",
      .type = PARAM_TREE,
      .offset = offsetof(struct kafka_topic, replicas),
@@ -94,6 +101,24 @@ unsigned kafka_topic_partitions(const struct kafka_topic *topic)
     if (topic->partitions > 0)
         return (unsigned)topic->partitions;
     return topic->replicas && topic->replicas->kind == TREE_LIST ? (unsigned)topic->replicas->n : 1;
+}
+
+unsigned kafka_topic_units(const struct kafka_topic *topic)
+{
+    unsigned first = kafka_topic_partitions(topic);
+
+    return topic->grows_to > (int64_t)first ? (unsigned)topic->grows_to : first;
+}
+
+unsigned kafka_partitions_of(const struct cluster *cluster, const char *topic)
+{
+    const struct kafka_config *config = cluster->spec->config;
+    const struct kafka_topic *topics = config->topics.items;
+
+    for (size_t i = 0; i < config->topics.n; i++)
+        if (strcmp(topics[i].name, topic) == 0)
+            return kafka_topic_partitions(&topics[i]);
+    return 0;
 }
 
 size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition, int32_t *ids,
@@ -155,7 +180,7 @@ static int check_topics(const struct kafka_config *config, struct err *err)
             return err_input(err, "topic %s: replication.factor %lld with %lld brokers",
                              topics[i].name, (long long)topics[i].replication_factor,
                              (long long)config->kafka.brokers);
-        sum += kafka_topic_partitions(&topics[i]);
+        sum += kafka_topic_units(&topics[i]);
     }
     if (sum > PARTITIONS_MAX)
         return err_input(err, "%u partitions; a cluster may have %d", sum, PARTITIONS_MAX);
@@ -179,7 +204,7 @@ static int describe(const void *opaque, const struct layout_sink *sink, struct e
         sink->node(sink->context, name, "controller");
     }
     for (size_t i = 0; i < config->topics.n; i++)
-        sink->dest(sink->context, topics[i].name, UNIT_LOG, kafka_topic_partitions(&topics[i]));
+        sink->dest(sink->context, topics[i].name, UNIT_LOG, kafka_topic_units(&topics[i]));
     return 0;
 }
 

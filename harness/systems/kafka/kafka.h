@@ -29,6 +29,7 @@ struct kafka_server {
 struct kafka_topic {
     const char *name; /* key of the map; at offset 0 */
     int64_t partitions, replication_factor;
+    int64_t grows_to;            /* add_partitions makes that many of them; 0: never */
     const struct tree *replicas; /* [[1, 2, 3], …]: one list a partition, preferred leader first */
     struct pairs config;
 };
@@ -39,7 +40,10 @@ struct kafka_config {
     struct items topics; /* struct kafka_topic */
 };
 
-unsigned kafka_topic_partitions(const struct kafka_topic *topic);
+unsigned kafka_topic_partitions(const struct kafka_topic *topic); /* it begins with */
+unsigned kafka_topic_units(const struct kafka_topic *topic);      /* it may come to have */
+/* Partitions a topic of the cluster begins with; 0 when there is no such topic. */
+unsigned kafka_partitions_of(const struct cluster *cluster, const char *topic);
 /* Broker ids of one partition as the suite lists them; 0 when it leaves the choice to Kafka. */
 size_t kafka_topic_replicas(const struct kafka_topic *topic, unsigned partition, int32_t *ids,
                             size_t max);
@@ -158,8 +162,11 @@ int kafka_group(struct cluster *cluster, uint32_t group, struct kafka_group *out
                 struct deadline deadline, struct err *err);
 
 /* ---- admin.c: librdkafka's admin API, blocking */
-int kafka_create_topics(struct cluster *cluster, struct deadline deadline, struct err *err);
-int kafka_delete_topics(struct cluster *cluster, struct deadline deadline, struct err *err);
+/* `only`: this one; NULL: all the cluster is declared with */
+int kafka_create_topics(struct cluster *cluster, const char *only, struct deadline deadline,
+                        struct err *err);
+int kafka_delete_topics(struct cluster *cluster, const char *only, struct deadline deadline,
+                        struct err *err);
 int kafka_delete_group(struct cluster *cluster, const char *group, struct deadline deadline,
                        struct err *err);
 int kafka_effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline,
@@ -185,6 +192,19 @@ int kafka_drain(struct cluster *cluster, struct history_writer *audit, struct dr
                 const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
                 struct err *err);
 extern const struct system_command kafka_commands[];
+
+/* topics.c: script verbs of topics */
+struct kafka_topic_args {
+    const char *topic;
+    struct pairs config; /* alter */
+};
+extern const struct param kafka_alter_params[], kafka_topic_params[];
+int kafka_alter(struct cluster *cluster, const void *args, uint16_t target,
+                struct deadline deadline, struct err *err);
+int kafka_add_partitions(struct cluster *cluster, const void *args, uint16_t target,
+                         struct deadline deadline, struct err *err);
+int kafka_recreate(struct cluster *cluster, const void *args, uint16_t target,
+                   struct deadline deadline, struct err *err);
 
 /* ---- the data plane: client.c, producer.c, consumer.c, outcome.c */
 extern const struct system_ops kafka_system;

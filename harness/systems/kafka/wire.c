@@ -326,6 +326,10 @@ static bool is_flexible(enum wire_api api, int16_t version)
         return version >= 9;
     case API_FIND_COORDINATOR:
         return version >= 3;
+    case API_CREATE_PARTITIONS:
+        return version >= 2;
+    case API_INCREMENTAL_ALTER_CONFIGS:
+        return version >= 1;
     case API_DESCRIBE_GROUPS:
         return version >= 5;
     }
