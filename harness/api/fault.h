@@ -45,6 +45,8 @@ struct fault_ctx {
     int (*start)(struct fault_ctx *ctx, struct node *node, struct deadline deadline, struct err *err);
     void (*died)(struct fault_ctx *ctx, const struct fault_target *target, int signal);
     void (*paused)(struct fault_ctx *ctx, const struct fault_target *target, bool paused);
+    /* A dead server's data folder is emptied, and holds again what a first start finds there. */
+    int (*wipe)(struct fault_ctx *ctx, struct node *node, struct err *err);
 };
 
 /* What was seen of the effect: goes into the history and decides "bitten". */

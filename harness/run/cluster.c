@@ -173,6 +173,15 @@ static int write_node_files(struct node *node, struct err *err)
     return 0;
 }
 
+int cluster_wipe_node(struct node *node, struct err *err)
+{
+    if (keeper_alive(node->keeper))
+        return err_set(err, "%s runs: only a dead server's disk can be wiped", node->plan->name);
+    if (keeper_remove_tree(node->keeper, node->data, err) < 0)
+        return err_prefix(err, "node %s", node->plan->name);
+    return write_node_files(node, err);
+}
+
 static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct node *node,
                       struct err *err)
 {

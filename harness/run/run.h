@@ -149,6 +149,8 @@ int cluster_watch(struct run *run, struct cluster_slot *slot, struct err *err);
 void cluster_unwatch(struct cluster_slot *slot);
 void cluster_close(struct cluster_slot *slot);
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
+/* Its disk is a new one: nothing but the files of a first start. The server must be dead. */
+int cluster_wipe_node(struct node *node, struct err *err);
 /* Appends "; last log lines: …" to a sentence about a node. */
 void node_blame(const struct node *node, struct err *err);
 /* The same of any of our processes. */

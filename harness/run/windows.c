@@ -186,6 +186,12 @@ static int lend_start(struct fault_ctx *ctx, struct node *node, struct deadline 
     return run_start_node(context->run, node, deadline, err);
 }
 
+static int lend_wipe(struct fault_ctx *ctx, struct node *node, struct err *err)
+{
+    (void)ctx;
+    return cluster_wipe_node(node, err);
+}
+
 static struct context lend(struct run *run, struct window *window)
 {
     return (struct context){.ctx = {.sandbox = run->sandbox,
@@ -195,7 +201,8 @@ static struct context lend(struct run *run, struct window *window)
                                     .doomed = lend_doomed,
                                     .start = lend_start,
                                     .died = lend_died,
-                                    .paused = lend_paused},
+                                    .paused = lend_paused,
+                                    .wipe = lend_wipe},
                             .run = run,
                             .window = window};
 }

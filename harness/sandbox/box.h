@@ -63,5 +63,8 @@ int cuts_open(struct sandbox *box, struct err *err);
 
 /* ---- sockdiag.c */
 int sockdiag_destroy(int netns, size_t *destroyed, struct err *err);
+/* Established connections to these peers (IPv4, network order): both ends see a reset. */
+int sockdiag_reset(int netns, const uint32_t *peers, size_t n_peers, int64_t *count,
+                   struct err *err);
 
 #endif

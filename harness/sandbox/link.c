@@ -266,3 +266,66 @@ int switch_rate(struct sandbox *box, const char *address, int64_t bits_per_s, st
     }
     return result < 0 ? err_prefix(err, "rate of %s", address) : 0;
 }
+
+static int add_waited(struct nl_sock *socket, int index, int64_t *waited, struct err *err)
+{
+    struct nl_cache *cache;
+    int code = rtnl_qdisc_alloc_cache(socket, &cache);
+
+    if (code < 0)
+        return nl_err(err, code, "token bucket's counters");
+    for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
+        struct rtnl_tc *tc = TC_CAST(o);
+        const char *kind = rtnl_tc_get_kind(tc);
+
+        if (rtnl_tc_get_ifindex(tc) == index && kind && strcmp(kind, "tbf") == 0)
+            *waited += (int64_t)rtnl_tc_get_stat(tc, RTNL_TC_OVERLIMITS) +
+                       (int64_t)rtnl_tc_get_stat(tc, RTNL_TC_DROPS);
+    }
+    nl_cache_free(cache);
+    return 0;
+}
+
+int switch_rate_count(struct sandbox *box, const char *address, int64_t *waited, struct err *err)
+{
+    struct link link;
+    struct netns_visit visit;
+    struct nl_sock *far;
+    int result;
+
+    *waited = 0;
+    if (!link_find(box, address, &link))
+        return err_set(err, "rate of %s: no node has this address", address);
+    if (netns_enter(&visit, link.netns, err) < 0)
+        return err_prefix(err, "rate of %s", address);
+    far = open_route_socket(err);
+    netns_leave(&visit);
+    if (!far)
+        return err_prefix(err, "rate of %s", address);
+    result = add_waited(far, link_index(far, "eth0"), waited, err);
+    nl_socket_free(far);
+    if (result == 0) {
+        pthread_mutex_lock(&box->lock);
+        result = add_waited(box->switch_socket, link.port_index, waited, err);
+        pthread_mutex_unlock(&box->lock);
+    }
+    return result;
+}
+
+int switch_reset(struct sandbox *box, const char *address, const char *const *peers, size_t n_peers,
+                 int64_t *count, struct err *err)
+{
+    struct link link;
+    uint32_t *numbers = calloc(n_peers + 1, sizeof(*numbers));
+    int result;
+
+    if (!numbers)
+        abort();
+    for (size_t i = 0; i < n_peers; i++)
+        inet_pton(AF_INET, peers[i], &numbers[i]);
+    result = link_find(box, address, &link)
+                 ? sockdiag_reset(link.netns, numbers, n_peers, count, err)
+                 : err_set(err, "reset at %s: no node has this address", address);
+    free(numbers);
+    return result;
+}

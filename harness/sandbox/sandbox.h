@@ -139,6 +139,11 @@ int switch_heal(struct sandbox *box, struct cut *cut,
                 struct err *err); /* idempotent; frees the cut on success */
 /* tbf on the link towards `address`'s node and from it; 0 removes. */
 int switch_rate(struct sandbox *box, const char *address, int64_t bits_per_s, struct err *err);
+/* How often a packet had to wait for its bucket or found it full, both ways, since it was put there. */
+int switch_rate_count(struct sandbox *box, const char *address, int64_t *waited, struct err *err);
+/* Established connections between `address` and these peers end: both sides see a reset. */
+int switch_reset(struct sandbox *box, const char *address, const char *const *peers, size_t n_peers,
+                 int64_t *count, struct err *err);
 
 /* ---- what this machine can do (assay doctor) */
 struct capability {

@@ -1,5 +1,5 @@
 /*
- * Destroys every TCP socket of a network namespace, those included that no process holds any more
+ * Resets live connections, or destroys every TCP socket of a network namespace, those included that no process holds any more
  * (a killed server's send buffer that the kernel still delivers). The peers must be cut off before:
  * an established socket says RST when it is destroyed.
  * Source: sock_diag(7), linux/inet_diag.h; orphans need Linux 6.10 (tcp_abort), so the result is
@@ -118,18 +118,77 @@ static int destroy_all(int socket, struct found *found, size_t *destroyed, struc
              : 0;
 }
 
-int sockdiag_destroy(int netns, size_t *destroyed, struct err *err)
+/* The far end as an IPv4 address; 0: IPv6 proper. Servers in Java speak IPv4 through IPv6 sockets. */
+static uint32_t far_end(const struct found *one)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    if (one->family == AF_INET)
+        return one->id.idiag_dst[0];
+    return memcmp(one->id.idiag_dst, mapped, sizeof(mapped)) == 0 ? one->id.idiag_dst[3] : 0;
+}
+
+static int reset_some(int socket, struct found *found, const uint32_t *peers, size_t n_peers,
+                      int64_t *count, struct err *err)
+{
+    size_t n;
+
+    *count = 0;
+    if (dump(socket, 1U << TCP_ESTABLISHED, found, &n) < 0)
+        return err_errno(err, "list TCP sockets");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n_peers; k++) {
+            if (far_end(&found[i]) != peers[k])
+                continue;
+            if (destroy(socket, &found[i]) < 0)
+                return err_errno(err, "reset a connection (kernel option INET_DIAG_DESTROY)");
+            ++*count;
+            break;
+        }
+    return 0;
+}
+
+static int open_socket(int netns, struct err *err)
 {
     struct netns_visit visit;
+    int fd;
+
     if (netns_enter(&visit, netns, err) < 0)
         return -1;
-    int socket_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     netns_leave(&visit);
-    if (socket_fd < 0)
-        return err_errno(err, "sock_diag socket");
+    return fd < 0 ? err_errno(err, "sock_diag socket") : fd;
+}
+
+int sockdiag_reset(int netns, const uint32_t *peers, size_t n_peers, int64_t *count,
+                   struct err *err)
+{
+    int socket_fd = open_socket(netns, err);
     struct found *found = calloc(SOCKETS_MAX, sizeof(*found));
-    int result = found ? destroy_all(socket_fd, found, destroyed, err) : err_errno(err, "sockets");
+    int result = -1;
+
+    if (!found)
+        abort();
+    if (socket_fd >= 0) {
+        result = reset_some(socket_fd, found, peers, n_peers, count, err);
+        close(socket_fd);
+    }
     free(found);
-    close(socket_fd);
+    return result;
+}
+
+int sockdiag_destroy(int netns, size_t *destroyed, struct err *err)
+{
+    int socket_fd = open_socket(netns, err);
+    struct found *found = calloc(SOCKETS_MAX, sizeof(*found));
+    int result = -1;
+
+    if (!found)
+        abort();
+    if (socket_fd >= 0) {
+        result = destroy_all(socket_fd, found, destroyed, err);
+        close(socket_fd);
+    }
+    free(found);
     return result;
 }

@@ -193,7 +193,7 @@ static int rate(void *unused)
     CHECK_OK(echo_start(n1, "7006", in_run("echo-rate.log"), 0, &err) == 0);
     CHECK_OK(switch_rate(box, N1, 8000000, &err) == 0);
     const char *push[] = {"push", "_push", N1, "7006", "500000", NULL};
-    int64_t took[2];
+    int64_t took[2], waited;
     for (int i = 0; i < 2; i++) {
         int status = -1;
         int64_t start = clock_now_ns();
@@ -201,12 +201,41 @@ static int rate(void *unused)
                              &err) == 0);
         CHECK(status == 0);
         took[i] = clock_now_ns() - start;
+        CHECK_OK(switch_rate_count(box, N1, &waited, &err) == 0);
+        CHECK(i == 0 ? waited > 0 : waited == 0);
         CHECK_OK(switch_rate(box, N1, 0, &err) == 0);
     }
     printf("# 500 kB there and back: %lld ms at 8 Mbit/s, %lld ms free\n",
            (long long)(took[0] / MS_NS), (long long)(took[1] / MS_NS));
     CHECK(took[0] > 300 * MS_NS && took[1] < took[0] / 2);
     CHECK_OK(switch_rate(box, N1, 0, &err) == 0); /* taking away what is not there */
+    return 0;
+}
+
+/* A live connection ends on both sides, and only that one; a new one may be made at once. */
+static int reset(void *unused)
+{
+    (void)unused;
+    struct err err = {0};
+    struct sandbox *box = sandbox_here();
+    struct keeper_options options = {.cpu = -1};
+    struct keeper *n1 = keeper_open(box, "n1", N1, &options, &err);
+    const char *peers[] = {APP, N2};
+    int board_fd, after_fd;
+    int64_t ended;
+    CHECK_OK(n1 != NULL);
+    CHECK_OK(echo_start(n1, "7007", in_run("echo-reset.log"), 0, &err) == 0);
+    struct talk_board *board = board_make(&board_fd);
+    struct child *app = talker(box, APP, N1, "7007", board_fd, &err);
+    CHECK_OK(app && talks(board, 2000));
+    CHECK_OK(switch_reset(box, N1, &peers[1], 1, &ended, &err) == 0 && ended == 0);
+    CHECK(talks(board, 2000));
+    CHECK_OK(switch_reset(box, N1, peers, 2, &ended, &err) == 0 && ended == 1);
+    struct talk_board *after = board_make(&after_fd);
+    struct child *again = talker(box, N2, N1, "7007", after_fd, &err);
+    CHECK_OK(again && talks(after, 2000));
+    child_close(app);
+    child_close(again);
     return 0;
 }
 
@@ -256,6 +285,7 @@ INSIDE(overlapping_cuts_count_and_heal_apart, overlap)
 INSIDE(a_restarted_client_is_still_cut, restarted_client)
 INSIDE(what_cannot_be_cut_is_refused, refused)
 INSIDE(a_rate_limits_both_ways_and_goes, rate)
+INSIDE(a_reset_ends_live_connections, reset)
 INSIDE(a_cut_takes_less_than_a_millisecond, latency)
 
 static int tests(void)
@@ -268,6 +298,7 @@ static int tests(void)
         cmocka_unit_test(a_restarted_client_is_still_cut),
         cmocka_unit_test(what_cannot_be_cut_is_refused),
         cmocka_unit_test(a_rate_limits_both_ways_and_goes),
+        cmocka_unit_test(a_reset_ends_live_connections),
         cmocka_unit_test(a_cut_takes_less_than_a_millisecond),
     };
     return cmocka_run_group_tests(list, NULL, NULL);

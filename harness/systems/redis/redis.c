@@ -29,6 +29,7 @@ const struct system_ops redis_system = {
     .config_rules = redis_config_rules,
     .commands = redis_commands,
     .broker = &redis_broker,
+    .cache = &redis_cache_ops,
     .installed = installed,
     .roles = roles,
     .describe = redis_describe,

@@ -16,6 +16,7 @@
 #define ASSAY_SYSTEMS_REDIS_REDIS_H
 
 #include "api/broker.h"
+#include "api/cache.h"
 #include "api/system.h"
 #include "plan/plan.h"
 
@@ -174,6 +175,7 @@ enum redis_code {
     REDIS_CODE_NOBODY,
     REDIS_CODE_FEW,
 };
+extern const struct cache_ops redis_cache_ops; /* cache.c */
 extern const struct outcome_rule redis_outcomes[];
 /* The code of an error reply ("READONLY You can't …"), and what the table says of a code. */
 enum redis_code redis_code_of(const char *error);
