@@ -12,12 +12,12 @@
 #include "base/clock.h"
 #include "base/draw.h"
 #include "plan/plan.h"
+#include "workloads/producing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SENDS_PER_POLL 128
 #define EFFECT_AGAIN_NS (10 * MS_NS)
 
 /* ---- parameters */
@@ -50,28 +50,15 @@ static const struct param queue_params[] = {
     {0}};
 
 struct queue_client_args {
-    int64_t outstanding, attempts, settle_every;
-    double rate_per_s;
-    bool poisson;
-    int resend, settle;
+    struct producing_args producing;
+    int64_t settle_every;
+    int settle;
 };
 
-static const char *const resends[] = {"none", "on_unknown", "until_ok", NULL};
 static const char *const settle_whens[] = {"after", "before", "never", NULL};
 
 static const struct param queue_client_params[] = {
-    {"outstanding", PARAM_INT, offsetof(struct queue_client_args, outstanding), .fallback = "1000",
-     .min = 1, .max = 1000000, .unit = "messages",
-     .help = "sends without a completion at most, per worker"},
-    {"rate", PARAM_RATE, offsetof(struct queue_client_args, rate_per_s),
-     .help = "sends from its start on at this rate, over all instances; without it only what the "
-             "script asks"},
-    {"poisson", PARAM_BOOL, offsetof(struct queue_client_args, poisson), .fallback = "false",
-     .help = "arrivals of that rate are drawn, not evenly spaced"},
-    {"resend", PARAM_CHOICE, offsetof(struct queue_client_args, resend), .fallback = "none",
-     .choices = resends, .help = "what the application sends again, as a further attempt"},
-    {"attempts", PARAM_INT, offsetof(struct queue_client_args, attempts), .fallback = "3", .min = 1,
-     .max = 255, .help = "attempts per message at most, where it sends again"},
+    PRODUCING_PARAMS(struct queue_client_args),
     {"settle", PARAM_CHOICE, offsetof(struct queue_client_args, settle), .fallback = "after",
      .choices = settle_whens, .help = "settle after the work, before it, or never"},
     {"settle_every", PARAM_INT, offsetof(struct queue_client_args, settle_every), .fallback = "1",
@@ -90,9 +77,7 @@ static void queue_needs(const void *args, const void *role_args, struct worker_n
 
     needs->payload_bytes = (uint32_t)a->payload_bytes;
     needs->store = a->effect;
-    needs->outstanding = (uint32_t)c->outstanding;
-    needs->rate_per_s = c->rate_per_s;
-    needs->poisson = c->poisson;
+    producing_needs(&c->producing, needs);
 }
 
 /* ---- one worker */
@@ -109,28 +94,25 @@ struct queue {
     const struct queue_args *args;
     const struct queue_client_args *client;
     struct draw keys;
-    uint64_t *key_seq;       /* by key */
-    uint32_t *unit_of;       /* by key */
+    struct producing producing;
     struct pending *pending; /* by plan unit; the last one for deliveries of no unit */
     size_t n_units;
     int64_t unsettled;
     bool log; /* settling is cumulative by nature: an offset */
 };
 
-static uint32_t unit_for(const struct queue *q, const struct plan_dest *dest, uint32_t key)
+/* Drawn by number: a message's key depends on nothing but who sends it and which one it is. */
+static uint32_t key_of(const void *context, const struct msg_id *id)
 {
-    struct draw spread = draw_stream(0, "queue.unit");
+    const struct queue *q = context;
 
-    if (!dest || dest->n_units == 0 || q->args->partitioner == PARTITION_BY_LIBRARY)
-        return NO_UNIT;
-    return dest->first_unit + (uint32_t)draw_below(&spread, key, dest->n_units);
+    return q->args->keys > 1 ? (uint32_t)draw_below(&q->keys, id->seq, (uint64_t)q->args->keys) : 0;
 }
 
 static int queue_open(struct queue *q, struct worker *worker, struct err *err)
 {
     const struct plan_case *plan = worker_case(worker);
     struct msg_id me = worker_identity(worker);
-    long target = worker_target(worker);
     long source = worker_source(worker);
     char stream[64];
 
@@ -139,55 +121,23 @@ static int queue_open(struct queue *q, struct worker *worker, struct err *err)
     q->client = worker_client(worker)->role_args;
     q->n_units = plan->n_units;
     q->log = source >= 0 && plan->dests[source].kind == UNIT_LOG;
-    q->key_seq = calloc((size_t)q->args->keys, sizeof(*q->key_seq));
-    q->unit_of = calloc((size_t)q->args->keys, sizeof(*q->unit_of));
     q->pending = calloc(q->n_units + 1, sizeof(*q->pending));
-    if (!q->key_seq || !q->unit_of || !q->pending)
-        return err_set(err, "out of memory for %lld keys", (long long)q->args->keys);
-    for (uint32_t key = 0; key < q->args->keys; key++)
-        q->unit_of[key] = unit_for(q, target < 0 ? NULL : &plan->dests[target], key);
+    if (!q->pending)
+        return err_set(err, "out of memory");
+    if (producing_open(&q->producing, worker, &q->client->producing, q->args->keys,
+                       q->args->partitioner == PARTITION_BY_LIBRARY, err) < 0)
+        return -1;
+    q->producing.key_of = key_of;
+    q->producing.context = q;
     snprintf(stream, sizeof(stream), "queue.key.%u.%u.%u", me.client, me.incarnation, me.worker);
     q->keys = draw_stream(plan->seed, stream);
-    worker_resend_policy(worker, (enum resend)q->client->resend, (unsigned)q->client->attempts);
     return 0;
 }
 
 static void queue_release(struct queue *q)
 {
-    free(q->key_seq);
-    free(q->unit_of);
+    producing_release(&q->producing);
     free(q->pending);
-}
-
-/* ---- producing */
-
-static void send_one(struct queue *q, const struct work_order *order, uint64_t seq)
-{
-    struct message_body body = {0};
-
-    if (q->args->keys > 1)
-        body.key = (uint32_t)draw_below(&q->keys, seq, (uint64_t)q->args->keys);
-    body.key_seq = q->key_seq[body.key]++;
-    worker_send(q->worker, order, &body, q->unit_of[body.key]);
-}
-
-/* Sends what is due; returns until when a poll may wait. */
-static int64_t produce(struct queue *q)
-{
-    struct work_order order;
-    int64_t until_ns = 0;
-    uint32_t sent = 0;
-
-    while (sent < SENDS_PER_POLL) {
-        uint64_t seq = worker_identity(q->worker).seq;
-
-        if (!worker_next_send(q->worker, &order, SENDS_PER_POLL - sent, &until_ns))
-            return sent == 0 ? until_ns : 0;
-        for (uint32_t i = 0; i < order.n; i++)
-            send_one(q, &order, seq + i);
-        sent += order.n;
-    }
-    return 0;
 }
 
 /* ---- consuming */
@@ -271,7 +221,7 @@ static int queue_run(struct worker *worker, struct err *err)
 
     while (result == 0 && !worker_stopping(worker)) {
         const struct delivery *deliveries;
-        size_t n = worker_poll(worker, produce(&q), &deliveries);
+        size_t n = worker_poll(worker, producing_send(&q.producing), &deliveries);
 
         for (size_t i = 0; i < n && !worker_stopping(worker); i++)
             consume(&q, &deliveries[i]);

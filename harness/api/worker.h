@@ -112,5 +112,13 @@ void worker_fill_local(struct worker *w, uint32_t key, int64_t version);
 
 /* ---- steps, by their number in workload_ops.steps; msg may be NULL */
 void worker_step(struct worker *w, unsigned step, const struct msg *msg);
+/* For one of several tasks that share this thread: false while the gate holds it, to be asked again
+ * with the same `at` (zeroed before). A hold catches the nth of them alone, the others pass. */
+struct step_wait {
+    int64_t nth;
+    bool held;
+};
+bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
+                        struct step_wait *at);
 
 #endif

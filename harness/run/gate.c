@@ -104,3 +104,43 @@ void worker_step(struct worker *w, unsigned step, const struct msg *msg)
     if (armed != GATE_OPEN)
         pass_gate(w, step, msg, armed);
 }
+
+static bool still_held(struct worker *w, unsigned step, const struct msg *msg,
+                       struct step_wait *at)
+{
+    struct step_gate *gate = &w->client->board->steps[step];
+    int64_t deadline_ns = atomic_load(&gate->deadline_ns);
+
+    if (atomic_load(&gate->released) == 0 && !(deadline_ns > 0 && clock_now_ns() >= deadline_ns))
+        return true;
+    at->held = false;
+    atomic_fetch_sub(&gate->held, 1);
+    record_step(w, step, msg, at->nth, EV_RELEASED);
+    return false;
+}
+
+bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
+                        struct step_wait *at)
+{
+    struct step_gate *gate = &w->client->board->steps[step];
+    uint32_t armed = atomic_load_explicit(&gate->armed, memory_order_relaxed);
+
+    assert(step < STEPS_MAX);
+    if (at->held)
+        return !still_held(w, step, msg, at);
+    if (armed == GATE_OPEN)
+        return true;
+    at->nth = atomic_fetch_add(&gate->passed, 1) + 1;
+    if (at->nth != atomic_load(&gate->nth) || atomic_load(&gate->released) != 0)
+        return true;
+    if (armed == GATE_KILL) {
+        die(w, step, msg, at->nth);
+        return true;
+    }
+    at->held = true;
+    record_step(w, step, msg, at->nth, EV_HELD);
+    worker_board(w);
+    atomic_fetch_add(&gate->hits, 1);
+    atomic_fetch_add(&gate->held, 1);
+    return false;
+}
