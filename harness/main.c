@@ -7,6 +7,7 @@
 #include "plan/help.h"
 #include "run/client.h"
 #include "run/shell.h"
+#include "run/usage.h"
 #include "sandbox/keeper.h"
 
 #include <stdio.h>
@@ -22,19 +23,20 @@ static int help(int argc, char **argv);
 
 static const struct verb verbs[] = {
     {"run", verb_run,
-     "run SUITE… [--case GLOB] [--seed N] [--repeat N] [--set INPUT=VALUE] [--out DIR]"},
+     "run SUITE… [--case GLOB] [--seed N] [--repeat N] [--set INPUT=VALUE] [--out DIR]\n"
+     "            [--format text|tap|json] [--keep-up fail] [--quiet]"},
     {"plan", verb_plan, "plan SUITE… : what would be done, every draw made"},
-    {"check", verb_check, "check RUN : judge a recorded run again"},
+    {"check", verb_check, "check RUN [--format text|tap|json] : judge a recorded run again"},
     {"replay", verb_replay,
      "replay RUN [--case GLOB] [--out DIR] : a run once more, with the timeline that happened"},
     {"show", verb_show, "show RUN [--format json] : its events, for people or one JSON line each"},
     {"explain", verb_explain, "explain RUN MESSAGE : one message's whole life"},
-    {"list", verb_list, "list SUITE… : the cases of suites, or of everything under suites/"},
+    {"list", verb_list, "list [SUITE…] : the cases of suites, or of everything under suites/"},
     {"up", verb_up, "up SYSTEM : a cluster to play with; gone on exit"},
     {"bench", verb_bench,
      "bench [SYSTEM…] [--pairs N] [--seconds S] [--instructions] : what recording costs"},
     {"doctor", verb_doctor, "doctor : what this machine can do, and the fix where it cannot"},
-    {"help", help, "help [TOPIC | --json-schema] : this list, or the suite language"},
+    {"help", help, "help [VERB | TOPIC | --json-schema] : this list, a verb's options, or the suite language"},
     {"_client", client_main, NULL},
     {"_watch", watcher_main, NULL},
     {"_keeper", keeper_main, NULL},
@@ -58,7 +60,11 @@ static int usage(FILE *out)
 
 static int help(int argc, char **argv)
 {
-    return argc < 2 ? usage(stdout) : help_main(argc, argv);
+    const char *text = argc == 2 ? usage_of(argv[1]) : NULL;
+
+    if (text)
+        fputs(text, stdout);
+    return text ? 0 : argc < 2 ? usage(stdout) : help_main(argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -71,6 +77,8 @@ int main(int argc, char **argv)
         printf("assay %s\n", ASSAY_VERSION);
         return 0;
     }
+    if (argc == 3 && strcmp(argv[2], "--help") == 0)
+        return help(2, argv);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
         if (strcmp(verbs[i].name, argv[1]) == 0)
             return verbs[i].main(argc - 1, argv + 1);

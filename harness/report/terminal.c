@@ -99,12 +99,24 @@ static const struct expectation *expectation_of(const struct judgement *j, const
     return NULL;
 }
 
+/* By its name where it has one: whom it hit stands above. */
+static void window_shortly(const struct judgement *j, uint32_t window, char *out, size_t size)
+{
+    judgement_window_name(j, window, out, size);
+    for (size_t i = 0; i < j->counters.n_windows; i++) {
+        const struct window_counts *w = &j->counters.windows[i];
+
+        if (w->stamps.id == window && w->name[0])
+            snprintf(out, size, "%s %s", w->kind, w->name);
+    }
+}
+
 static void one_sample(const struct judgement *j, const struct finding_sample *s, struct buf *out)
 {
     char name[200], window[300];
 
     format_message(j->plan, &s->message, name, sizeof(name));
-    judgement_window_name(j, s->window, window, sizeof(window));
+    window_shortly(j, s->window, window, sizeof(window));
     buf_printf(out, "             %s%s%s  (%.3f s%s%s)\n", s->message.seq == UINT64_MAX ? "" : name,
                s->message.seq == UINT64_MAX ? "" : " ", s->text, since_start(j, s->at_ns),
                window[0] ? ", inside " : "", window);

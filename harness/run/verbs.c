@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -333,9 +334,44 @@ int verb_plan(int argc, char **argv)
     return with_plan(argc, argv, print_plan);
 }
 
+/* Each suite under its name: cases of two suites may be called alike. */
+static int list_all(struct suite_options *o)
+{
+    glob_t found = {0};
+    int status = 0;
+
+    glob("suites/*.yaml", 0, NULL, &found);
+    glob("suites/*/*.yaml", GLOB_APPEND, NULL, &found);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct err err = {0};
+        struct plan *plan;
+
+        o->plan.suites = (const char *const *)&found.gl_pathv[i];
+        o->plan.n_suites = 1;
+        plan = plan_load(&o->plan, NULL, &err);
+        if (plan) {
+            printf("%s:\n", found.gl_pathv[i]);
+            print_cases(plan);
+        } else if (o->plan.n_case_globs == 0) { /* else it only has no such case */
+            status = say(&err);
+        }
+        plan_free(plan);
+    }
+    if (found.gl_pathc == 0) {
+        wrong("list: there is no suites/ here; name a suite");
+        status = 2;
+    }
+    globfree(&found);
+    return status;
+}
+
 int verb_list(int argc, char **argv)
 {
-    return with_plan(argc, argv, print_cases);
+    struct suite_options o = {0};
+
+    if (parse_suites(&o, argc, argv) < 0)
+        return 2;
+    return o.plan.n_suites == 0 ? list_all(&o) : with_plan(argc, argv, print_cases);
 }
 
 int verb_check(int argc, char **argv)

@@ -277,7 +277,9 @@ struct tree *tree_read_file(const char *path, struct arena *arena, struct err *e
     char *text = file_text(path, &n, arena, err);
 
     if (!text) {
-        err_prefix(err, "suite");
+        struct err why = *err; /* names the file */
+
+        err_input(err, "suite %s", why.text);
         return NULL;
     }
     return tree_read(text, n, path, arena, err);
