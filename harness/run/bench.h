@@ -1,12 +1,15 @@
 /*
- * `assay bench`: what recording costs. One cluster, legs on it in the order A B B A …: our client
- * as it always runs, the same client without the recorder, and a bare loop that calls only the
- * library (systems/NAME/bare). Ratios of pairs, their median and its interval (bench_stats.h).
+ * `assay bench`: what recording costs, and how fast cuts are. One cluster a system; rounds of legs
+ * on it: our client as it always runs, the same client without the recorder, a bare loop that calls
+ * only the library (systems/NAME/bare), and the product's own load tool where there is one. Every
+ * second round runs backwards, so that a machine that drifts slows all alike (A B B A); a round
+ * gives one ratio for each comparison; of the ratios the median and its interval (bench_stats.h).
  */
 #ifndef ASSAY_RUN_BENCH_H
 #define ASSAY_RUN_BENCH_H
 
 #include "base/err.h"
+#include "run/bench_stats.h"
 #include "run/run.h"
 
 #include <stdbool.h>
@@ -15,11 +18,14 @@ enum leg_kind { LEG_RECORDED, LEG_UNRECORDED, LEG_BARE, LEG_KINDS };
 
 struct bench_system {
     const char *name;
-    const char *suite; /* one case, cluster "it", client 0 sends */
-    const char *bare;  /* program beside the binary */
-    /* fills argv from [1] on, NULL behind; text is room for what must be printed */
-    void (*bare_args)(const struct plan_case *plan, int64_t count, double seconds,
-                      const char **argv, char (*text)[64]);
+    const char *suite;                /* one case, cluster "it", client 0 sends */
+    const char *setup;                /* in words, for the report */
+    struct bench_program programs[2]; /* of LEG_BARE and LEG_TOOL */
+};
+extern const struct bench_system bench_systems[]; /* ends with a NULL name */
+
+struct leg {
+    double messages, seconds, cpu_seconds;
 };
 
 struct bench {
@@ -30,19 +36,39 @@ struct bench {
     char folder[200];
     char programs[400]; /* folder of our binary and of the bare ones */
     double leg_seconds, warm_seconds;
-    unsigned pairs;
+    unsigned rounds;
     bool instructions;
+    const char *json;  /* file, or NULL */
     double rate_per_s; /* of the last leg of our own */
     unsigned legs;     /* run so far: names of folders */
+
+    /* results */
+    bool offered[LEG_KINDS];
+    struct leg done[LEG_KINDS][BENCH_PAIRS_MAX];
+    double per_message[LEG_KINDS]; /* instructions; 0 not counted */
 };
 
-struct leg {
-    double messages, seconds, cpu_seconds;
-};
+/* ---- bench_leg.c */
+const struct bench_program *bench_program_of(const struct bench *b, enum leg_kind kind);
+/* Where its file is, if it can be run; false: not there. */
+bool bench_program_path(const struct bench *b, enum leg_kind kind, char *path, size_t size);
 /* One timed leg. */
 int bench_leg(struct bench *b, enum leg_kind kind, struct leg *out, struct err *err);
 /* Client instructions per message, counted by valgrind over two lengths of a run so that its start
  * and end cancel. -1 with err: no valgrind, or it could not run it. */
 int bench_instructions(struct bench *b, enum leg_kind kind, double *per_message, struct err *err);
+
+/* ---- bench_cut.c: inside the sandbox; sorted times of cuts and of heals */
+#define BENCH_CUTS 1000
+#define BENCH_CUT_LINKS 10
+int bench_cuts(struct sandbox *box, int64_t *cut_ns, int64_t *heal_ns, struct err *err);
+
+/* ---- bench_report.c: text to standard output, and one file of JSON that keeps what other runs of
+ * the bench put into it: {format, systems: {NAME: …}, cut: …} */
+void bench_tell_system(const struct bench *b);
+int bench_write_system(const struct bench *b, struct err *err);
+void bench_tell_cuts(const int64_t *cut_ns, const int64_t *heal_ns);
+int bench_write_cuts(const char *json, const int64_t *cut_ns, const int64_t *heal_ns,
+                     struct err *err);
 
 #endif

@@ -248,35 +248,47 @@ static int client_leg(struct bench *b, enum leg_kind kind, struct leg *out, stru
     return result;
 }
 
-/* ---- the bare program */
+/* ---- programs that are none of ours */
 
-static int read_numbers(const char *path, double *messages, double *seconds, struct err *err)
+const struct bench_program *bench_program_of(const struct bench *b, enum leg_kind kind)
 {
-    char text[2000];
+    return kind >= LEG_BARE ? &b->system->programs[kind - LEG_BARE] : NULL;
+}
+
+bool bench_program_path(const struct bench *b, enum leg_kind kind, char *path, size_t size)
+{
+    const struct bench_program *program = bench_program_of(b, kind);
+
+    if (!program || !program->file)
+        return false;
+    if (*program->file == '/')
+        snprintf(path, size, "%s", program->file);
+    else
+        snprintf(path, size, "%s/%s", b->programs, program->file);
+    return access(path, X_OK) == 0;
+}
+
+static int read_output(const struct bench_program *program, const char *path, int64_t count,
+                       struct leg *out, struct err *err)
+{
+    static char text[1 << 16]; /* a progress line each second */
     FILE *file = fopen(path, "re");
     size_t n = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
-    const char *m, *s;
 
     if (file)
         fclose(file);
     text[n] = '\0';
-    m = strstr(text, "messages=");
-    s = strstr(text, "seconds=");
-    if (m && s) {
-        *messages = strtod(m + strlen("messages="), NULL);
-        *seconds = strtod(s + strlen("seconds="), NULL);
+    if (program->read(text, count, &out->messages, &out->seconds) == 0)
         return 0;
-    }
-    if (sscanf(text, "%lf %lf", messages, seconds) == 2)
-        return 0;
-    return err_set(err, "cannot read what the bare loop said: %.300s", text);
+    return err_set(err, "cannot read what %s said: %.300s", program->name, text);
 }
 
-static int bare_leg(struct bench *b, int64_t count, double seconds, bool counted, struct leg *out,
-                    struct err *err)
+static int program_leg(struct bench *b, enum leg_kind kind, int64_t count, double seconds,
+                       bool counted, struct leg *out, struct err *err)
 {
-    char program[500], log[400], out_file[300], text[4][64];
-    const char *argv[24];
+    const struct bench_program *program = bench_program_of(b, kind);
+    char path[600], log[400], out_file[300], text[4][160];
+    const char *argv[40];
     struct child_options options = {.address = b->plan->clients[0].address, .cpu = -1, .log = log};
     size_t n = counted ? valgrind_words(b, argv, out_file, sizeof(out_file)) : 0;
     struct deadline deadline =
@@ -285,11 +297,11 @@ static int bare_leg(struct bench *b, int64_t count, double seconds, bool counted
     double cpu = 0;
     int status = 0;
 
-    snprintf(program, sizeof(program), "%s/%s", b->programs, b->system->bare);
-    snprintf(log, sizeof(log), "%s/bare.log", b->folder);
+    (void)bench_program_path(b, kind, path, sizeof(path));
+    snprintf(log, sizeof(log), "%s/program.log", b->folder);
     (void)unlink(log);
-    argv[n] = program;
-    b->system->bare_args(b->plan, count, seconds, argv + n, text);
+    argv[n] = path;
+    program->args(b->plan, count, seconds, argv + n, text);
     child = child_spawn(b->box, "bare", argv, &options, err);
     if (!child)
         return -1;
@@ -300,9 +312,9 @@ static int bare_leg(struct bench *b, int64_t count, double seconds, bool counted
     }
     child_close(child);
     if (status != 0)
-        return err_set(err, "the bare loop ended with wait status %d (%s)", status, log);
+        return err_set(err, "%s ended with wait status %d (%s)", program->name, status, log);
     out->cpu_seconds = cpu;
-    return read_numbers(log, &out->messages, &out->seconds, err);
+    return read_output(program, log, count, out, err);
 }
 
 /* Each leg finds the cluster as the first one did. */
@@ -320,9 +332,9 @@ int bench_leg(struct bench *b, enum leg_kind kind, struct leg *out, struct err *
     *out = (struct leg){0};
     if (fresh(b, err) < 0)
         return -1;
-    if (kind == LEG_BARE)
-        return bare_leg(b, (int64_t)(b->rate_per_s * b->leg_seconds), b->leg_seconds, false, out,
-                        err);
+    if (kind >= LEG_BARE)
+        return program_leg(b, kind, (int64_t)(b->rate_per_s * b->leg_seconds), b->leg_seconds,
+                           false, out, err);
     return client_leg(b, kind, out, err);
 }
 
@@ -374,8 +386,8 @@ static int counted_run(struct bench *b, enum leg_kind kind, unsigned length, dou
     struct leg leg = {.messages = (double)count};
     int result = fresh(b, err);
 
-    if (result == 0 && kind == LEG_BARE)
-        result = bare_leg(b, count, 2.0 * length, true, &leg, err);
+    if (result == 0 && kind >= LEG_BARE)
+        result = program_leg(b, kind, count, 2.0 * length, true, &leg, err);
     else if (result == 0)
         result = counted_client(b, kind, count, err);
     *messages = leg.messages;

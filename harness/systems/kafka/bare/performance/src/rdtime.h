@@ -1,0 +1,2 @@
+/* See rd.h. */
+#include "rd.h"
