@@ -34,7 +34,8 @@ static const struct verb verbs[] = {
     {"list", verb_list, "list [SUITE…] : the cases of suites, or of everything under suites/"},
     {"up", verb_up, "up SYSTEM : a cluster to play with; gone on exit"},
     {"bench", verb_bench,
-     "bench [SYSTEM…] [--pairs N] [--seconds S] [--instructions] : what recording costs"},
+     "bench [SYSTEM|cut…] [--pairs N] [--seconds S] [--instructions] [--json FILE] : what recording "
+     "costs, how fast a cut is"},
     {"doctor", verb_doctor, "doctor : what this machine can do, and the fix where it cannot"},
     {"help", help, "help [VERB | TOPIC | --json-schema] : this list, a verb's options, or the suite language"},
     {"_client", client_main, NULL},

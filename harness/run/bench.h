@@ -14,7 +14,19 @@
 
 #include <stdbool.h>
 
-enum leg_kind { LEG_RECORDED, LEG_UNRECORDED, LEG_BARE, LEG_KINDS };
+enum leg_kind { LEG_RECORDED, LEG_UNRECORDED, LEG_BARE, LEG_TOOL, LEG_KINDS };
+extern const char *const leg_names[LEG_KINDS];
+
+/* A program that is no client of ours: it sends `count` messages or for so many seconds. */
+struct bench_program {
+    const char *file; /* beside our binary, or an absolute path; NULL: there is none */
+    const char *name; /* in reports */
+    /* fills argv from [1] on, NULL behind; text is room for what must be printed */
+    void (*args)(const struct plan_case *plan, int64_t count, double seconds, const char **argv,
+                 char (*text)[160]);
+    /* What it printed; -1: not to be understood. */
+    int (*read)(const char *text, int64_t count, double *messages, double *seconds);
+};
 
 struct bench_system {
     const char *name;
