@@ -51,11 +51,13 @@ static const struct param queue_params[] = {
 
 struct queue_client_args {
     struct producing_args producing;
-    int64_t settle_every;
-    int settle;
+    int64_t settle_every, work_ns, work_nth, refuse_nth;
+    int settle, refuse;
 };
 
 static const char *const settle_whens[] = {"after", "before", "never", NULL};
+enum refuse_how { REFUSE_REQUEUE, REFUSE_DROP };
+static const char *const refuse_hows[] = {"requeue", "drop", NULL};
 
 static const struct param queue_client_params[] = {
     PRODUCING_PARAMS(struct queue_client_args),
@@ -63,6 +65,17 @@ static const struct param queue_client_params[] = {
      .choices = settle_whens, .help = "settle after the work, before it, or never"},
     {"settle_every", PARAM_INT, offsetof(struct queue_client_args, settle_every), .fallback = "1",
      .min = 1, .max = 1000, .unit = "messages", .help = "settle that many at once, cumulatively"},
+    {"work", PARAM_DURATION, offsetof(struct queue_client_args, work_ns), .max = 3600 * SECOND_NS,
+     .help = "how long the work on a message takes, before its effect; nothing is read meanwhile, "
+             "nor are heartbeats kept"},
+    {"work_nth", PARAM_INT, offsetof(struct queue_client_args, work_nth), .fallback = "0",
+     .max = INT32_MAX, .help = "only the nth message takes that long; 0: every one"},
+    {"refuse_nth", PARAM_INT, offsetof(struct queue_client_args, refuse_nth), .fallback = "0",
+     .max = INT32_MAX, .help = "the nth message is refused instead of worked on; 0: none"},
+    {"refuse", PARAM_CHOICE, offsetof(struct queue_client_args, refuse), .fallback = "requeue",
+     .choices = refuse_hows,
+     .help = "the refused message goes back into the queue, or away for good (where the product "
+             "dead-letters, it does)"},
     {0}};
 
 /* Steps, in the order a message passes them (settle: after). */
@@ -95,6 +108,7 @@ struct queue {
     const struct queue_client_args *client;
     struct draw keys;
     struct producing producing;
+    int64_t taken;           /* messages so far */
     struct pending *pending; /* by plan unit; the last one for deliveries of no unit */
     size_t n_units;
     int64_t unsettled;
@@ -190,6 +204,21 @@ static bool apply(struct queue *q, const struct delivery *d)
     return outcome == OUTCOME_OK;
 }
 
+static void work(const struct queue *q)
+{
+    struct deadline end = deadline_in(q->client->work_ns, NULL);
+
+    while (!worker_stopping(q->worker) && deadline_sleep(&end, EFFECT_AGAIN_NS) == 0)
+        ;
+}
+
+static void refuse(struct queue *q, const struct delivery *d)
+{
+    worker_settle(
+        q->worker, d,
+        (struct settle_how){.reject = true, .requeue = q->client->refuse == REFUSE_REQUEUE});
+}
+
 static void settle_passing_steps(struct queue *q, const struct delivery *d)
 {
     worker_step(q->worker, BEFORE_SETTLE, d->msg);
@@ -199,15 +228,22 @@ static void settle_passing_steps(struct queue *q, const struct delivery *d)
 
 static void consume(struct queue *q, const struct delivery *d)
 {
-    bool applied;
+    bool applied, refused;
 
     if (!d->msg || d->msg->flags & MSG_MARKER) { /* no work in it, but it is taken */
         settle(q, d);
         return;
     }
-    if (q->client->settle == SETTLE_BEFORE)
+    refused = ++q->taken == q->client->refuse_nth;
+    if (q->client->settle == SETTLE_BEFORE && !refused)
         settle_passing_steps(q, d);
     worker_step(q->worker, BEFORE_PROCESS, d->msg);
+    if (refused) {
+        refuse(q, d);
+        return;
+    }
+    if (q->client->work_ns > 0 && (q->client->work_nth == 0 || q->taken == q->client->work_nth))
+        work(q);
     applied = apply(q, d);
     worker_step(q->worker, AFTER_EFFECT, d->msg);
     if (applied && q->client->settle != SETTLE_BEFORE)

@@ -26,6 +26,7 @@
 
 /* ---- keys of a client entry */
 
+static const char *const unconfirmed_words[] = {"unknown", "forgotten", NULL};
 #define PUBLISH(member) offsetof(struct publish_args, member)
 static const struct param publish_params[] = {
     {"queue", PARAM_STRING, PUBLISH(queue),
@@ -36,8 +37,19 @@ static const struct param publish_params[] = {
      .help = "a message without a queue comes back (basic.return): rejected"},
     {"confirm", PARAM_BOOL, PUBLISH(confirm), .fallback = "true",
      .help = "publisher confirms; without them a message is believed to be sent"},
+    {"confirm_timeout", PARAM_DURATION, PUBLISH(confirm_within_ns), .max = 3600 * SECOND_NS,
+     .help = "gives the connection up when a confirm has not come for so long; 0s: waits for ever"},
+    {"unconfirmed", PARAM_CHOICE, PUBLISH(unconfirmed), .fallback = "unknown",
+     .choices = unconfirmed_words,
+     .help = "what the application takes those for whose confirm is missing when the connection "
+             "breaks: forgotten ones it believes to be sent"},
+    {"tx", PARAM_INT, PUBLISH(tx), .fallback = "0", .max = 10000, .unit = "messages",
+     .help = "instead of confirms a transaction (tx.select, tx.commit) of so many messages"},
     {"properties", PARAM_VERBATIM, PUBLISH(properties),
-     .help = "of every message, AMQP's names: delivery_mode, expiration, priority …"},
+     .help = "of every message, AMQP's names: delivery_mode, expiration, priority …; the values of "
+             "a list by turns"},
+    {"headers", PARAM_VERBATIM, PUBLISH(headers),
+     .help = "of every message, as a headers exchange wants them; lists by turns"},
     {0}};
 
 #define CONSUME(member) offsetof(struct consume_args, member)
@@ -288,7 +300,13 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
 static enum submit client_settle(void *self, const struct settle *settle, uint32_t slot,
                                  struct completion *done)
 {
-    return consume_settle(self, settle, slot, done);
+    struct rabbit_client *c = self;
+    enum submit answer = consume_settle(c, settle, slot, done);
+
+    /* At once, as other libraries do: what its consumer does next may take long, or kill it. */
+    if (answer == SUBMIT_QUEUED && wire_flush(&c->wire, c->fd) < 0)
+        client_break(c, AMQP_STATUS_SOCKET_ERROR);
+    return answer;
 }
 
 static size_t client_outstanding(void *self)
@@ -384,6 +402,8 @@ static int wait_ms(const struct rabbit_client *c, int64_t now_ns, int64_t until_
 
     if (c->connection && c->args->heartbeat_ns && c->sent_ns + c->args->heartbeat_ns / 2 < at_ns)
         at_ns = c->sent_ns + c->args->heartbeat_ns / 2;
+    if (c->connection && c->spec->sends && publish_due_ns(c) < at_ns)
+        at_ns = publish_due_ns(c);
     if (c->settled_end > c->settled_first && !c->sync_covers && at_ns > now_ns + 5 * MS_NS)
         at_ns = now_ns + 5 * MS_NS; /* a sync is due */
     ms = (at_ns - now_ns + MS_NS - 1) / MS_NS;
@@ -437,6 +457,8 @@ static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
 
         if (c->spec->receives && c->connection)
             consume_sync(c, now_ns);
+        if (c->spec->sends && c->connection)
+            publish_tick(c, now_ns);
         beat(c, now_ns);
         write_frames(c, now_ns);
         if (can_read_now(c))
@@ -473,6 +495,8 @@ static void flush(struct rabbit_client *c)
         c->done_n = 0;
         if (c->spec->receives)
             consume_sync(c, now_ns);
+        if (c->spec->sends)
+            publish_tick(c, now_ns);
         write_frames(c, now_ns);
         if (can_read_now(c))
             read_frames(c);
@@ -497,10 +521,10 @@ static void client_close(void *self, enum close_how how)
         free(c->lent[i].owned);
     content_next(&c->incoming);
     content_next(&c->returned);
+    publish_release(c);
     wire_release(&c->wire);
     arena_release(&c->arena);
     free(c->done);
-    free(c->ring);
     free(c->kept);
     free(c->lent);
     free(c->settling);

@@ -24,15 +24,24 @@ enum client_code {
     CODE_SETTLED = 3,
     CODE_STALE = 4,
     CODE_CANCELLED = 5,
-    CODE_NOT_CONNECTED = 6
+    CODE_NOT_CONNECTED = 6,
+    CODE_COMMITTED = 7,
+    CODE_FORGOTTEN = 8,
+    CODE_CONFIRM_TIMEOUT = 9,
+    CODE_BLOCKED = 10
 };
+
+/* What the application does about messages whose confirm never came. */
+enum unconfirmed { UNCONFIRMED_UNKNOWN, UNCONFIRMED_FORGOTTEN };
 
 /* A client entry's keys. */
 struct rabbit_client_args {
     struct publish_args {
         const char *queue, *exchange, *key;
         bool mandatory, confirm;
-        struct pairs properties;
+        int64_t tx, confirm_within_ns;
+        int unconfirmed; /* enum unconfirmed */
+        struct pairs properties, headers;
     } publish;
     struct consume_args {
         const char *queue;
@@ -45,7 +54,8 @@ struct rabbit_client_args {
 
 /* A message on its way, by delivery tag modulo the ring's size. */
 struct in_flight {
-    uint64_t seq; /* of its msg_id: what a basic.return is recognised by */
+    uint64_t seq;  /* of its msg_id: what a basic.return is recognised by */
+    int64_t at_ns; /* only where confirms have a timeout */
     uint32_t slot;
     int16_t returned; /* reply code of its basic.return; 0 none */
     uint8_t attempt;
@@ -83,11 +93,15 @@ struct rabbit_client {
     size_t done_first, done_n, room;
 
     /* publishing */
-    struct publish_frames frames;
+    struct publish_frames *frames; /* one for each turn of properties given as lists */
+    size_t turns;
     struct in_flight *ring;
     uint64_t mask, next_tag, oldest_tag; /* tags from 1 per connection */
     uint64_t return_tag;                 /* returns come in order: look from here */
     size_t in_flight, limit;
+    uint64_t in_tx, commits; /* published since the last tx.commit; tags below are in the one asked
+                                for, 0 none */
+    int64_t published_ns;    /* the last one, in a transaction */
     struct content returned;
     uint32_t unit;    /* where its messages go, as far as known */
     enum level level; /* what a confirm means there */
@@ -117,6 +131,10 @@ int publish_start(struct rabbit_client *c, struct err *err);   /* on every conne
 enum submit publish_send(struct rabbit_client *c, const struct send *send, uint32_t slot,
                          struct completion *done);
 void publish_frame(struct rabbit_client *c, const amqp_frame_t *frame); /* a frame of its channel */
+void publish_tick(struct rabbit_client *c,
+                  int64_t now_ns); /* commits that are due, confirms that are not */
+int64_t publish_due_ns(const struct rabbit_client *c); /* when the next tick has something to do */
+void publish_release(struct rabbit_client *c);
 void publish_break(struct rabbit_client *c, int16_t code);
 
 /* ---- consume.c */

@@ -123,7 +123,7 @@ struct drain {
         enum ready ready;
         uint32_t term;
         int leader;
-        bool may_mark;
+        bool may_mark, may_get;
         char why[160];
     } * queues;
     size_t n;
@@ -209,7 +209,8 @@ static int wait_level(struct drain *drain, struct deadline deadline, struct err 
     }
 }
 
-/* No marker where it could push a real message out: a bound or an expiry by argument or policy. */
+/* No marker where it could push a real message out: a bound or an expiry by argument or policy. No
+ * basic.get where the server has none: a quorum queue with a single active consumer (405). */
 static int ask_limits(struct drain *drain, unsigned node, struct deadline deadline, struct err *err)
 {
     struct arena arena = {0};
@@ -220,22 +221,29 @@ static int ask_limits(struct drain *drain, unsigned node, struct deadline deadli
     for (size_t q = 0; q < drain->n; q++)
         names = arena_printf(&arena, "%s%s%s", names, q ? "," : "",
                              rabbit_binary(&arena, rabbit_queue_name(drain->cluster, q)));
-    assert(drain->n < sizeof(answer));
+    assert(2 * drain->n < sizeof(answer));
     result = rabbit_eval(
         drain->cluster, node,
         arena_printf(
             &arena,
-            "iolist_to_binary([case catch begin {ok,A}=rabbit_amqqueue:lookup({resource,<<\"/\">>,"
-            "queue,N}),[true||K<-[<<\"max-length\">>,<<\"max-length-bytes\">>,<<\"message-ttl\">>,"
-            "<<\"expires\">>],rabbit_queue_type_util:args_policy_lookup(K,fun(_,V)->V end,A)=/="
-            "undefined] end of []->\"m\";_->\"-\" end||N<-[%s]]).",
+            "L=fun(N)->{ok,A}=rabbit_amqqueue:lookup({resource,<<\"/\">>,queue,N}),A end,"
+            "iolist_to_binary([[case catch [true||K<-[<<\"max-length\">>,<<\"max-length-bytes\">>,"
+            "<<\"message-ttl\">>,<<\"expires\">>],"
+            "rabbit_queue_type_util:args_policy_lookup(K,fun(_,V)->V end,L(N))=/=undefined]"
+            " of []->\"m\";_->\"-\" end,"
+            "case catch {amqqueue:get_type(L(N)),lists:keyfind(<<\"x-single-active-consumer\">>,1,"
+            "amqqueue:get_arguments(L(N)))} of {rabbit_quorum_queue,{_,_,true}}->\"-\";_->\"g\" "
+            "end]"
+            "||N<-[%s]]).",
             names),
         answer, sizeof(answer), deadline, err);
     arena_release(&arena);
     if (result < 0)
         return -1;
-    for (size_t q = 0; q < drain->n && answer[q]; q++)
-        drain->queues[q].may_mark = answer[q] == 'm';
+    for (size_t q = 0; q < drain->n && answer[2 * q]; q++) {
+        drain->queues[q].may_mark = answer[2 * q] == 'm';
+        drain->queues[q].may_get = answer[2 * q + 1] == 'g';
+    }
     return 0;
 }
 
@@ -317,7 +325,8 @@ static int audit_round(struct drain *drain, struct audit *audit, struct deadline
     for (size_t q = 0; q < drain->n; q++) {
         if (drain->queues[q].ready != READY_LEVEL)
             continue;
-        if (audit_is_empty(audit, q, deadline_within(deadline, CALL_WITHIN_NS), err) != 1)
+        if (drain->queues[q].may_get &&
+            audit_is_empty(audit, q, deadline_within(deadline, CALL_WITHIN_NS), err) != 1)
             return err_prefix(err, "queue %s", rabbit_queue_name(drain->cluster, q));
         if (audit->queues[q].marked && !audit->queues[q].marker_seen)
             return err_set(err, "queue %s gave all it says it holds, but not the marker",
