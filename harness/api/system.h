@@ -166,6 +166,9 @@ struct system_ops {
     void (*release)(struct cluster *cluster);
     /* true: drain is asked while consumers still run (Kafka: committed > marker, D2); false: all clients have left by then */
     bool drain_beside_consumers;
+    /* what stands right before a key in its log when a line of its config kept it from starting, and the keys it
+     * knows, for the nearest word; each NULL-terminated, NULL: not told */
+    const char *const *config_blames, *const *config_words;
     /* role words it can answer ("leader", "isr", "controller" …), NULL-terminated: others are refused at load;
      * NULL: not told, all are taken */
     const char *const *roles;

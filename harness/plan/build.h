@@ -50,6 +50,8 @@ struct plan_case *build_case(const struct tree *tree, struct arena *arena, FILE 
 int build_clusters(struct build *b);
 /* A destination with its units; its number, or -1 when there are too many. */
 long add_dest(struct build *b, unsigned cluster, const char *name, int unit_kind, unsigned units);
+/* config_rules.c: a key of a cluster's or client's config files that cannot be had here */
+int check_refused(struct build *b, const struct system_ops *system, const struct tree *entry);
 int build_clients(struct build *b);
 int build_workload(struct build *b);
 int build_script(struct build *b);

@@ -292,6 +292,8 @@ static int connect_client(struct build *b, struct drafted *d)
     args = arena_alloc(b->arena, (broker ? broker->args_size : 0) + 1);
     if (fill_client(b, d, broker, args, b->err) < 0)
         return -1;
+    if (chosen >= 0 && check_refused(b, b->c->clusters[chosen].system, d->entry) < 0)
+        return -1;
     client->broker = broker;
     client->broker_args = broker ? args : NULL;
     why = broker && broker->senseless

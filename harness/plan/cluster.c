@@ -10,7 +10,6 @@
 #include "suite/params.h"
 #include "suite/tree.h"
 
-#include <fnmatch.h>
 #include <string.h>
 
 #define CLUSTERS_MAX 16
@@ -129,25 +128,6 @@ static int describe(struct build *b, unsigned index)
     return 0;
 }
 
-/* Keys of the team's own config that cannot be had here. */
-static int check_refused(struct build *b, const struct plan_cluster *cluster, const char *section,
-                         const struct tree *map)
-{
-    const struct config_rule *rule;
-
-    for (size_t i = 0; map && map->kind == TREE_MAP && i < map->n; i++) {
-        for (rule = cluster->system->config_rules; rule && rule->pattern; rule++) {
-            if (strcmp(rule->file, section) != 0 || fnmatch(rule->pattern, map->keys[i], 0) != 0)
-                continue;
-            if (rule->verdict == CONFIG_REFUSED)
-                return mark_err(b->err, &map->marks[i], "%s: %s is refused: %s", section,
-                                map->keys[i], rule->why);
-            break; /* first match wins */
-        }
-    }
-    return 0;
-}
-
 static int build_cluster(struct build *b, unsigned index, const char *alias,
                          const struct tree *entry, const char *name)
 {
@@ -162,9 +142,8 @@ static int build_cluster(struct build *b, unsigned index, const char *alias,
         .alias = alias, .name = name, .system = system, .config = config, .tree = entry};
     if (param_fill(system->params, entry, config, b->arena, b->err) < 0)
         return -1;
-    for (size_t i = 0; i < entry->n; i++)
-        if (check_refused(b, cluster, entry->keys[i], entry->items[i]) < 0)
-            return -1;
+    if (check_refused(b, system, entry) < 0)
+        return -1;
     b->c->n_clusters = index + 1;
     return describe(b, index);
 }

@@ -24,6 +24,7 @@
 
 struct broker_ops;
 struct checker_ops;
+struct config_rule;
 struct system_ops;
 struct workload_ops;
 struct store_ops;
@@ -177,6 +178,20 @@ char *plan_case_text(const struct plan_case *c, size_t *n); /* caller frees */
 struct plan_case *plan_case_read(const char *text, size_t n, struct arena *arena, struct err *err);
 /* Names for the numbers in a history's events, its document "names" (history/names.h). Caller frees. */
 char *plan_case_names(const struct plan_case *c, size_t *n);
+
+/* Keys of the team's own config files that the sandbox has a value of its own for, or no use. */
+struct replaced_keys {
+    struct replaced_key {
+        const char *where;     /* the cluster's alias or the client's name */
+        const char *file;      /* "server.properties", "librdkafka" */
+        const char *key, *why;
+    } *items;
+    size_t n;
+};
+struct replaced_keys plan_replaced_keys(const struct plan_case *c, struct arena *arena);
+/* The rule for one key; NULL: it is kept. */
+const struct config_rule *config_rule_of(const struct system_ops *system, const char *file,
+                                         const char *key);
 
 /* Look-ups; NULL or -1 when there is none. */
 const struct plan_client *plan_client_named(const struct plan_case *c, const char *name);

@@ -227,6 +227,27 @@ static json_t *measured(const struct judgement *j)
     return object;
 }
 
+/* Keys of the team's own files that were not used as they stand. */
+static json_t *config(const struct judgement *j)
+{
+    struct arena arena = {0};
+    struct replaced_keys keys = plan_replaced_keys(j->plan, &arena);
+    json_t *object = json_object(), *replaced = json_array();
+
+    for (size_t i = 0; i < keys.n; i++) {
+        json_t *one = json_object();
+
+        put(one, "of", text(keys.items[i].where));
+        put(one, "file", text(keys.items[i].file));
+        put(one, "key", text(keys.items[i].key));
+        put(one, "why", text(keys.items[i].why));
+        json_array_append_new(replaced, one);
+    }
+    arena_release(&arena);
+    put(object, "replaced", replaced);
+    return object;
+}
+
 static json_t *one_case(const struct judgement *j)
 {
     json_t *object = json_object(), *matrix = json_object(), *exercised = json_object(),
@@ -257,6 +278,7 @@ static json_t *one_case(const struct judgement *j)
     put(object, "drain", drain(j));
     put(object, "require", required(j));
     put(object, "notes", notes);
+    put(object, "config", config(j));
     if (json_object_size(said) > 0)
         put(object, "measured", said);
     else

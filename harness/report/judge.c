@@ -207,7 +207,7 @@ void judge_broken(const char *case_folder, const struct plan_case *plan, const c
     begin(out, plan, case_folder);
     snprintf(out->reason, sizeof(out->reason), "%s", why);
     out->verdict = VERDICT_BROKEN;
-    out->status = 3;
+    out->status = broken_status(out);
 }
 
 int64_t judgement_utc_ns(const struct judgement *j, int64_t at_ns)

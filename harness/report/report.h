@@ -99,7 +99,11 @@ int64_t judgement_utc_ns(const struct judgement *j, int64_t at_ns);
 void judgement_window_name(const struct judgement *j, uint32_t window, char *out, size_t size);
 void judgement_release(struct judgement *j);
 
-/* 1 over 3 over 4 over 0 (JUDGING: exit status). */
+/* A case that ended with such a reason is wrong input, not a broken harness: a server does not know
+ * a key of its config, or not that value. */
+#define REFUSED_CONFIG "refused: "
+
+/* 2 over 1 over 3 over 4 over 0 (JUDGING: exit status). */
 int status_worse(int a, int b);
 
 struct report;

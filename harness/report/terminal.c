@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define SAMPLES_SHOWN 3
+#define KEYS_SHOWN 3
 
 static void head(const struct judgement *j, struct buf *out)
 {
@@ -34,6 +35,22 @@ static void promised(const struct judgement *j, struct buf *out)
         buf_printf(out, "%s%s: %s\n", label, p->checker->property, p->checker->about);
         label = "             ";
     }
+}
+
+/* One line: what of the team's own files was not used as it stands. */
+static void replaced(const struct judgement *j, struct buf *out)
+{
+    struct arena arena = {0};
+    struct replaced_keys keys = plan_replaced_keys(j->plan, &arena);
+
+    for (size_t i = 0; i < keys.n && i < KEYS_SHOWN; i++)
+        buf_printf(out, "%s%s: %s (%s)", i ? ", " : "  replaced   ", keys.items[i].file,
+                   keys.items[i].key, keys.items[i].why);
+    if (keys.n > KEYS_SHOWN)
+        buf_printf(out, " and %zu more: config in results.json", keys.n - KEYS_SHOWN);
+    if (keys.n > 0)
+        buf_char(out, '\n');
+    arena_release(&arena);
 }
 
 static double since_start(const struct judgement *j, int64_t at_ns)
@@ -184,6 +201,7 @@ void format_case(const struct judgement *j, const char *run_folder, struct buf *
 
     head(j, out);
     promised(j, out);
+    replaced(j, out);
     if (j->counters.plan) { /* there is a history */
         done_to_it(j, out);
         happened(j, out);

@@ -291,13 +291,18 @@ static int fail_status(struct judgement *j)
     return 0;
 }
 
+int broken_status(const struct judgement *j)
+{
+    return strncmp(j->broken, REFUSED_CONFIG, strlen(REFUSED_CONFIG)) == 0 ? 2 : 3;
+}
+
 static int other_status(struct judgement *j)
 {
     const struct plan_expect *expect = &j->plan->expect;
 
     switch (j->verdict) {
     case VERDICT_BROKEN:
-        return 3;
+        return broken_status(j);
     case VERDICT_INCONCLUSIVE:
         return 4;
     case VERDICT_VACUOUS:
@@ -332,7 +337,7 @@ void verdict_decide(struct judgement *j)
 
 int status_worse(int a, int b)
 {
-    static const int rank[] = {0, 4, 0, 3, 2}; /* by status 0, 1, 2, 3, 4 */
+    static const int rank[] = {0, 4, 5, 3, 2}; /* by status 0, 1, 2, 3, 4 */
 
     return rank[b] > rank[a] ? b : a;
 }

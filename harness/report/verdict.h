@@ -9,6 +9,8 @@
 
 /* Fills verdict, reason, as_expected, status, required, exercised, expected from the rest. */
 void verdict_decide(struct judgement *j);
+/* 2 when a server refused the team's config, else 3. */
+int broken_status(const struct judgement *j);
 /* Fills lives from the history on disk. */
 int lives_collect(struct judgement *j, struct err *err);
 const struct finding *judgement_finding(const struct judgement *j, const char *kind);

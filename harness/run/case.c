@@ -4,6 +4,8 @@
  */
 #include "run/run.h"
 
+#include "report/report.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +90,8 @@ static int seal_effective(struct run *run, struct cluster_slot *slot, struct err
         pthread_mutex_unlock(&run->sealer_lock);
     }
     free(text);
+    if (result < 0 && err->status == ERR_INPUT)
+        return -1; /* a key that the server does not know: the place is said */
     return result < 0 ? err_prefix(err, "cluster %s: reading its configuration back", alias) : 0;
 }
 
@@ -392,6 +396,8 @@ int case_run(const struct case_options *options, struct err *err)
         *err = run->broken;
         result = -1;
     }
+    if (result < 0 && err->status == ERR_INPUT)
+        err_prefix(err, "%.*s", (int)strlen(REFUSED_CONFIG) - 2, REFUSED_CONFIG);
     for (size_t c = 0; c < run->plan->n_clusters; c++)
         if (run->slots[c])
             cluster_unwatch(run->slots[c]);

@@ -291,6 +291,7 @@ struct cluster_slot *cluster_bring_up(struct sandbox *box, const struct plan_cas
             goto fail;
     if (form(slot, deadline, err) < 0) {
         err_prefix(err, "cluster %s (%s)", spec->alias, spec->system->name);
+        config_blame(cluster, err);
         goto fail;
     }
     for (unsigned i = 0; i < spec->n_nodes; i++)

@@ -151,6 +151,8 @@ void cluster_close(struct cluster_slot *slot);
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
 /* Its disk is a new one: nothing but the files of a first start. The server must be dead. */
 int cluster_wipe_node(struct node *node, struct err *err);
+/* config_blame.c: rewrites the error when a server's log blames a line of the team's own config. */
+void config_blame(const struct cluster *cluster, struct err *err);
 /* Appends "; last log lines: …" to a sentence about a node. */
 void node_blame(const struct node *node, struct err *err);
 /* The same of any of our processes. */

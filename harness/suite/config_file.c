@@ -93,35 +93,50 @@ static void put_again(struct arena *arena, struct tree *map, const char *key,
     tree_put(arena, map, key, list);
 }
 
+static int lines_between(const char *from, const char *to)
+{
+    int n = 0;
+
+    for (; from < to; from++)
+        n += *from == '\n';
+    return n;
+}
+
 struct tree *config_parse(const char *section, const char *text, const struct tree_mark *mark,
                           struct arena *arena, struct err *err)
 {
     enum format format = format_of(section);
     struct tree *map = tree_map(arena, mark);
+    struct tree_mark here = *mark; /* of each key: its own line */
+    const char *began = text;
     char *line;
 
     if (format == FORMAT_TEXT) {
         tree_put(arena, map, "text", tree_scalar(arena, mark, text));
         return map;
     }
-    while ((line = take_line(&text, format == FORMAT_PROPERTIES, arena)) != NULL) {
+    for (const char *from = text;
+         (line = take_line(&text, format == FORMAT_PROPERTIES, arena)) != NULL; from = text) {
         char *value;
 
         if (line[0] == '\0' || line[0] == '#' || (line[0] == '!' && format == FORMAT_PROPERTIES))
             continue;
         value = split(line, format);
+        here.line += lines_between(began, from);
+        began = from;
         if (line[0] == '\0') {
             mark_err(err, mark, "%s: a line without a key: \"%.60s\"", section, value);
             return NULL;
         }
-        put_again(arena, map, line, tree_scalar(arena, mark, value), format);
+        put_again(arena, map, line, tree_scalar(arena, &here, value), format);
+        map->marks[tree_find(map, line)] = here;
     }
     return map;
 }
 
-/* The text of the file a `file:` names; *none when it says none. */
+/* The text of the file a `file:` names, and where it begins; *none when it says none. */
 static char *named_file(const struct tree *name, const char *folder, bool *none,
-                        struct arena *arena, struct err *err)
+                        struct tree_mark *mark, struct arena *arena, struct err *err)
 {
     const char *path = name->text;
     struct err why;
@@ -137,6 +152,7 @@ static char *named_file(const struct tree *name, const char *folder, bool *none,
     }
     if (path[0] != '/')
         path = arena_printf(arena, "%s/%s", folder, path);
+    *mark = (struct tree_mark){path, 1, 1};
     text = file_text(path, &n, arena, &why);
     if (!text)
         mark_err(err, &name->mark, "file: %s", why.text);
@@ -152,16 +168,16 @@ static const struct tree *merge_section(const char *section, const struct tree *
 {
     const struct tree *name = tree_get(value, "file");
     struct tree *merged;
+    struct tree_mark mark;
     bool none;
     char *text;
 
     if (!name)
         return value;
-    text = named_file(name, folder, &none, arena, err);
+    text = named_file(name, folder, &none, &mark, arena, err);
     if (!text && !none)
         return NULL;
-    merged =
-        none ? tree_map(arena, &value->mark) : config_parse(section, text, &name->mark, arena, err);
+    merged = none ? tree_map(arena, &value->mark) : config_parse(section, text, &mark, arena, err);
     for (size_t i = 0; merged && i < value->n; i++) {
         if (strcmp(value->keys[i], "file") == 0)
             continue;
@@ -175,12 +191,13 @@ static const struct tree *merge_string(const struct tree *value, const char *fol
                                        struct arena *arena, struct err *err)
 {
     const struct tree *name = tree_get(value, "file");
+    struct tree_mark mark;
     bool none;
     char *text;
 
     if (!name || value->n != 1)
         return value;
-    text = named_file(name, folder, &none, arena, err);
+    text = named_file(name, folder, &none, &mark, arena, err);
     if (!text && !none)
         return NULL;
     return tree_scalar(arena, &name->mark, none ? "" : text);

@@ -4,6 +4,8 @@
  */
 #include "systems/kafka/kafka.h"
 
+#include "suite/nearest.h"
+
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,6 +280,18 @@ static bool reported(const rd_kafka_ConfigEntry_t **entries, size_t n, const cha
     return false;
 }
 
+static struct nearest nearest_entry(const rd_kafka_ConfigEntry_t **entries, size_t n,
+                                    const char *key)
+{
+    struct nearest near = nearest_to(key);
+
+    for (size_t i = 0; i < n; i++)
+        if (!is_unknown(entries[i]))
+            nearest_offer(&near, rd_kafka_ConfigEntry_name(entries[i]));
+    nearest_hint(&near);
+    return near;
+}
+
 static int read_back(const rd_kafka_ConfigResource_t *resource, const char *name, const char *file,
                      const struct pairs *asked, const struct kv_sink *sink, struct err *err)
 {
@@ -298,9 +312,10 @@ static int read_back(const rd_kafka_ConfigResource_t *resource, const char *name
         const struct pair *pair = &asked->items[i];
 
         if (!kafka_is_replaced(file, pair->key) && !reported(entries, n, pair->key))
-            return err_input(err, "%s:%d:%d: %s: %s does not know the key \"%s\"",
+            return err_input(err, "%s:%d:%d: %s: %s does not know the key \"%s\"%s",
                              pair->mark.file ? pair->mark.file : "suite", pair->mark.line,
-                             pair->mark.column, file, name, pair->key);
+                             pair->mark.column, file, name, pair->key,
+                             nearest_entry(entries, n, pair->key).hint);
     }
     return 0;
 }

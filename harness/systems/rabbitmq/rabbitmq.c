@@ -65,6 +65,9 @@ static int effective(struct cluster *cluster, const struct kv_sink *sink, struct
 static const char *const roles[] = {"leader", "claims_leader", "followers",
                                     "online", "registered",    NULL};
 
+/* cuttlefish_error.erl and cuttlefish_generator.erl: an unknown key, a value of another type */
+static const char *const blames[] = {"tried to set ", "datatype for: ", "rule for: ", NULL};
+
 const struct system_ops rabbitmq_system = {
     .name = "rabbitmq",
     .about = "RabbitMQ 3.10: one node or a cluster; classic, mirrored and quorum queues",
@@ -73,6 +76,7 @@ const struct system_ops rabbitmq_system = {
     .planes = planes,
     .outcomes = rabbit_outcomes,
     .config_rules = rabbit_config_rules,
+    .config_blames = blames,
     .commands = rabbit_commands,
     .broker = &rabbit_broker,
     .describe = rabbit_describe,

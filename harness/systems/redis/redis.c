@@ -19,6 +19,9 @@ static int installed(struct err *err)
     return 0;
 }
 
+/* config.c: ">>> 'appendfsync sometimes'" between where it stood and what is wrong with it */
+static const char *const blames[] = {">>> '", ">>> 'sentinel ", NULL};
+
 const struct system_ops redis_system = {
     .name = "redis",
     .about = "Redis 7: standalone, replication, Sentinel; lists, streams, channels and plain keys",
@@ -27,6 +30,8 @@ const struct system_ops redis_system = {
     .planes = planes,
     .outcomes = redis_outcomes,
     .config_rules = redis_config_rules,
+    .config_blames = blames,
+    .config_words = redis_config_words,
     .commands = redis_commands,
     .broker = &redis_broker,
     .cache = &redis_cache_ops,

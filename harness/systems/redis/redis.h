@@ -48,6 +48,7 @@ struct redis_dest {
 
 extern const struct param redis_params[];
 extern const struct config_rule redis_config_rules[];
+extern const char *const redis_config_words[]; /* ends with NULL */
 /* Servers and sentinels this config asks for. */
 unsigned redis_servers(const struct redis_config *config);
 unsigned redis_sentinels(const struct redis_config *config);
