@@ -39,9 +39,10 @@ keys = json.load(open(sys.argv[1]))["cases"][0]["config"]["replaced"]
 assert {"of": "c", "file": "redis.conf", "key": "port", "why": "the sandbox owns it"} in keys, keys
 assert len(keys) == 2, keys
 PY
-sed -i 's/redis.conf: {file: own.conf}/redis.conf: {appendonly: "yes", requirepass: hunter3-secret} # kept/' "$scratch/suite.yaml"
+sed -i 's/redis.conf: {file: own.conf}/redis.conf: {appendonly: "yes", requirepass: hunter3-secret}/; $a # kept' "$scratch/suite.yaml"
 run_assay run "$scratch/suite.yaml" --out "$scratch/run2"
-check "its suite is kept with its comments" grep -q 'requirepass: "(redacted)"} # kept' "$scratch/run2/suite/suite.yaml"
+check "its suite is kept, without the secret" grep -qF 'appendonly: "yes", requirepass: "(redacted)"}' "$scratch/run2/suite/suite.yaml"
+check "with its comments" grep -q '^# kept' "$scratch/run2/suite/suite.yaml"
 check "no secret reaches the run folders" sh -c "! grep -raq 'hunter[23]-secret' '$scratch/run' '$scratch/run2'"
 
 try redis 'appendonly yes\nloadmodule /x.so\n'

@@ -103,13 +103,20 @@ static const char *place(const char *text, const struct tree_mark *mark)
     return text;
 }
 
+/* "…" with \" in it, '…' with '' in it; 0: it does not end on its line. */
 static size_t quoted_length(const char *at)
 {
     size_t n = 1;
 
-    while (at[n] && at[n] != *at && at[n] != '\n')
-        n += *at == '"' && at[n] == '\\' && at[n + 1] ? 2 : 1;
-    return at[n] == *at ? n + 1 : 0;
+    for (; at[n] && at[n] != '\n'; n++) {
+        bool twice = *at == '\'' && at[n] == '\'' && at[n + 1] == '\'';
+
+        if (twice || (*at == '"' && at[n] == '\\' && at[n + 1]))
+            n++;
+        else if (at[n] == *at)
+            return n + 1;
+    }
+    return 0;
 }
 
 static void add_spot(struct spots *spots, const char *text, const struct tree *scalar,
