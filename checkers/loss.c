@@ -14,7 +14,8 @@
  *
  * Memory: 2 bits a duty, finished chunks folded (cells.h). Where, when and by whom something lost
  * was acknowledged is not kept: a second pass over the sends looks it up, and only if there is
- * something to look up. Leaves out: declared retention, expiry causes.
+ * something to look up. What expired by a rule the suite declares (retention.c) is not lost; the
+ * stage of a finding tells any other rule, or a dead node.
  */
 #include "checkers/loss.h"
 
@@ -22,8 +23,10 @@
 #include "api/checker.h"
 #include "checkers/cells.h"
 #include "checkers/duties.h"
+#include "checkers/fate.h"
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
+#include "checkers/open_ops.h"
 #include "checkers/streams.h"
 #include "checkers/volume.h"
 
@@ -32,7 +35,7 @@
 #include <string.h>
 
 enum duty_state { NOTHING, ACKED, CLEARED, BELIEVED };
-enum judged_state { NOT_JUDGED, LOST, UNDECIDED };
+enum judged_state { NOT_JUDGED, LOST, UNDECIDED, EXPIRED };
 
 struct loss_args {
     int64_t messages, time_ns;
@@ -46,6 +49,7 @@ struct loss_duty {
 struct loss_stream {
     struct stream head;
     uint64_t invoked; /* sequence numbers below were attempted */
+    struct open_ops keys; /* second pass, where a compaction is declared: notes: a message's key */
     const uint32_t *dests;
     size_t n_duties;
     struct loss_duty *duties;
@@ -71,6 +75,8 @@ struct loss {
     bool *hands_over; /* per client number */
     bool *handed;     /* per destination: such a client read from it */
     bool *used;       /* per destination: somebody's duty */
+    struct fate fate;
+    int64_t expired; /* as declared */
     bool second;
     uint64_t undecided, open;
     uint32_t open_unit;
@@ -125,6 +131,7 @@ static int loss_open(void *self, const struct plan_case *plan, const void *args,
         abort();
     duties_of_clients(s);
     hazards_open(&s->hazards, plan);
+    fate_open(&s->fate, plan);
     s->found.current = "loss";
     return 0;
 }
@@ -136,7 +143,7 @@ static size_t loss_bound(const struct plan_case *plan, const void *args)
     (void)args;
     return sizeof(struct loss) + bound_cells(&v, 2 * v.duties) +
            bound_streams(&v, sizeof(struct loss_stream) + v.duties * sizeof(struct loss_duty)) +
-           bound_inflight(&v, plan) + bound_hazards(&v, plan) +
+           bound_inflight(&v, plan) + bound_hazards(&v, plan) + fate_bound(plan) +
            (size_t)v.windows * sizeof(struct window_loss) +
            plan->n_client_ids * (sizeof(void *) * 2 + (v.duties + 1) * sizeof(uint32_t));
 }
@@ -283,6 +290,10 @@ static void first_pass(struct loss *s, const struct event *e)
         break;
     case EV_AUDIT_LOG:
         audited(s, e);
+        fate_event(&s->fate, e);
+        break;
+    case EV_EXPIRED:
+        fate_event(&s->fate, e);
         break;
     case EV_DELIVER:
         delivered(s, e);
@@ -294,6 +305,8 @@ static void first_pass(struct loss *s, const struct event *e)
         started(s, e);
         break;
     default:
+        if (e->type == EV_NODE_STATE)
+            fate_event(&s->fate, e);
         inflight_event(&s->inflight, e);
         hazards_event(&s->hazards, e);
         break;
@@ -342,12 +355,14 @@ static void describe(const struct loss *s, const struct event *e, uint32_t dest,
         unit != NO_UNIT ? duties_unit_name(plan, unit) : plan->dests[dest].name);
 }
 
-static void lose(struct loss *s, const struct event *e, uint32_t dest, uint32_t unit)
+static void lose(struct loss *s, const struct event *e, uint32_t dest, uint32_t unit,
+                 const char *stage)
 {
     struct finding_sample sample;
     struct window_loss *w;
 
     describe(s, e, dest, unit, &sample);
+    snprintf(sample.stage, sizeof(sample.stage), "%s", stage);
     if (event_outcome(e) == OUTCOME_BELIEVED) {
         findings_add(&s->found, "lost_intent", 1, &sample);
         return;
@@ -383,6 +398,33 @@ static enum judged_state judge_unit(struct loss *s, uint32_t dest, uint32_t unit
     return LOST;
 }
 
+/* One duty of an acknowledged (or believed) message that nothing has cleared. */
+static void judge_duty(struct loss *s, struct loss_stream *stream, size_t d, const struct event *e)
+{
+    uint32_t dest = stream->dests[d], unit = duties_unit(s->plan, dest, e->unit);
+    const struct open_op *sent = open_find(&stream->keys, e->seq);
+    enum judged_state state;
+    enum expiry why;
+    char stage[40];
+    bool open;
+
+    state = judge_unit(s, dest, unit, &open);
+    if (state == LOST) {
+        why = fate_of(&s->fate, e, dest, unit, sent ? sent->notes[0] : -1, stage, sizeof(stage));
+        if (why != EXPIRY_NONE && expiry_declared(&s->fate.expiry, dest, why))
+            state = EXPIRED;
+    }
+    cells_set(&stream->duties[d].judged, e->seq, state);
+    if (state == LOST)
+        lose(s, e, dest, unit, stage);
+    else if (state == EXPIRED)
+        s->expired++;
+    else if (open)
+        s->open++;
+    else
+        s->undecided++;
+}
+
 static void judge(struct loss *s, const struct event *e)
 {
     enum outcome outcome = event_outcome(e);
@@ -392,33 +434,33 @@ static void judge(struct loss *s, const struct event *e)
     if (outcome != OUTCOME_OK && outcome != OUTCOME_BELIEVED)
         return;
     stream = stream_of(s, e);
-    for (size_t d = 0; d < stream->n_duties; d++) {
-        uint32_t dest = stream->dests[d], unit;
-        enum judged_state state;
-        bool open;
+    for (size_t d = 0; d < stream->n_duties; d++)
+        if (cells_get(&stream->duties[d].state, e->seq) == suspect &&
+            !s->handed[stream->dests[d]] &&
+            cells_get(&stream->duties[d].judged, e->seq) == NOT_JUDGED)
+            judge_duty(s, stream, d, e);
+    open_end(&stream->keys, e->seq);
+}
 
-        if (cells_get(&stream->duties[d].state, e->seq) != suspect || s->handed[dest] ||
-            cells_get(&stream->duties[d].judged, e->seq) != NOT_JUDGED)
-            continue;
-        unit = duties_unit(s->plan, dest, e->unit);
-        state = judge_unit(s, dest, unit, &open);
-        cells_set(&stream->duties[d].judged, e->seq, state);
-        if (state == LOST)
-            lose(s, e, dest, unit);
-        else if (open)
-            s->open++;
-        else
-            s->undecided++;
-    }
+/* A compaction may only take a message that another of its key follows. */
+static void remember_key(struct loss *s, struct loss_stream *stream, const struct event *e)
+{
+    struct open_op *sent = s->fate.expiry.compacts ? open_begin(&stream->keys, e->seq) : NULL;
+
+    if (sent)
+        sent->notes[0] = e->key;
 }
 
 static void attempted(struct loss *s, const struct event *e)
 {
     struct loss_stream *stream;
 
-    if (e->attempt > 0 || e->flags & EV_MARKER)
+    if (e->flags & EV_MARKER)
         return;
     stream = stream_of(s, e);
+    remember_key(s, stream, e);
+    if (e->attempt > 0)
+        return;
     for (size_t d = 0; d < stream->n_duties; d++)
         if (cells_get(&stream->duties[d].state, e->seq) != CLEARED &&
             !s->handed[stream->dests[d]]) {
@@ -537,7 +579,14 @@ static void loss_finish(void *self, const struct drain_proof *proofs, struct fin
         report_rpo(s, out);
     say_unproven(s, out);
     out->undecided += s->undecided + s->open;
-    out->exercised = hazards_total(&s->hazards);
+    out->exercised = hazards_total(&s->hazards) + s->expired;
+    if (s->fate.expiry.full)
+        findings_inconclusive(out, "more expired messages than can be remembered");
+}
+
+int64_t loss_expired(const void *loss)
+{
+    return loss ? ((const struct loss *)loss)->expired : 0;
 }
 
 bool loss_has_lost(const void *loss, const struct msg_id *m)
@@ -568,10 +617,12 @@ static void loss_close(void *self)
             cells_release(&stream->duties[d].judged);
         }
         free(stream->duties);
+        open_release(&stream->keys);
     }
     streams_release(&s->streams);
     inflight_release(&s->inflight);
     hazards_release(&s->hazards);
+    fate_release(&s->fate);
     for (size_t i = 0; s->dests_of && i < s->plan->n_client_ids; i++)
         free(s->dests_of[i]);
     free(s->dests_of);
@@ -603,7 +654,7 @@ const struct checker_ops loss_checker = {
     .args_size = sizeof(struct loss_args),
     .size = sizeof(struct loss),
     .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(DELIVER) | WANTS(SETTLE_INVOKE) |
-             WANTS(AUDIT_LOG) | WANTS(CLIENT_START) | WANTS(CLIENT_DEATH) | WANTS(OWN) |
+             FATE_EVENTS | WANTS(CLIENT_START) | WANTS(CLIENT_DEATH) | WANTS(OWN) |
              HAZARD_EVENTS,
     .needs = DRAIN_D1,
     .order = BY_TIME,

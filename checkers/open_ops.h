@@ -56,6 +56,13 @@ static inline struct open_op *open_end(struct open_ops *o, uint64_t number)
     return op;
 }
 
+static inline struct open_op *open_find(const struct open_ops *o, uint64_t number)
+{
+    struct open_op *op = o->size ? open_slot(o, number) : NULL;
+
+    return op && op->taken == number + 1 ? op : NULL;
+}
+
 void open_release(struct open_ops *o);
 
 #endif

@@ -26,7 +26,7 @@ struct finding_sample {
 
 /* One kind of violation ("lost", "offset_conflict"): counted always, sampled up to SAMPLES_MAX.
  * Stages split a kind where JUDGING wants it reported apart (a retry from a re-send). */
-#define STAGES_MAX 4
+#define STAGES_MAX 10
 struct finding {
     const char *kind;
     const char *checker;
@@ -80,6 +80,8 @@ struct checker_ops {
     const char *const *after;         /* checkers that must have finished; NULL none */
     enum check_order order;
     size_t (*bound)(const struct plan_case *plan, const void *args);  /* bytes it may take at most */
+    /* Refuses at load what the table cannot: destinations nobody has, promises that need another. NULL: nothing. */
+    int (*validate)(const struct plan_case *plan, const void *args, struct err *err);
     int (*open)(void *self, const struct plan_case *plan, const void *args, const struct results *earlier, struct err *err);
     void (*events)(void *self, const struct event *events, size_t n);
     /* Asked at the end of a pass; true: it wants to see the same events once more before it finishes (details of

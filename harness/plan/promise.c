@@ -102,6 +102,24 @@ static int add_always(struct build *b)
     return 0;
 }
 
+/* What only the whole plan can tell of a promise. */
+static int validate_promises(struct build *b, const struct tree *promise)
+{
+    for (size_t i = 0; i < b->c->n_promises; i++) {
+        const struct plan_promise *p = &b->c->promises[i];
+
+        if (!p->checker->validate || p->checker->validate(b->c, p->args, b->err) == 0)
+            continue;
+        err_prefix(b->err, "promise %s", p->checker->name);
+        for (size_t k = 0; k < promise->n; k++)
+            if (p->checker->property && strcmp(promise->keys[k], p->checker->property) == 0)
+                return err_prefix(b->err, "suite %s:%d:%d", promise->marks[k].file,
+                                  promise->marks[k].line, promise->marks[k].column);
+        return -1;
+    }
+    return 0;
+}
+
 int build_promises(struct build *b)
 {
     const struct tree *promise = tree_get(b->tree, "promise");
@@ -116,7 +134,7 @@ int build_promises(struct build *b)
         if (build_property(b, promise->keys[i], &promise->marks[i], promise->items[i]) < 0)
             return -1;
     }
-    return add_always(b);
+    return add_always(b) < 0 ? -1 : validate_promises(b, promise);
 }
 
 /* ---- require */
