@@ -92,10 +92,25 @@ static void *guard_main(void *argument)
     return NULL;
 }
 
+/* The system's sentence names the node it waited for: that node's log goes with it. */
+static void blame_named(const struct cluster *cluster, struct err *err)
+{
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
+        char name[80];
+
+        snprintf(name, sizeof(name), "node %s:", cluster->nodes[i].plan->name);
+        if (strstr(err->text, name)) {
+            node_blame(&cluster->nodes[i], err);
+            return;
+        }
+    }
+}
+
 static int form(struct cluster_slot *slot, struct deadline deadline, struct err *err)
 {
     struct cluster *cluster = &slot->cluster;
     struct guard guard = {.slot = slot};
+    int64_t began_ns = clock_now_ns();
     pthread_t thread;
     int result;
 
@@ -114,7 +129,8 @@ static int form(struct cluster_slot *slot, struct deadline deadline, struct err 
         node_blame(guard.dead, err);
         return -1;
     }
-    return result;
+    blame_named(cluster, err);
+    return err_prefix(err, "not ready after %.0f s", (double)(clock_now_ns() - began_ns) / 1e9);
 }
 
 /* ---- nodes */
