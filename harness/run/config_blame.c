@@ -46,8 +46,8 @@ static struct nearest meant(const struct cluster *cluster, const char *key, cons
 
         while (log[n] && in_key(log[n]))
             n++;
-        if (n > 2 && strncmp(log, key, n) != 0)
-            nearest_offer(&near, arena_strndup(arena, log, n));
+        if (n > 2 && strncmp(log, key, n - (log[n - 1] == '.')) != 0) /* "… x." ends a sentence */
+            nearest_offer(&near, arena_strndup(arena, log, n - (log[n - 1] == '.')));
         log += n + (log[n] != '\0');
     }
     return near;

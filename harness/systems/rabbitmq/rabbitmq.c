@@ -66,7 +66,7 @@ static const char *const roles[] = {"leader", "claims_leader", "followers",
                                     "online", "registered",    NULL};
 
 /* cuttlefish_error.erl and cuttlefish_generator.erl: an unknown key, a value of another type */
-static const char *const blames[] = {"tried to set ", "datatype for: ", "rule for: ", NULL};
+static const char *const blames[] = {"tried to set ", "unknown variable: ", "datatype for: ", NULL};
 
 const struct system_ops rabbitmq_system = {
     .name = "rabbitmq",
@@ -77,6 +77,7 @@ const struct system_ops rabbitmq_system = {
     .outcomes = rabbit_outcomes,
     .config_rules = rabbit_config_rules,
     .config_blames = blames,
+    .config_words = rabbit_config_words,
     .commands = rabbit_commands,
     .broker = &rabbit_broker,
     .describe = rabbit_describe,

@@ -65,6 +65,7 @@ struct rabbit_config {
 
 extern const struct param rabbit_params[];
 extern const struct config_rule rabbit_config_rules[];
+extern const char *const rabbit_config_words[]; /* ends with NULL */
 int rabbit_describe(const void *config, const struct layout_sink *sink, struct err *err);
 /* What happens to a key of rabbitmq.conf; CONFIG_KEPT where no rule matches. */
 int rabbit_verdict(const char *key);
