@@ -114,13 +114,22 @@ static bool is_compacted(const struct expiries *x, const struct expiry_of *m)
     return false;
 }
 
-static enum expiry one_of(struct expired_unit *unit)
+/* One of those said to be gone. Not by a rule that has a place of its own and left this alone: a
+ * log start below it, a declared compaction that keeps it. */
+static enum expiry one_of(const struct expiries *x, struct expired_unit *unit,
+                          const struct expiry_of *m)
 {
-    for (int why = EXPIRY_NONE + 1; why < EXPIRIES; why++)
-        if (unit->left[why] > 0) {
+    bool behind = unit->start > 0 && m->position >= unit->start;
+
+    for (int why = EXPIRY_NONE + 1; why < EXPIRIES; why++) {
+        bool kept = (behind && why == (int)unit->start_why) ||
+                    (why == EXPIRY_COMPACTED && expiry_declared(x, m->dest, EXPIRY_COMPACTED));
+
+        if (unit->left[why] > 0 && !kept) {
             unit->left[why]--;
             return (enum expiry)why;
         }
+    }
     return EXPIRY_NONE;
 }
 
@@ -144,10 +153,8 @@ enum expiry expiry_cause(struct expiries *x, const struct expiry_of *m)
         unit->left[unit->start_why] -= unit->left[unit->start_why] > 0;
         return unit->start_why;
     }
-    if (unit->start > 0 && m->position >= unit->start)
-        return EXPIRY_NONE;
-    why = one_of(unit);
-    return why != EXPIRY_NONE ? why : one_of(&x->units[x->plan->n_units]);
+    why = one_of(x, unit, m);
+    return why != EXPIRY_NONE ? why : one_of(x, &x->units[x->plan->n_units], m);
 }
 
 size_t expiry_bound(const struct plan_case *plan)

@@ -113,7 +113,9 @@ static struct small draw_small(uint64_t seed)
         s.start = 1 + (int64_t)below(&r, 4);
         s.start_why = EXPIRY_RETENTION;
         s.left[EXPIRY_RETENTION] = s.start;
-    } else if (below(&r, 2)) {
+    }
+    if (below(&r, 2)) {
+        s.left[EXPIRY_COMPACTED] = (int64_t)below(&r, 3);
         s.left[EXPIRY_MAX_LENGTH] = (int64_t)below(&r, 3);
         s.left[EXPIRY_TTL] = (int64_t)below(&r, 3);
     }
@@ -192,11 +194,13 @@ static int cause(struct small *s, unsigned i)
         s->left[s->start_why] -= s->left[s->start_why] > 0;
         return s->start_why;
     }
-    for (int why = 1; why < EXPIRIES && !s->start; why++)
-        if (s->left[why] > 0) {
-            s->left[why]--;
-            return why;
-        }
+    for (int why = 1; why < EXPIRIES; why++) {
+        if (s->left[why] == 0 || (s->start && why == s->start_why) ||
+            (why == EXPIRY_COMPACTED && s->declared[why]))
+            continue;
+        s->left[why]--;
+        return why;
+    }
     return 0;
 }
 
