@@ -71,27 +71,51 @@ void cells_set_slow(struct cells *cells, uint64_t i, unsigned state);
 /* A word of this chunk became even, or is no more. */
 void cells_word_evened(struct cells *cells, uint64_t chunk, unsigned state);
 
-static inline void cells_set(struct cells *cells, uint64_t i, unsigned state)
+/* Changes a cell by a map, two bits for the new state of each old one; returns the old state. */
+static inline unsigned cells_map(struct cells *cells, uint64_t i, unsigned map)
 {
     uint64_t chunk = i / CELLS_CHUNK;
-    unsigned shift = (unsigned)(i % 32 * 2), old;
+    unsigned shift = (unsigned)(i % 32 * 2), old, state;
+    struct cell_chunk *open;
     uint64_t *word, was;
 
-    assert(state < 4);
     if (__builtin_expect(chunk >= cells->n || cells->chunks[chunk] < 4, 0)) {
-        cells_set_slow(cells, i, state);
-        return;
+        old = cells_get(cells, i);
+        cells_set_slow(cells, i, map >> 2 * old & 3);
+        return old;
     }
-    word = &((struct cell_chunk *)cells->chunks[chunk])->words[i % CELLS_CHUNK / 32];
+    open = (struct cell_chunk *)cells->chunks[chunk];
+    word = &open->words[i % CELLS_CHUNK / 32];
     was = *word;
     old = (unsigned)(was >> shift & 3);
+    state = map >> 2 * old & 3;
     if (old == state)
-        return;
+        return old;
     *word = was ^ (uint64_t)(old ^ state) << shift;
-    if (was == cells_even(old))
-        ((struct cell_chunk *)cells->chunks[chunk])->even[old]--;
-    if (*word == cells_even(state))
+    if (__builtin_expect(was == cells_even(old), 0))
+        open->even[old]--;
+    if (__builtin_expect(*word == cells_even(state), 0))
         cells_word_evened(cells, chunk, state);
+    return old;
+}
+
+static inline void cells_set(struct cells *cells, uint64_t i, unsigned state)
+{
+    (void)cells_map(cells, i, state * 0x55);
+}
+
+/* Adds bits; returns what was there. */
+static inline unsigned cells_add(struct cells *cells, uint64_t i, unsigned bits)
+{
+    return cells_map(cells, i, 0xe4 | bits * 0x55); /* e4: each state to itself */
+}
+
+/* The greater of the two; returns what was there. */
+static inline unsigned cells_raise(struct cells *cells, uint64_t i, unsigned state)
+{
+    static const uint8_t maps[4] = {0xe4, 0xe5, 0xea, 0xff};
+
+    return cells_map(cells, i, maps[state]);
 }
 
 /* The first cell ≥ from and < end that is in one of the states of `mask` (bit per state); end when

@@ -54,9 +54,8 @@ uint64_t ranks_meet(struct ranks *r, struct ranked_stream *stream, const struct 
     uint64_t key = message_key(stream->head.number, e->seq), rank, *met;
 
     if (e->attempt == 0) {
-        if (e->seq >= stream->end || cells_get(&stream->seen[dest], e->seq))
+        if (e->seq >= stream->end || cells_add(&stream->seen[dest], e->seq, 1))
             return RANK_UNKNOWN;
-        cells_set(&stream->seen[dest], e->seq, 1);
         return rank_of_message(e->seq);
     }
     met = table_get(&r->resends, key, e->attempt);

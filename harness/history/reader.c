@@ -167,15 +167,20 @@ static size_t run_of_top(struct history_reader *r, struct event *out, size_t max
 {
     struct lane *lane = r->heap[0];
     const struct lane *rival = r->n_heap > 1 ? r->heap[1] : NULL;
-    size_t n = 0;
+    int64_t key = lane->key, limit; /* its turn ends where its key passes this */
+    size_t n = 0, at = lane->at;
 
     if (r->n_heap > 2 && before(r->heap[2], rival))
         rival = r->heap[2];
-    while (n < max && lane->at < lane->n && (!rival || !before(rival, lane))) {
-        out[n++] = lane->batch[lane->at++];
-        if (lane->at < lane->n && lane->batch[lane->at].at_ns > lane->key)
-            lane->key = lane->batch[lane->at].at_ns;
+    /* Behind a rival of the same key it would not be on top: no underflow. */
+    limit = !rival ? INT64_MAX : lane->number < rival->number ? rival->key : rival->key - 1;
+    while (n < max && at < lane->n && key <= limit) {
+        out[n++] = lane->batch[at++];
+        if (at < lane->n && lane->batch[at].at_ns > key)
+            key = lane->batch[at].at_ns;
     }
+    lane->at = at;
+    lane->key = key;
     sift_down(r, 0);
     return n;
 }
