@@ -12,7 +12,7 @@
  *
  * And per account: balance = initial + its journal (balance.h).
  *
- * Memory: 3 bits a message, 48 bytes an account. Leaves out: more than one journal (rows are not
+ * Memory: 5 bits a message, 48 bytes an account. Leaves out: more than one journal (rows are not
  * told apart by who wrote them).
  */
 #include "api/broker.h"
@@ -22,6 +22,7 @@
 #include "checkers/duties.h"
 #include "checkers/streams.h"
 #include "checkers/volume.h"
+#include "history/stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 
 enum promise { EXACTLY_ONCE, AT_LEAST_ONCE, AT_MOST_ONCE };
 enum { ROWS_NONE, ROWS_ONE, ROWS_MANY };
+enum { MET_LOGGED = 1, MET_DELIVERED = 2 };
 
 struct effect_args {
     int how;
@@ -39,6 +41,7 @@ struct effect_stream {
     struct cells rows; /* ROWS_ */
     struct cells owed; /* 1: acknowledged or in the final log */
     struct cells told; /* second pass: 1 */
+    struct cells met;  /* MET_ bits: how far it came without an effect */
     uint64_t end;      /* sequence numbers below may be owed */
 };
 
@@ -88,7 +91,7 @@ static size_t effect_bound(const struct plan_case *plan, const void *args)
     struct volume v = volume_of(plan);
 
     (void)args;
-    return sizeof(struct effect) + bound_cells(&v, 3) +
+    return sizeof(struct effect) + bound_cells(&v, 4) +
            bound_streams(&v, sizeof(struct effect_stream)) +
            (plan->n_dests + 1) * (plan->n_units + 2) + 2 * plan->n_client_ids;
 }
@@ -145,6 +148,16 @@ static void gained(struct effect *s, const struct event *e)
     *owned = true;
 }
 
+static void meet(struct effect *s, const struct event *e, unsigned bit)
+{
+    struct effect_stream *stream;
+
+    if (e->client >= s->plan->n_client_ids || !s->owes[e->client] || e->flags & EV_MARKER)
+        return;
+    stream = streams_of(&s->streams, e);
+    cells_set(&stream->met, e->seq, cells_get(&stream->met, e->seq) | bit);
+}
+
 static void row(struct effect *s, const struct event *e)
 {
     struct effect_stream *stream = streams_of(&s->streams, e);
@@ -178,6 +191,7 @@ static void first_pass(struct effect *s, const struct event *e)
         dest = duties_dest_of_unit(s->plan, e->unit);
         if (dest != UINT32_MAX && s->read[dest] && !(e->flags & EV_MARKER))
             owe(s, e);
+        meet(s, e, MET_LOGGED);
         break;
     case EV_AUDIT_EFFECT:
         row(s, e);
@@ -187,6 +201,7 @@ static void first_pass(struct effect *s, const struct event *e)
         balance_event(&s->balance, e);
         break;
     case EV_DELIVER:
+        meet(s, e, MET_DELIVERED);
         s->again += (e->flags & EV_REDELIVERED) != 0;
         break;
     case EV_OWN:
@@ -234,6 +249,7 @@ static bool can_judge(const struct effect *s, uint16_t client)
 static void missing(struct effect *s, const struct event *e)
 {
     struct effect_stream *stream;
+    unsigned met;
     struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
                                     .unit = e->unit,
                                     .at_ns = e->at_ns,
@@ -252,6 +268,12 @@ static void missing(struct effect *s, const struct event *e)
              e->type == EV_SEND_COMPLETE ? "acknowledged by " : "in the final log of ",
              e->type == EV_SEND_COMPLETE ? duties_node_name(s->plan, e->node)
                                          : duties_unit_name(s->plan, e->unit));
+    met = cells_get(&stream->met, e->seq);
+    stage_of(&(struct stage_facts){.invoked = true,
+                                   .ok = true,
+                                   .in_log = met & MET_LOGGED,
+                                   .delivered = met & MET_DELIVERED},
+             sample.stage, sizeof(sample.stage));
     findings_add(&s->found, "missing_effect", 1, &sample);
 }
 
@@ -317,6 +339,7 @@ static void effect_close(void *self)
         cells_release(&stream->rows);
         cells_release(&stream->owed);
         cells_release(&stream->told);
+        cells_release(&stream->met);
     }
     streams_release(&s->streams);
     balance_release(&s->balance);

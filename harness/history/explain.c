@@ -4,49 +4,29 @@
  * it. It draws no verdict: that is the checkers' business.
  *
  * Two passes: the first finds the message's events, units and consumers, the second what happened
- * around them.
+ * around them. How it ended is explain_end.c's.
  */
-#include "history/show.h"
+#include "history/explain.h"
 
 #include "api/role.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "history/history.h"
 #include "history/names.h"
+#include "history/show.h"
 #include "history/words.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH 1024u
-#define UNITS_MAX 16u
 #define AROUND_NS                                                                                  \
     (2 * SECOND_NS) /* so much before and after its life is shown of faults and roles */
 
-struct span { /* of a fault window */
-    uint32_t window;
-    uint32_t ref; /* what it is, as the first stamp with a text says: "cut|split|redis-1,…" */
-    int64_t from_ns, until_ns;
-};
-
-struct life {
-    struct msg_id id;
-    struct span *windows;
-    size_t n_windows;
-    struct event *events; /* that name it */
-    size_t n;
-    int64_t zero_ns, from_ns,
-        until_ns; /* start of the case; first and last of the client's events */
-    uint32_t units[UNITS_MAX];
-    size_t n_units;
-    unsigned invoked, ok, fail, unknown, believed, delivered, settled, effects, rows, in_log;
-    bool log_audited, journal_audited;
-};
-
 static bool is_about(const struct event *e, const struct msg_id *id)
 {
-    return names_message(e) && e->seq == id->seq && e->client == id->client &&
-           e->incarnation == id->incarnation && e->worker == id->worker;
+    return names_message(e) && !names_operation(e) && e->seq == id->seq &&
+           e->client == id->client && e->incarnation == id->incarnation && e->worker == id->worker;
 }
 
 static void add_unit(struct life *life, uint32_t unit)
@@ -75,6 +55,11 @@ static void count(struct life *life, const struct event *e)
     life->fail += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_FAIL;
     life->unknown += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_UNKNOWN;
     life->believed += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_BELIEVED;
+    life->kept_back += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_BELIEVED && e->code != 0;
+    if (e->type == EV_SEND_COMPLETE && outcome == OUTCOME_OK) {
+        life->position = e->position;
+        life->node = e->node;
+    }
     life->delivered += e->type == EV_DELIVER;
     life->settled += e->type == EV_SETTLE_COMPLETE && outcome == OUTCOME_OK;
     life->effects += e->type == EV_EFFECT_COMPLETE && outcome == OUTCOME_OK;
@@ -152,6 +137,7 @@ static int find_life(struct history_reader *r, struct life *life, struct err *er
             life->journal_audited |= batch[i].type == EV_AUDIT_EFFECT;
             if (batch[i].type == EV_FAULT)
                 take_fault(life, &batch[i]);
+            life_evidence(life, &batch[i]);
             if (is_about(&batch[i], &life->id))
                 take(life, &batch[i]);
         }
@@ -266,6 +252,20 @@ static void say_sentence(struct history_reader *r, const struct event *e, struct
     case EV_AUDIT_EFFECT:
         buf_printf(out, " finds row %lld of it in the journal", (long long)e->position);
         say_dest(r, e, " of ", out);
+        break;
+    case EV_AUDIT_ENTRY:
+        buf_printf(out, " finds %lld of it booked to account %u", (long long)e->value, e->key);
+        say_dest(r, e, " of ", out);
+        break;
+    case EV_TXN_INVOKE:
+    case EV_TXN_COMPLETE:
+        buf_printf(out, " %s the transaction of %lld that begins with it",
+                   e->flags & EV_REJECT ? "aborts" : "commits", (long long)e->value);
+        if (e->type == EV_TXN_COMPLETE)
+            buf_printf(out, ": %s", outcome_name(event_outcome(e)));
+        break;
+    case EV_EXPIRED:
+        buf_printf(out, " says it is gone: %s", expiry_name(e->code));
         break;
     case EV_STEP:
         say_step(r, e, out);
@@ -384,25 +384,6 @@ static void print_around(struct history_reader *r, const struct life *life, cons
     buf_release(&line);
 }
 
-static void print_summary(const struct life *life, FILE *out)
-{
-    fprintf(out, "\nsent %u time%s: %u ok, %u refused, %u unknown", life->invoked,
-            life->invoked == 1 ? "" : "s", life->ok, life->fail,
-            life->invoked - life->ok - life->fail - life->believed);
-    if (life->believed)
-        fprintf(out, ", %u believed", life->believed);
-    fprintf(out, "; handed over %u, settled %u, effects committed %u\n", life->delivered,
-            life->settled, life->effects);
-    if (life->log_audited)
-        fprintf(out, "the final audit finds it %u time%s", life->in_log,
-                life->in_log == 1 ? "" : "s");
-    else
-        fprintf(out, "the history holds no audit of the final log or queue");
-    if (life->journal_audited)
-        fprintf(out, ", and %u row%s of it in the journal", life->rows, life->rows == 1 ? "" : "s");
-    fprintf(out, "\n");
-}
-
 /* Second pass: both streams are in time, so one walk prints them woven into each other. */
 static int print_life(struct history_reader *r, const struct life *life, FILE *out, struct err *err)
 {
@@ -440,7 +421,7 @@ int show_message(const char *case_folder, const char *message, FILE *out, struct
     again = history_open(case_folder, BY_TIME, UINT64_MAX, err);
     if (!again || print_life(again, &life, out, err) < 0)
         goto out;
-    print_summary(&life, out);
+    print_end(r, &life, out);
     result = 0;
 out:
     free(life.events);

@@ -19,7 +19,8 @@ struct names {
     struct table tables[NAME_KINDS];
 };
 
-static const char *const kinds[NAME_KINDS] = {"node", "unit", "dest", "client", "burst", "step"};
+static const char *const kinds[NAME_KINDS] = {"node",  "unit", "dest",   "client",
+                                              "burst", "step", "cluster"};
 
 static void put(struct names *names, enum name_kind kind, uint32_t number, const char *name,
                 size_t n)

@@ -8,6 +8,7 @@
  *     client 2 teller.0            instance 0 of teller
  *     burst 1 doomed
  *     step 3 after_effect
+ *     cluster 0 bus
  */
 #ifndef ASSAY_HISTORY_NAMES_H
 #define ASSAY_HISTORY_NAMES_H
@@ -15,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum name_kind { NAME_NODE, NAME_UNIT, NAME_DEST, NAME_CLIENT, NAME_BURST, NAME_STEP, NAME_KINDS };
+enum name_kind { NAME_NODE, NAME_UNIT, NAME_DEST, NAME_CLIENT, NAME_BURST, NAME_STEP, NAME_CLUSTER, NAME_KINDS };
 
 struct names;
 /* Lines it does not understand are left out. Never NULL. */

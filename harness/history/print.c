@@ -61,7 +61,8 @@ static void print_place(struct history_reader *r, const struct event *e, unsigne
 
 static void print_ref(struct history_reader *r, const struct event *e, struct buf *out)
 {
-    static const char *const words[] = {" \"", " burst=", " dest=", " step=", " client=", " says="};
+    static const char *const words[] = {" \"", " burst=", " dest=", " step=", " client=", " says=",
+                                        " of="};
     enum ref_kind kind = ref_kind_of(e->type);
 
     if (kind == REF_IS_TEXT && !*history_text_of(r, e->by, e->ref))

@@ -1,4 +1,5 @@
 /* What people and other judges see of a history. */
+#include "history/explain.h"
 #include "history/show.h"
 
 #include "history/testing/folder.h"
@@ -108,8 +109,46 @@ static void test_explain(void **state)
         "    0.021000    -- jobs is drained to D1 at position 80\n"
         "\n"
         "sent 1 time: 1 ok, 0 refused, 0 unknown; handed over 0, settled 0, effects committed 0\n"
-        "the final audit finds it 0 times\n");
+        "the final audit finds it 0 times\n"
+        "stage: acknowledged but not in the log\n"
+        "says the owner of jobs: still counts 0\n");
     free(text);
+}
+
+/* What the owner of the data said of its unit, and only of that. */
+static void test_explain_end(void **state)
+{
+    struct life life = {
+        .id = {.seq = 7, .client = 1}, .invoked = 1, .ok = 1, .position = 70, .n_units = 1};
+    struct history_reader *r = history_open(story, BY_TIME, UINT64_MAX, &err);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+
+    (void)state;
+    assert_non_null(r);
+    life_evidence(&life, &(struct event){.type = EV_EXPIRED,
+                                         .by = BY_COORDINATOR,
+                                         .unit = 0,
+                                         .code = EXPIRY_RETENTION,
+                                         .value = 71,
+                                         .position = 71});
+    life_evidence(
+        &life,
+        &(struct event){
+            .type = EV_EXPIRED, .by = BY_COORDINATOR, .unit = 1, .code = EXPIRY_TTL, .value = 5});
+    life_evidence(&life, &(struct event){.type = EV_AUDIT_SETTLED, .by = BY_AUDIT, .position = 40});
+    print_end(r, &life, out);
+    fclose(out);
+    assert_string_equal(
+        text,
+        "\nsent 1 time: 1 ok, 0 refused, 0 unknown; handed over 0, settled 0, effects committed 0\n"
+        "the history holds no audit of the final log or queue\n"
+        "stage: expired(retention)\n"
+        "says the owner of jobs: 71 are gone (retention), the log starts at 71\n"
+        "says the owner of jobs: jobs has settled up to 40\n");
+    free(text);
+    history_close(r);
 }
 
 static void test_text(void **state)
@@ -263,9 +302,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_explain),       cmocka_unit_test(test_text),
-        cmocka_unit_test(test_json),          cmocka_unit_test(test_any_event),
-        cmocka_unit_test(test_message_names),
+        cmocka_unit_test(test_explain),   cmocka_unit_test(test_explain_end),
+        cmocka_unit_test(test_text),      cmocka_unit_test(test_json),
+        cmocka_unit_test(test_any_event), cmocka_unit_test(test_message_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -14,6 +14,8 @@ enum ref_kind ref_kind_of(unsigned type)
     case EV_SEND_INVOKE:
     case EV_SEND_COMPLETE:
     case EV_BURST:
+    case EV_READ_INVOKE:
+    case EV_READ_COMPLETE:
         return REF_IS_BURST;
     case EV_DELIVER:
     case EV_SETTLE_INVOKE:
@@ -21,9 +23,17 @@ enum ref_kind ref_kind_of(unsigned type)
     case EV_OWN:
     case EV_EFFECT_INVOKE:
     case EV_EFFECT_COMPLETE:
-    case EV_AUDIT_EFFECT:
     case EV_AUDIT_SETTLED:
         return REF_IS_DEST;
+    case EV_WRITE_INVOKE:
+    case EV_WRITE_COMPLETE:
+    case EV_LOAD_INVOKE:
+    case EV_LOAD_COMPLETE:
+    case EV_AUDIT_EFFECT:
+    case EV_AUDIT_ENTRY:
+    case EV_AUDIT_ITEM:
+    case EV_AUDIT_FENCE:
+        return REF_IS_CLUSTER;
     case EV_STEP:
         return REF_IS_STEP;
     case EV_CLIENT_DEATH:
@@ -35,9 +45,23 @@ enum ref_kind ref_kind_of(unsigned type)
     }
 }
 
+static const char *source_word(int source)
+{
+    static const char *const words[] = {NULL, "store", "replica", "cache", "local"};
+
+    return source > SOURCE_NONE && source <= SOURCE_LOCAL ? words[source] : NULL;
+}
+
 const char *code_word(const struct event *e)
 {
     switch (e->type) {
+    case EV_READ_COMPLETE:
+    case EV_LOAD_COMPLETE:
+    case EV_FILL_INVOKE:
+    case EV_FILL_COMPLETE:
+        return source_word(e->code);
+    case EV_EXPIRED:
+        return expiry_name(e->code);
     case EV_FAULT:
         return fault_stamp_name(e->code);
     case EV_NODE_STATE:
@@ -143,6 +167,9 @@ void name_of_ref(struct history_reader *r, const struct event *e, struct buf *ou
     case REF_IS_DEST:
         name_or_number(r, NAME_DEST, e->ref, "dest#", out);
         break;
+    case REF_IS_CLUSTER:
+        name_or_number(r, NAME_CLUSTER, e->ref, "cluster#", out);
+        break;
     case REF_IS_STEP:
         name_or_number(r, NAME_STEP, e->ref, "step#", out);
         break;
@@ -172,9 +199,16 @@ void name_of_message(struct history_reader *r, const struct event *e, struct buf
     buf_release(&name);
 }
 
+bool names_operation(const struct event *e)
+{
+    return (e->type >= EV_WRITE_INVOKE && e->type <= EV_LOCK_EXIT) || e->type == EV_AUDIT_FENCE;
+}
+
 bool names_message(const struct event *e)
 {
     if (!(event_kinds[e->type].fields & EF_MSG) || e->seq > MESSAGE_SEQ_MAX)
+        return false;
+    if (e->type == EV_EXPIRED && e->value > 0)
         return false;
     return !((e->type == EV_SETTLE_INVOKE || e->type == EV_SETTLE_COMPLETE) &&
              e->flags & EV_CUMULATIVE);

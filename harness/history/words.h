@@ -9,7 +9,7 @@
 
 struct history_reader;
 
-enum ref_kind { REF_IS_TEXT, REF_IS_BURST, REF_IS_DEST, REF_IS_STEP, REF_IS_CLIENT, REF_IS_NODE };
+enum ref_kind { REF_IS_TEXT, REF_IS_BURST, REF_IS_DEST, REF_IS_STEP, REF_IS_CLIENT, REF_IS_NODE, REF_IS_CLUSTER };
 enum ref_kind ref_kind_of(unsigned type);
 /* The word for `code`, NULL where it is a plain number (a system's error code, a pid, a line). */
 const char *code_word(const struct event *e);
@@ -27,5 +27,7 @@ void name_of_ref(struct history_reader *r, const struct event *e, struct buf *ou
 void name_of_message(struct history_reader *r, const struct event *e, struct buf *out);
 /* This event names one message: a cumulative settle, or one without a message, does not. */
 bool names_message(const struct event *e);
+/* … but what it names so is an operation of its worker: a read, a write, an attempt at a lock. */
+bool names_operation(const struct event *e);
 
 #endif

@@ -19,6 +19,8 @@ char *plan_case_names(const struct plan_case *c, size_t *n)
                        k);
     for (size_t i = 0; i < c->n_bursts; i++)
         buf_printf(&out, "burst %zu %s\n", i + 1, c->bursts[i].name);
+    for (size_t i = 0; i < c->n_clusters; i++)
+        buf_printf(&out, "cluster %zu %s\n", i, c->clusters[i].alias);
     for (size_t i = 0; c->workload && c->workload->steps && c->workload->steps[i]; i++)
         buf_printf(&out, "step %zu %s\n", i, c->workload->steps[i]);
     *n = out.n;
