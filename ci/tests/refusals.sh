@@ -27,6 +27,20 @@ valid_reports() { # run folder
     [ $? -le 1 ] && grep -q '^1\.\.' "$1/results.tap" && xmllint --noout --schema harness/report/testdata/junit.xsd "$1/junit.xml"
 }
 
+# a server that starts and never answers: it is waited for beside all that follows
+mkdir "$scratch/never"
+cat >"$scratch/never/redis-server" <<'SH'
+#!/bin/sh
+case " $* " in *" --version "*) exec /usr/bin/redis-server --version ;; esac
+echo "loading the vault, this may take an age"
+exec sleep 1000
+SH
+chmod 755 "$scratch/never/redis-server"
+suite "{redis: {topology: standalone, binary: $scratch/never/redis-server}}" 100ms
+mv "$scratch/suite.yaml" "$scratch/never/suite.yaml"
+"$assay" run "$scratch/never/suite.yaml" --out "$scratch/never/run" >"$scratch/never/out" 2>&1 &
+never=$!
+
 run_assay run "$scratch/none.yaml"
 check "a suite that is not there: status 2" status_is 2
 printf 'assay: 1\ncases:\n  x: {promise: {los: 0}}\n' >"$scratch/bad.yaml"
@@ -54,6 +68,29 @@ check "the node is named" says 'node redis-1'
 check "and its last log lines are there" says 'cannot open the vault: wrong key'
 check "reports are valid" valid_reports "$scratch/r2"
 
+kafka() { # cluster's parameters, librdkafka's options → $scratch/suite.yaml
+    suite "{kafka: {$1}, topics: {orders: {replicas: [[1]]}}}" 100ms
+    sed -i "s/{structure: list}/{}/; s/{push: jobs, confirm: reply}/{produce: orders, librdkafka: {$2}}/" "$scratch/suite.yaml"
+}
+kafka 'home: /nonexistent/kafka' 'acks: all'
+run_assay run "$scratch/suite.yaml" --out "$scratch/k1"
+check "a Kafka folder that is not there: status 3" status_is 3
+check "it is named" says '/nonexistent/kafka/libs: No such file'
+kafka 'brokers: 1, controllers: 1' 'acks: purple'
+run_assay run "$scratch/suite.yaml" --out "$scratch/k2"
+check "a client library that refuses its options: not a pass" test "$status" -ge 2
+check "client, library and property are named" says 'librdkafka: Invalid value .*acks'
+
+suite '{redis: {topology: standalone}}' 100ms
+sed -i 's/expect: .*/expect: pass/' "$scratch/suite.yaml"
+printf 'echo "shell is here"; redis-cli -h 10.77.1.1 llen jobs\n' |
+    "$assay" run "$scratch/suite.yaml" --keep-up fail --out "$scratch/kept" >"$scratch/out" 2>&1
+status=$?
+check "--keep-up fail: the case's own status" status_is 4
+check "a shell is given" says '^shell is here'
+check "beside the cluster as the case left it" says '^[1-9][0-9]*$'
+check "nothing is left behind when it ends" test -z "$(ps -eo args | grep -F "$scratch/kept" | grep -v grep)"
+
 suite '{redis: {topology: standalone}}' 20s
 interrupt() { # signal out times
     "$assay" run "$scratch/suite.yaml" --out "$2" >"$scratch/out" 2>&1 &
@@ -74,7 +111,6 @@ interrupt INT "$scratch/r4" 2
 check "Ctrl-C twice: status 130" status_is 130
 interrupt TERM "$scratch/r5"
 check "SIGTERM: status 143" status_is 143
-check "nothing is left behind" nothing_left
 
 suite '{redis: {topology: standalone}}' 1s
 "$assay" run "$scratch/suite.yaml" --out "$scratch/r6" >"$scratch/out6" 2>&1 &
@@ -95,5 +131,13 @@ if unshare -Urm true 2>/dev/null; then
     check "a full disk under the run folder: status 3" status_is 3
     check "it says so" says 'history is full|No space left'
 fi
+status=0
+wait $never || status=$?
+cp "$scratch/never/out" "$scratch/out"
+check "a server that never becomes ready: status 3" status_is 3
+check "the node, and what it was waited for" says 'node redis-1: does not answer PING'
+check "for how long" says 'not ready after 1[0-9][0-9] s'
+check "and its last log lines" says 'loading the vault'
+check "reports are valid" valid_reports "$scratch/never/run"
 check "nothing is left behind" nothing_left
 done_testing
