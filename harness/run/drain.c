@@ -271,14 +271,27 @@ static int audit_tables(const struct store_ops *store, void *self, struct audit_
     return store->audit_fences ? store->audit_fences(self, audit_fence, audit, err) : 0;
 }
 
-static int audit_store(struct run *run, size_t c, struct history_writer *writer, struct err *err)
+/* A store that was just healed may need a moment. */
+static int open_for_audit(struct run *run, const struct plan_cluster *spec, void *self,
+                          struct deadline deadline, struct err *err)
+{
+    const struct store_ops *store = spec->system->store;
+
+    while (store->open(self, run->plan, spec, run->folder, STORE_PRIMARY, err) < 0)
+        if (deadline_sleep(&deadline, IDLE_LOOK_NS) < 0)
+            return -1;
+    return 0;
+}
+
+static int audit_store(struct run *run, size_t c, struct history_writer *writer,
+                       struct deadline deadline, struct err *err)
 {
     const struct plan_cluster *spec = &run->plan->clusters[c];
     const struct store_ops *store = spec->system->store;
     struct drain_proof proof = {.unit = NO_UNIT, .level = DRAIN_D3, .position = -1, .counted = -1};
     struct audit_context audit = {.writer = writer, .cluster = (uint32_t)c};
     void *self = arena_alloc(&run->arena, store->size);
-    int result = store->open(self, run->plan, spec, run->folder, STORE_PRIMARY, err);
+    int result = open_for_audit(run, spec, self, deadline_within(deadline, QUIT_WITHIN_NS), err);
 
     if (result == 0) {
         result = audit_tables(store, self, &audit, err);
@@ -320,7 +333,7 @@ static int prove_and_close(struct run *run, struct history_writer *audit, const 
     if (prove(run, false, audit, down, n_down, deadline, err) < 0)
         return -1;
     for (size_t c = 0; c < run->plan->n_clusters; c++)
-        if (run->plan->clusters[c].system->store && audit_store(run, c, audit, err) < 0)
+        if (run->plan->clusters[c].system->store && audit_store(run, c, audit, deadline, err) < 0)
             return -1;
     return history_full(audit) ? err_set(err, "history full while auditing") : 0;
 }

@@ -1,6 +1,6 @@
 /*
- * SQLite as a store: a journal several processes write at once, rows in commit order, and what a
- * kill leaves behind: nothing before COMMIT, the row after it.
+ * SQLite as a store: a journal several processes write at once, rows in commit order, what a kill
+ * leaves behind: nothing before COMMIT, the row after it; versions, tokens and fences.
  */
 #include "api/store.h"
 #include "api/system.h"
@@ -176,6 +176,108 @@ static void a_kill_after_commit_leaves_the_row(void **state)
     assert_int_equal(audit().n, 1);
 }
 
+/* ---- items, tokens, fences */
+
+static void versions_rise_by_one(void **state)
+{
+    void *s = open_store();
+    struct store_item item;
+    struct err err = {0};
+    int16_t code;
+
+    (void)state;
+    assert_int_equal(ops()->read(s, 3, false, &item), STORE_NONE);
+    assert_int_equal(item.version, 0); /* absent */
+    assert_int_equal(ops()->add(s, 3, 5, NULL), STORE_NONE);
+    assert_int_equal(ops()->put_if(s, 3, 100, 0, &item), STORE_OK);
+    assert_int_equal(item.version, 1);
+    assert_int_equal(ops()->put_if(s, 3, 100, 0, NULL), STORE_NONE); /* it is there */
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->add(s, 3, -30, &item), STORE_OK);
+    assert_int_equal(item.value, 70);
+    assert_int_equal(item.version, 2);
+    ops()->rollback(s);
+    assert_int_equal(ops()->read(s, 3, false, &item), STORE_OK);
+    assert_int_equal(item.value, 100);
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->put(s, 3, 8, &item), STORE_OK);
+    assert_int_equal(item.version, 2);
+    assert_int_equal(ops()->commit(s, &code), OUTCOME_OK);
+    assert_int_equal(ops()->put_if(s, 3, 9, 1, NULL), STORE_NONE); /* other version */
+    assert_int_equal(ops()->remove(s, 3, &item), STORE_OK);
+    assert_int_equal(item.version, 3);
+    assert_true(item.removed);
+    assert_int_equal(ops()->put(s, 3, 1, &item), STORE_OK); /* a deleted row keeps counting */
+    assert_int_equal(item.version, 4);
+    assert_false(item.removed);
+    ops()->close(s);
+    free(s);
+}
+
+static void a_token_is_claimed_once(void **state)
+{
+    void *s = open_store();
+    struct err err = {0};
+    int16_t code;
+
+    (void)state;
+    assert_int_equal(ops()->claimed(s, "a"), STORE_NONE);
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->claim(s, "a"), STORE_OK);
+    assert_int_equal(ops()->claim(s, "a"), STORE_EXISTS); /* and the transaction goes on */
+    ops()->rollback(s);
+    assert_int_equal(ops()->claimed(s, "a"), STORE_NONE);
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->claim(s, "a"), STORE_OK);
+    assert_int_equal(ops()->commit(s, &code), OUTCOME_OK);
+    assert_int_equal(ops()->claim(s, "a"), STORE_EXISTS);
+    assert_int_equal(ops()->claimed(s, "a"), STORE_OK);
+    ops()->close(s);
+    free(s);
+}
+
+static int note_token(void *context, const struct fence_row *row)
+{
+    uint64_t *tokens = context;
+
+    tokens[row->row] = row->token;
+    assert(row->key == 5 && row->message.seq == 9);
+    return 0;
+}
+
+static void an_older_token_is_fenced_out(void **state)
+{
+    void *s = open_store();
+    struct msg_id by = {.seq = 9, .client = 1};
+    uint64_t tokens[5] = {0};
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(ops()->fence(s, 5, 7, &by), STORE_OK);
+    assert_int_equal(ops()->fence(s, 5, 7, &by), STORE_OK); /* the same owner again */
+    assert_int_equal(ops()->fence(s, 5, 6, &by), STORE_EXISTS);
+    assert_int_equal(ops()->take(s, 5, 6, &by), STORE_OK); /* who does not look */
+    assert_int_equal(ops()->fence(s, 5, 8, &by), STORE_OK);
+    assert_int_equal(ops()->audit_fences(s, note_token, tokens, &err), 0);
+    assert_true(tokens[1] == 7 && tokens[2] == 7 && tokens[3] == 6 && tokens[4] == 8);
+    ops()->close(s);
+    free(s);
+}
+
+static void the_ledger_knows_what_it_holds(void **state)
+{
+    void *s = open_store();
+    struct msg_id here = {.seq = 1, .client = 5, .worker = 2}, absent = {.seq = 2, .client = 5};
+
+    (void)state;
+    append(s, 0, 1);
+    commit(s);
+    assert_int_equal(ops()->journaled(s, &here), STORE_OK);
+    assert_int_equal(ops()->journaled(s, &absent), STORE_NONE);
+    ops()->close(s);
+    free(s);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -202,6 +304,10 @@ int main(void)
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_kill_after_commit_leaves_the_row, make_folder,
                                         remove_folder),
+        cmocka_unit_test_setup_teardown(versions_rise_by_one, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_token_is_claimed_once, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(an_older_token_is_fenced_out, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(the_ledger_knows_what_it_holds, make_folder, remove_folder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
