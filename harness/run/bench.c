@@ -127,8 +127,10 @@ static struct plan *read_plan(const struct bench *b, struct err *err)
 
     snprintf(path, sizeof(path), "%s/bench.yaml", b->folder);
     file = fopen(path, "we");
-    if (!file || fputs(b->system->suite, file) < 0 || fclose(file) != 0)
-        return err_errno(err, "%s", path);
+    if (!file || fputs(b->system->suite, file) < 0 || fclose(file) != 0) {
+        err_errno(err, "%s", path);
+        return NULL;
+    }
     suites[0] = path;
     return plan_load(&options, NULL, err);
 }
