@@ -3,7 +3,8 @@
  * offset_conflict, offset_regress
  *
  * corrupt: a payload failed its checksum. phantom: an attempt was seen (delivered, in the final
- * log, its effect in the journal) that nobody ever invoked, or a payload that is not of this run.
+ * log, its effect in the journal) that nobody ever invoked, a payload that is not of this run, or a
+ * version of a key that nobody had written (invented.h).
  * fail_visible: an attempt that definitely failed was seen. offset_conflict: one (unit, position)
  * bound to two attempts by ack/ack, ack/read or read/read. offset_regress: a group's committed
  * position, ok, is found further back later: at the start of an ownership interval or by the audit.
@@ -20,6 +21,7 @@
 #include "api/checker.h"
 #include "checkers/cells.h"
 #include "checkers/duties.h"
+#include "checkers/invented.h"
 #include "checkers/positions.h"
 #include "checkers/streams.h"
 #include "checkers/volume.h"
@@ -56,6 +58,7 @@ struct always {
     struct event *strangers; /* seen, but not (yet) invoked: the end of the history decides */
     size_t n_strangers;
     bool too_many;
+    struct invented invented;
     struct findings found;
 };
 
@@ -65,12 +68,12 @@ static int always_open(void *self, const struct plan_case *plan, const void *arg
     struct always *s = self;
 
     (void)args;
-    (void)earlier;
     (void)err;
     *s = (struct always){.plan = plan,
                          .streams = {.size = sizeof(struct always_stream)},
                          .resends = {.max = RESENDS_MAX},
                          .found = {.current = "always"}};
+    invented_open(&s->invented, results_clock_error_ns(earlier));
     return 0;
 }
 
@@ -83,7 +86,7 @@ static size_t always_bound(const struct plan_case *plan, const void *args)
     (void)args;
     chunks = chunks < POSITIONS_CHUNKS_MAX ? chunks : POSITIONS_CHUNKS_MAX;
     strangers = strangers < STRANGERS_MAX ? strangers : STRANGERS_MAX;
-    return sizeof(struct always) + bound_cells(&v, 1) +
+    return sizeof(struct always) + invented_bound(plan) + bound_cells(&v, 1) +
            bound_streams(&v, sizeof(struct always_stream)) + bound_table(v.resends, RESENDS_MAX) +
            (size_t)chunks * (POSITIONS_CHUNK * sizeof(uint32_t) + 5 * sizeof(void *)) +
            bound_table(chunks, 0) + 3 * (size_t)strangers * sizeof(struct event) +
@@ -265,6 +268,23 @@ static void found_at(struct always *s, const struct event *e)
     tell(s, "offset_regress", e, text);
 }
 
+/* ---- phantom: a version nobody wrote */
+
+static void tell_invented(void *context, const struct event *read)
+{
+    struct always *s = context;
+    struct finding_sample sample = {
+        .message = {.seq = UINT64_MAX}, .unit = NO_UNIT, .at_ns = read->at_ns, .node = NO_NODE};
+    struct msg_id id = {read->seq, read->client, read->incarnation, read->worker};
+    char reader[80];
+
+    message_name(s->plan, &id, reader, sizeof(reader));
+    snprintf(sample.text, sizeof(sample.text),
+             "read %s was served version %lld of key %u by %s, which nobody had begun to write",
+             reader, (long long)read->value, read->key, source_name(read->code));
+    findings_add(&s->found, "phantom", 1, &sample);
+}
+
 /* ---- the events */
 
 static void one_event(struct always *s, const struct event *e)
@@ -295,6 +315,12 @@ static void one_event(struct always *s, const struct event *e)
     case EV_SETTLE_INVOKE:
     case EV_SETTLE_COMPLETE:
         settles(s, e);
+        break;
+    case EV_WRITE_INVOKE:
+    case EV_WRITE_COMPLETE:
+    case EV_LOAD_COMPLETE:
+    case EV_READ_COMPLETE:
+        invented_event(&s->invented, e, tell_invented, s);
         break;
     default:
         found_at(s, e);
@@ -332,6 +358,7 @@ static void always_finish(void *self, const struct drain_proof *proofs, struct f
 
     (void)proofs;
     judge_strangers(s);
+    invented_finish(&s->invented, tell_invented, s);
     findings_move(out, &s->found);
     if (s->too_many)
         findings_inconclusive(out, "too many re-sent or unknown attempts to remember");
@@ -349,6 +376,7 @@ static void always_close(void *self)
     table_release(&s->resends);
     table_release(&s->groups);
     positions_release(&s->positions);
+    invented_release(&s->invented);
     free(s->committed);
     free(s->strangers);
     findings_release(&s->found);
@@ -364,7 +392,7 @@ const struct checker_ops always_checker = {
     .size = sizeof(struct always),
     .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(DELIVER) | WANTS(AUDIT_LOG) |
              WANTS(AUDIT_EFFECT) | WANTS(CORRUPT) | WANTS(SETTLE_INVOKE) | WANTS(SETTLE_COMPLETE) |
-             WANTS(OWN) | WANTS(AUDIT_SETTLED),
+             WANTS(OWN) | WANTS(AUDIT_SETTLED) | INVENTED_EVENTS,
     .order = BY_TIME,
     .bound = always_bound,
     .open = always_open,

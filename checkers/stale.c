@@ -92,7 +92,7 @@ static void ends(struct stale *s, const struct event *e)
     if (event_outcome(e) == OUTCOME_OK)
         rises_add(&key->known, e->value, e->at_ns, &s->room);
     else if (event_outcome(e) == OUTCOME_FAIL)
-        rises_undo(&key->begun, e->value); /* the row was locked: nobody else had this version */
+        rises_undo(&key->begun, e->value); /* if another took its version since, reads are undecided */
 }
 
 static void seen_in_store(struct stale *s, const struct event *e)

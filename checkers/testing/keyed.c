@@ -147,7 +147,8 @@ struct made_up {
 static void make_one(struct random *r, const struct keyed_shape *shape, struct made_up *s,
                      unsigned number, struct events *list)
 {
-    static const enum outcome outcomes[] = {OUTCOME_OK, OUTCOME_OK, OUTCOME_OK, OUTCOME_UNKNOWN};
+    static const enum outcome outcomes[] = {OUTCOME_OK, OUTCOME_OK,      OUTCOME_OK,
+                                            OUTCOME_OK, OUTCOME_UNKNOWN, OUTCOME_FAIL};
     static const int16_t sources[] = {SOURCE_STORE, SOURCE_REPLICA, SOURCE_CACHE, SOURCE_CACHE,
                                       SOURCE_LOCAL};
 
@@ -167,7 +168,7 @@ static void make_one(struct random *r, const struct keyed_shape *shape, struct m
                               .ref = 1};
     } else {
         s->e.type++;
-        s->e.outcome_level = event_result(outcomes[below(r, 4)], LEVEL_NONE);
+        s->e.outcome_level = event_result(outcomes[below(r, 6)], LEVEL_NONE);
         if (s->e.type == EV_READ_COMPLETE || s->e.type == EV_LOAD_COMPLETE) {
             s->e.value = (int64_t)below(r, 6);
             s->e.code = sources[below(r, 5)];
