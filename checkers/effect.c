@@ -52,7 +52,7 @@ struct effect {
     bool *owes;   /* per client number: it sends to such a destination */
     bool *judged; /* per client number: those consumers were proven done; second pass */
     struct streams streams;
-    int64_t kills, again, moves;
+    int64_t kills, again, moves, unanswered;
     bool *owned; /* per destination or group and unit: it had an owner before */
     bool owing;  /* something was acknowledged already */
     bool second;
@@ -210,6 +210,9 @@ static void first_pass(struct effect *s, const struct event *e)
     case EV_CLIENT_DEATH:
         s->kills += e->code == 9;
         break;
+    case EV_EFFECT_COMPLETE: /* a COMMIT nobody answered: redone, or taken for done */
+        s->unanswered += event_outcome(e) == OUTCOME_UNKNOWN;
+        break;
     default:
         break;
     }
@@ -326,7 +329,7 @@ static void effect_finish(void *self, const struct drain_proof *proofs, struct f
         if (s->read[d] && !s->plan->dests[d].group && !done(s, d))
             findings_inconclusive(out, "consumers of %s were not proven done (D2)",
                                   s->plan->dests[d].name);
-    out->exercised = s->kills + s->again + s->moves;
+    out->exercised = s->kills + s->again + s->moves + s->unanswered;
 }
 
 static void effect_close(void *self)
@@ -366,7 +369,7 @@ const struct checker_ops effect_checker = {
     .args_size = sizeof(struct effect_args),
     .size = sizeof(struct effect),
     .wants = WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(AUDIT_EFFECT) | WANTS(DELIVER) |
-             WANTS(CLIENT_DEATH) | WANTS(OWN) | BALANCE_EVENTS,
+             WANTS(EFFECT_COMPLETE) | WANTS(CLIENT_DEATH) | WANTS(OWN) | BALANCE_EVENTS,
     .needs = DRAIN_D2,
     .order = BY_TIME,
     .bound = effect_bound,

@@ -37,7 +37,7 @@ static const struct param transfer_params[] = {
     {"accounts", PARAM_INT, offsetof(struct transfer_args, accounts), .fallback = "100", .min = 2,
      .max = 100000, .help = "accounts 0, 1, …; the one that pays is the message's key"},
     {"initial", PARAM_INT, offsetof(struct transfer_args, initial), .fallback = "1000",
-     .min = INT64_MIN, .max = INT64_MAX,
+     .min = -(INT64_C(1) << 50), .max = INT64_C(1) << 50,
      .help = "balance of every account before the first transfer"},
     {"amount", PARAM_INT, offsetof(struct transfer_args, amount), .fallback = "10", .min = 1,
      .max = INT64_C(1) << 40, .help = "the most one transfer moves; drawn from 1 on"},

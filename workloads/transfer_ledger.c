@@ -291,8 +291,7 @@ enum applied ledger_apply(struct ledger *l, const struct delivery *d)
 
     if (applied != APPLIED)
         return applied;
-    if (l->args->dedupe == DEDUPE_CHECKED_BEFORE)
-        worker_step(l->worker, AFTER_CHECK, d->msg);
+    worker_step(l->worker, AFTER_CHECK, d->msg); /* all do: a step is a place both twins pass */
     if (l->args->dedupe == DEDUPE_REDIS_BEFORE)
         worker_step(l->worker, AFTER_MARK, d->msg);
     applied = transact(l, &a);
