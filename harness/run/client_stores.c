@@ -7,12 +7,16 @@
 #include "run/client_worker.h"
 
 #include "api/system.h"
+#include "base/clock.h"
 #include "run/record_cache.h"
 #include "run/record_store.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define OPEN_WITHIN_NS (20 * SECOND_NS)
+#define OPEN_AGAIN_NS (50 * MS_NS)
 
 static long cluster_named(const struct worker *w, const char *alias)
 {
@@ -22,6 +26,13 @@ static long cluster_named(const struct worker *w, const char *alias)
         if (strcmp(plan->clusters[i].alias, alias) == 0)
             return (long)i;
     return -1;
+}
+
+/* A client that starts while its store cannot be reached tries for a while, as applications do. */
+static bool opens_again(const struct worker *w, struct deadline *deadline, const struct err *err)
+{
+    return err->status != ERR_INPUT && !atomic_load(&w->client->stopping) &&
+           deadline_sleep(deadline, OPEN_AGAIN_NS) == 0;
 }
 
 /* ---- stores */
@@ -50,6 +61,7 @@ static int open_store(struct worker *w, enum store_where where, struct store *ou
     const char *alias = w->client->needs.store;
     long number = cluster_named(w, alias);
     const struct plan_cluster *cluster = number < 0 ? NULL : &w->client->plan->clusters[number];
+    struct deadline deadline = deadline_in(OPEN_WITHIN_NS, NULL);
     struct store store;
 
     if (!cluster || !cluster->system->store)
@@ -57,10 +69,11 @@ static int open_store(struct worker *w, enum store_where where, struct store *ou
     store = (struct store){cluster->system->store, calloc(1, cluster->system->store->size)};
     if (!store.self)
         return err_set(err, "out of memory");
-    if (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, where, err) < 0) {
-        free(store.self);
-        return err_prefix(err, "store %s", alias);
-    }
+    while (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, where, err) < 0)
+        if (!opens_again(w, &deadline, err)) {
+            free(store.self);
+            return err_prefix(err, "store %s", alias);
+        }
     if (w->client->lies) {
         struct client_spec spec = worker_spec(w);
 
@@ -83,6 +96,7 @@ static int open_cache(struct worker *w, struct err *err)
     long number = cluster_named(w, needs->cache);
     const struct plan_cluster *cluster = number < 0 ? NULL : &w->client->plan->clusters[number];
     struct client_spec spec = worker_spec(w);
+    struct deadline deadline = deadline_in(OPEN_WITHIN_NS, NULL);
     struct cache cache;
 
     if (!cluster || !cluster->system->cache)
@@ -90,10 +104,11 @@ static int open_cache(struct worker *w, struct err *err)
     cache = (struct cache){cluster->system->cache, calloc(1, cluster->system->cache->size)};
     if (!cache.self)
         return err_set(err, "out of memory");
-    if (cache.ops->open(cache.self, &spec, cluster, needs->guard, needs->cache_replica, err) < 0) {
-        free(cache.self);
-        return err_prefix(err, "cache %s", needs->cache);
-    }
+    while (cache.ops->open(cache.self, &spec, cluster, needs->guard, needs->cache_replica, err) < 0)
+        if (!opens_again(w, &deadline, err)) {
+            free(cache.self);
+            return err_prefix(err, "cache %s", needs->cache);
+        }
     w->cache = w->client->unrecorded ? cache : cache_recorder_wrap(cache, &options);
     return 0;
 }
