@@ -17,6 +17,17 @@ uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said)
     return plan->dests[dest].n_units == 1 ? plan->dests[dest].first_unit : NO_UNIT;
 }
 
+bool duties_settled_is_done(const struct plan_case *plan, uint32_t dest)
+{
+    unsigned groups = 0;
+
+    if (plan->dests[dest].kind != UNIT_STREAM)
+        return duties_forgets(plan, dest);
+    for (size_t i = 0; i < plan->n_dests; i++)
+        groups += plan->dests[i].group && plan->dests[i].of == dest;
+    return groups == 1;
+}
+
 const char *duties_node_name(const struct plan_case *plan, uint16_t node)
 {
     return node < plan->n_nodes ? plan->nodes[node].name : "an unknown node";

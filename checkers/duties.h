@@ -24,6 +24,9 @@ static inline bool duties_forgets(const struct plan_case *plan, uint32_t dest)
 
     return kind == UNIT_QUEUE || kind == UNIT_LIST;
 }
+/* What is settled owes nothing any more: queues and lists, and a stream that one group reads (a trim may take
+ * what it has settled; with several groups one's settling says nothing of the others). */
+bool duties_settled_is_done(const struct plan_case *plan, uint32_t dest);
 /* "kafka-1", or "?" */
 const char *duties_node_name(const struct plan_case *plan, uint16_t node);
 const char *duties_unit_name(const struct plan_case *plan, uint32_t unit);

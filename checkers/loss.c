@@ -2,10 +2,10 @@
  * loss: 0 | {messages: N, time: T}        findings: lost, lost_intent, rpo
  *
  * lost (over duties). log: {m ok} minus {m in the final audit of the log}; a delivery does *not*
- * clear it. queue: {m ok} minus (settled ∪ remaining ∪ dead-lettered); where the protocol settles
- * by handing over (no_ack, BRPOP) the hand-over clears `lost`, and `missing_effect` judges the
- * rest. Needs D1. lost_intent: the same for messages nobody was asked about (`believed`). rpo:
- * |lost| acknowledged in a window (or last before it), and its span.
+ * clear it. queue, and a stream that one group reads: {m ok} minus (settled ∪ remaining ∪
+ * dead-lettered); where the protocol settles by handing over (no_ack, BRPOP) the hand-over clears
+ * `lost`, and `missing_effect` judges the rest. Needs D1. lost_intent: the same for messages nobody
+ * was asked about (`believed`). rpo: |lost| acknowledged in a window (or last before it), and its span.
  *
  * Counter-example: a fast consumer read the record from the old leader before it was truncated:
  * "delivered, so safe". It is not in the final log: lost.
@@ -130,6 +130,8 @@ static int loss_open(void *self, const struct plan_case *plan, const void *args,
     if (!s->dests_of || !s->n_dests_of || !s->hands_over || !s->handed || !s->used)
         abort();
     duties_of_clients(s);
+    for (size_t d = 0; d < plan->n_dests; d++) /* a channel keeps nothing: subscription.c */
+        s->handed[d] = plan->dests[d].kind == UNIT_CHANNEL;
     hazards_open(&s->hazards, plan);
     fate_open(&s->fate, plan);
     s->found.current = "loss";
@@ -234,7 +236,7 @@ static void delivered(struct loss *s, const struct event *e)
     uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
     struct loss_stream *stream;
 
-    if (dest == UINT32_MAX || !duties_forgets(s->plan, dest) || e->flags & EV_MARKER)
+    if (dest == UINT32_MAX || !duties_settled_is_done(s->plan, dest) || e->flags & EV_MARKER)
         return;
     stream = stream_of(s, e);
     if (e->by < s->plan->n_client_ids && s->hands_over[e->by])
@@ -250,7 +252,7 @@ static void settled(struct loss *s, const struct event *e)
     struct clear_context context = {s, dest, e->unit};
     bool requeued = e->flags & EV_REQUEUE;
 
-    if (dest == UINT32_MAX || !duties_forgets(s->plan, dest))
+    if (dest == UINT32_MAX || !duties_settled_is_done(s->plan, dest))
         return;
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
                     e->flags & EV_CUMULATIVE,
@@ -270,7 +272,8 @@ static void started(struct loss *s, const struct event *e)
         c->broker->names(c->broker_args, &sends_to, &reads, &group) < 0 || !reads)
         return;
     dest = plan_dest_named(s->plan, reads);
-    if (dest >= 0)
+    /* a stream keeps what it handed over */
+    if (dest >= 0 && duties_forgets(s->plan, (uint32_t)dest))
         s->handed[dest] = true;
 }
 
@@ -352,7 +355,8 @@ static void describe(const struct loss *s, const struct event *e, uint32_t dest,
         sample->text, sizeof(sample->text), "%s by %s%s%s, %s %s",
         event_outcome(e) == OUTCOME_OK ? "acknowledged" : "believed sent, no answer asked for,",
         duties_node_name(plan, e->node), where, w ? " while the fault was on" : "",
-        duties_forgets(plan, dest) ? "neither settled nor left in" : "absent from the final log of",
+        duties_settled_is_done(plan, dest) ? "neither settled nor left in"
+                                           : "absent from the final log of",
         unit != NO_UNIT ? duties_unit_name(plan, unit) : plan->dests[dest].name);
 }
 
@@ -570,6 +574,18 @@ static void say_unproven(const struct loss *s, struct findings *out)
                               (unsigned long long)INFLIGHT_MAX);
 }
 
+/* Channels are judged elsewhere: where there is nothing else this promise is not ours. */
+static bool judges_any(const struct loss *s)
+{
+    bool channels = false, others = false;
+
+    for (size_t d = 0; d < s->plan->n_dests; d++) {
+        channels |= s->used[d] && s->plan->dests[d].kind == UNIT_CHANNEL;
+        others |= s->used[d] && s->plan->dests[d].kind != UNIT_CHANNEL;
+    }
+    return others || !channels;
+}
+
 static void loss_finish(void *self, const struct drain_proof *proofs, struct findings *out)
 {
     struct loss *s = self;
@@ -580,7 +596,7 @@ static void loss_finish(void *self, const struct drain_proof *proofs, struct fin
         report_rpo(s, out);
     say_unproven(s, out);
     out->undecided += s->undecided + s->open;
-    out->exercised = hazards_total(&s->hazards) + s->expired;
+    out->exercised = judges_any(s) ? hazards_total(&s->hazards) + s->expired : -1;
     if (s->fate.expiry.full)
         findings_inconclusive(out, "more expired messages than can be remembered");
 }

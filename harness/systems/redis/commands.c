@@ -6,6 +6,7 @@
  *     - promote: $replica                 REPLICAOF NO ONE there, every other server that answers
  * follows it
  *     - follow: {node: $old, of: $new}    REPLICAOF
+ *     - kill_clients: {node: primary, type: pubsub}   CLIENT KILL TYPE
  */
 #include "systems/redis/redis.h"
 
@@ -29,6 +30,18 @@ static const struct param promote_params[] = {
 static const struct param follow_params[] = {
     {"node", PARAM_EXPR, offsetof(struct node_args, node), .required = true,
      .help = "the server that becomes a replica of the present primary"},
+    {0}};
+
+static const char *const client_types[] = {"normal", "pubsub", "replica", NULL};
+struct kill_args {
+    const struct expr *node;
+    int type;
+};
+static const struct param kill_params[] = {
+    {"node", PARAM_EXPR, offsetof(struct kill_args, node), .required = true,
+     .help = "the server that closes connections"},
+    {"type", PARAM_CHOICE, offsetof(struct kill_args, type), .fallback = "normal",
+     .choices = client_types, .help = "whose: ordinary clients, subscribers, replicas"},
     {0}};
 
 static int order(struct cluster *cluster, unsigned index, struct deadline deadline, struct err *err,
@@ -154,6 +167,24 @@ static int follow(struct cluster *cluster, const void *args, uint16_t target,
                  cluster->nodes[primary].plan->address);
 }
 
+/* The harness's own connections are ordinary ones and are made again when needed. */
+static int kill_clients(struct cluster *cluster, const void *args, uint16_t target,
+                        struct deadline deadline, struct err *err)
+{
+    const struct kill_args *a = args;
+    int index = index_of(cluster, target, "kill_clients", err);
+    redisReply *reply;
+
+    if (index < 0)
+        return -1;
+    reply = redis_want(cluster, (unsigned)index, deadline, err, "CLIENT KILL TYPE %s SKIPME yes",
+                       client_types[a->type]);
+    if (!reply)
+        return -1;
+    freeReplyObject(reply);
+    return 0;
+}
+
 const struct system_command redis_commands[] = {
     {"failover", failover_params, sizeof(struct node_args),
      "ask a sentinel to fail over (SENTINEL FAILOVER); without sentinels FAILOVER of the primary",
@@ -162,4 +193,6 @@ const struct system_command redis_commands[] = {
      "make a replica the primary by hand (REPLICAOF NO ONE) and point the others to it", promote},
     {"follow", follow_params, sizeof(struct node_args),
      "make a server a replica of the present primary (REPLICAOF)", follow},
+    {"kill_clients", kill_params, sizeof(struct kill_args),
+     "close a server's connections of one kind (CLIENT KILL TYPE)", kill_clients},
     {0}};

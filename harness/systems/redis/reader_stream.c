@@ -60,9 +60,12 @@ static bool ask(struct redis_client *h)
 {
     const struct redis_client_args *a = h->args;
 
-    redis_lane_command(h->take, "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d %sSTREAMS %s >",
+    redis_lane_command(h->take,
+                       a->consume.noack
+                           ? "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d NOACK STREAMS %s >"
+                           : "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d STREAMS %s >",
                        a->consume.group, h->consumer, (long long)a->consume.count, READER_BLOCK_MS,
-                       a->consume.noack ? "NOACK " : "", a->consume.stream);
+                       a->consume.stream);
     return true;
 }
 
