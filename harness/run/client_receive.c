@@ -278,10 +278,20 @@ static void idle(struct worker *w, int64_t until_ns)
     take_wake(w);
 }
 
+/* The drain must not take somebody for idle who works long on what he was given. */
+static size_t hand_over(struct worker *w, size_t n)
+{
+    if (w->busy != (n > 0))
+        atomic_fetch_add(&w->client->board->busy, n > 0 ? 1 : -1);
+    w->busy = n > 0;
+    return n;
+}
+
 size_t worker_poll(struct worker *w, int64_t until_ns, const struct delivery **deliveries)
 {
     size_t room = w->hands_over ? HARVEST_MAX : w->n_free_settles;
 
+    hand_over(w, 0);
     worker_take_requests(w);
     if (!w->broker.ops) {
         idle(w, until_ns);
@@ -296,13 +306,13 @@ size_t worker_poll(struct worker *w, int64_t until_ns, const struct delivery **d
     if (w->backlog.n > 0 && room > 0) {
         worker_harvest(w, 0, 0);
         keep_for_later(w, 0);
-        return hand_from_backlog(w, room, deliveries);
+        return hand_over(w, hand_from_backlog(w, room, deliveries));
     }
     worker_harvest(w, until_ns, w->receives ? room : 0);
     if (w->harvest.n_deliveries > room)
         keep_for_later(w, room);
     *deliveries = w->harvest.deliveries;
-    return w->harvest.n_deliveries;
+    return hand_over(w, w->harvest.n_deliveries);
 }
 
 static bool flushed(const struct worker *w, int64_t began_ns)
@@ -326,4 +336,5 @@ void worker_flush(struct worker *w)
     }
     worker_release(w);
     worker_board(w);
+    hand_over(w, 0);
 }

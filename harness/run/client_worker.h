@@ -140,6 +140,7 @@ struct worker {
 
     struct harvest harvest;
     bool harvested; /* not yet released */
+    bool busy;      /* counted on the board */
     struct backlog backlog;
 
     struct tally tally;

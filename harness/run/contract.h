@@ -50,6 +50,7 @@ struct client_board {
     _Atomic int64_t unknown_commits;
     struct burst_board bursts[BURSTS_MAX]; /* [0]: sends outside of any burst */
     struct step_gate steps[STEPS_MAX];
+    _Atomic int64_t busy;           /* workers with deliveries in hand: taken, and not asked for more */
 };
 
 /* ---- control */

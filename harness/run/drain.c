@@ -84,8 +84,16 @@ static int64_t work_done(const struct run *run)
     return sum;
 }
 
-/* Nothing moved for a while. No proof: the proof is the system's (D2); this only gives them time.
- */
+static bool any_busy(const struct run *run)
+{
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (atomic_load(&run->instances[i].board->busy) > 0)
+            return true;
+    return false;
+}
+
+/* Nothing moved for a while, and nobody has anything in hand. No proof: the proof is the system's
+ * (D2); this only gives them time, half of what there is. */
 static void let_consumers_finish(struct run *run, struct deadline deadline)
 {
     int64_t last = -1;
@@ -94,7 +102,7 @@ static void let_consumers_finish(struct run *run, struct deadline deadline)
     while (any_consumer_alive(run)) {
         int64_t now = work_done(run);
 
-        if (now != last) {
+        if (now != last || any_busy(run)) {
             last = now;
             since_ns = clock_now_ns();
         } else if (clock_now_ns() - since_ns >= SETTLED_FOR_NS) {
@@ -324,7 +332,7 @@ static int prove_and_close(struct run *run, struct history_writer *audit, const 
     struct err why = {0};
 
     mark_ends(run, deadline);
-    let_consumers_finish(run, deadline);
+    let_consumers_finish(run, deadline_within(deadline, run->plan->drain_within_ns / 2));
     if (prove(run, true, audit, down, n_down, deadline, err) < 0)
         return -1;
     run->closing = true;

@@ -351,6 +351,7 @@ static void settle_board(struct instance *instance)
     }
     atomic_store(&instance->board->outstanding, 0);
     atomic_store(&instance->board->owned, 0);
+    atomic_store(&instance->board->busy, 0);
 }
 
 /* What it was given and had not settled: the broker must give it to somebody else. */
