@@ -15,7 +15,8 @@ void hazards_open(struct hazards *h, const struct plan_case *plan)
     if (!h->units || !h->takeover_ns)
         abort();
     for (size_t i = 0; i < plan->n_units; i++)
-        h->units[i] = (struct hazard_unit){.leader = NO_NODE, .dead = NO_NODE};
+        h->units[i] =
+            (struct hazard_unit){.leader = NO_NODE, .dead = NO_NODE, .last_dead = NO_NODE};
 }
 
 static unsigned cluster_of(const struct hazards *h, uint32_t unit)
@@ -81,10 +82,21 @@ static void node_state(struct hazards *h, const struct event *e)
         if ((e->code == NODE_DEAD || e->code == NODE_DOWN) && unit->dead != e->node) {
             unit->dead = e->node;
             unit->at_death = unit->present > 0 ? unit->present : 0;
+            unit->last_dead = unit->dead;
+            unit->at_last_death = unit->at_death;
         } else if (e->code == NODE_UP && unit->dead == e->node) {
             came_back(h, unit);
         }
     }
+}
+
+static void wiped(struct hazards *h, uint16_t node)
+{
+    for (uint32_t u = 0; u < h->plan->n_units; u++)
+        if (h->units[u].last_dead == node) {
+            h->wiped += h->units[u].at_last_death;
+            h->units[u].last_dead = NO_NODE;
+        }
 }
 
 void hazards_event(struct hazards *h, const struct event *e)
@@ -96,6 +108,8 @@ void hazards_event(struct hazards *h, const struct event *e)
         node_state(h, e);
     else if (e->type == EV_HAZARD && e->code == HAZARD_OUTSTANDING)
         h->outstanding += e->value;
+    else if (e->type == EV_HAZARD && e->code == HAZARD_WIPED)
+        wiped(h, e->node);
     else if (e->type == EV_HAZARD)
         h->told += e->value;
 }
@@ -132,7 +146,8 @@ void hazards_absent(struct hazards *h, uint32_t dest, int64_t at_ns)
 
 int64_t hazards_total(const struct hazards *h)
 {
-    return h->takeover + h->restart + h->limit + h->unroutable + h->outstanding + h->told;
+    return h->takeover + h->restart + h->wiped + h->limit + h->unroutable + h->outstanding +
+           h->told;
 }
 
 void hazards_release(struct hazards *h)

@@ -13,6 +13,8 @@
  *
  * Counter-example (R02): a SIGSTOPped replica whose socket buffer delivers everything at SIGCONT
  * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
+ *   wiped        messages acknowledged and present at a leader's death whose disk was then replaced
+ *   severed      sends outstanding when connections were reset (EV_HAZARD)
  *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD)
  */
 #ifndef ASSAY_CHECKERS_HAZARDS_H
@@ -23,10 +25,12 @@
 #include "plan/plan.h"
 
 struct hazard_unit {
-    uint16_t leader;  /* NO_NODE: nobody known */
-    int64_t present;  /* acknowledged and not yet settled */
-    uint16_t dead;    /* leader that died and has not come back; NO_NODE: none */
-    int64_t at_death; /* present then */
+    uint16_t leader;    /* NO_NODE: nobody known */
+    int64_t present;    /* acknowledged and not yet settled */
+    uint16_t dead;      /* leader that died and has not come back; NO_NODE: none */
+    int64_t at_death;   /* present then */
+    uint16_t last_dead; /* the same of the last death, whoever took over; NO_NODE: none */
+    int64_t at_last_death;
 };
 
 struct hazards {
@@ -34,7 +38,7 @@ struct hazards {
     struct hazard_unit *units;
     int64_t *takeover_ns; /* per destination: the last one; 0 never */
     struct windows windows;
-    int64_t takeover, restart, limit, unroutable, outstanding, told;
+    int64_t takeover, restart, wiped, limit, unroutable, outstanding, told;
 };
 
 void hazards_open(struct hazards *h, const struct plan_case *plan);

@@ -3,9 +3,12 @@
  *
  * Per unit: effective → invoke of the first operation after it that is ok, not lost, and followed
  * by 5 s without a refusal. An operation is a send to that unit; one whose unit nobody said is
- * counted for its destination's only unit. Second pass, after loss.
+ * counted for its destination's only unit. Second pass, after loss. An answer that took longer than
+ * the time promised is a refusal: somebody waited.
  *
- * Counter-example: a zombie leader's acknowledgement gives recovery 0: what it acknowledged is
+ * Counter-example: a publisher hangs for a minute on a stopped server and is answered well when it
+ * wakes: its first operation after the fault was ok, and nobody could work.
+ * And: a zombie leader's acknowledgement gives recovery 0: what it acknowledged is
  * lost, so it does not count.
  *
  * Judged only where somebody went on sending: a unit with no operation after the fault is neither
@@ -140,6 +143,7 @@ static void completed(struct recover *s, const struct event *e)
     bool ok = event_outcome(e) == OUTCOME_OK && !loss_has_lost(s->loss, &m);
     const struct open_op *open = open_end(&stream->open, e->seq);
 
+    ok = ok && open && e->at_ns - open->at_ns <= s->args.within_ns;
     for (size_t d = 0; open && c && d < c->n_duties; d++)
         operation(s, e, duties_unit(s->plan, duties_log_of(s->plan, c->duties[d]), e->unit),
                   open->at_ns, ok);

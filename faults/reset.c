@@ -41,6 +41,7 @@ static int reset_inject(struct fault_ctx *ctx, const void *arguments, void *stat
         return -1;
     for (size_t i = 0; i < others.n; i++)
         peers[i] = others.items[i].address;
+    ctx->severs(ctx);
     w->asked_ns = clock_now_ns();
     for (size_t i = 0; i < targets.n; i++) {
         int64_t ended;

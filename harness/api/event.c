@@ -103,7 +103,7 @@ const char *hazard_name(int hazard)
 {
     static const char *const names[] = {"?",          "takeover",    "restart",  "limit",
                                         "unroutable", "outstanding", "unsettled",
-                                        "exit"};
+                                        "exit",       "wiped",       "severed"};
 
     return NAME_OF(names, hazard);
 }

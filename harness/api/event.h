@@ -67,6 +67,8 @@ enum hazard {
     HAZARD_OUTSTANDING,  /* confirms outstanding at a kill */
     HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed */
     HAZARD_EXIT,         /* in the library's hands, waited for by nobody, when the client left */
+    HAZARD_WIPED,        /* the disk of a dead server was replaced: node */
+    HAZARD_SEVERED,      /* sends outstanding when connections were reset */
 };
 
 /* Who answered a read, or which cache was filled. */

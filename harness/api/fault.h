@@ -45,6 +45,10 @@ struct fault_ctx {
     int (*start)(struct fault_ctx *ctx, struct node *node, struct deadline deadline, struct err *err);
     void (*died)(struct fault_ctx *ctx, const struct fault_target *target, int signal);
     void (*paused)(struct fault_ctx *ctx, const struct fault_target *target, bool paused);
+    /* Live connections are about to be ended: what is outstanding then is kept. */
+    void (*severs)(struct fault_ctx *ctx);
+    /* The node's memory limit is lowered below what it holds, or put back; -1 also: it has none. */
+    int (*squeeze)(struct fault_ctx *ctx, struct node *node, bool on, struct deadline deadline, struct err *err);
     /* A dead server's data folder is emptied, and holds again what a first start finds there. */
     int (*wipe)(struct fault_ctx *ctx, struct node *node, struct err *err);
 };

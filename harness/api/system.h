@@ -164,6 +164,9 @@ struct system_ops {
     /* default binaries are there (assay doctor): 0, or -1 and err says what to install; NULL: nothing is needed */
     int (*installed)(struct err *err);
     void (*release)(struct cluster *cluster);
+    /* fault squeeze: the node's memory limit below what it holds (returns when the node says so), and back;
+     * NULL: it has none */
+    int (*squeeze)(struct cluster *cluster, struct node *node, bool on, struct deadline deadline, struct err *err);
     /* true: drain is asked while consumers still run (Kafka: committed > marker, D2); false: all clients have left by then */
     bool drain_beside_consumers;
     /* what stands right before a key in its log when a line of its config kept it from starting, and the keys it

@@ -108,6 +108,22 @@ static void print_value(const struct run *run, const struct value *value, char *
                                      run->plan->nodes[value->nodes[i]].name);
 }
 
+/* What a name is bound to: one(…) is drawn here and now, for good. */
+static int bound_value(struct run *run, const struct expr *e, int64_t since_ns,
+                       struct deadline deadline, struct value *value, struct err *err)
+{
+    struct fault_targets one;
+
+    if (e->kind != EXPR_CALL || strcmp(e->name, "one") != 0)
+        return run_eval_fresh(run, e, since_ns, deadline, value, err);
+    if (run_targets(run, e, &one, err) < 0)
+        return -1;
+    if (!one.items[0].node)
+        return err_set(err, "%s is a client: only nodes are bound", e->text);
+    *value = (struct value){.kind = VALUE_NODES, .nodes = {one.items[0].id}, .n = 1};
+    return 0;
+}
+
 static int step_bind(struct run *run, const struct step *step, struct err *err)
 {
     const struct named_exprs *args = step->args;
@@ -119,7 +135,7 @@ static int step_bind(struct run *run, const struct step *step, struct err *err)
         char text[300];
 
         do { /* a role may be vacant for a moment */
-            if (run_eval_fresh(run, args->items[i].expr, since_ns, deadline, &value, err) < 0)
+            if (bound_value(run, args->items[i].expr, since_ns, deadline, &value, err) < 0)
                 return -1;
         } while (value.kind == VALUE_NODES && value.n == 0 &&
                  deadline_sleep(&deadline, POLL_NS) == 0);
@@ -246,7 +262,6 @@ static int step_quiet(struct run *run, const struct step *step, struct err *err)
 
 /* ---- clients at their steps */
 
-
 /* The client instances a trigger names: "worker", "worker-2", "one(teller)". */
 static int trigger_instances(struct run *run, const struct trigger *at, struct fault_targets *out,
                              struct err *err)
@@ -311,9 +326,8 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     char names[300];
     int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
 
-    *armed = (struct armed){.run = run,
-                            .text = step->text,
-                            .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS};
+    *armed = (struct armed){
+        .run = run, .text = step->text, .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS};
     if (trigger_instances(run, at, &targets, err) < 0)
         return NULL;
     for (size_t i = 0; i < targets.n; i++) {
@@ -543,7 +557,6 @@ static int step_repeat(struct run *run, const struct step *step, struct err *err
     run->keyed = keyed;
     return 0;
 }
-
 
 static int (*const handlers[])(struct run *, const struct step *, struct err *) = {
     [STEP_SEND] = step_send,       [STEP_BACKGROUND] = step_send,

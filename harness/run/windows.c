@@ -128,6 +128,19 @@ static void lend_doomed(struct fault_ctx *ctx, const struct fault_target *target
                                            .value = outstanding(context->run)});
 }
 
+static void lend_severs(struct fault_ctx *ctx)
+{
+    struct context *context = ctx->run;
+    int64_t n = outstanding(context->run);
+
+    if (n > 0)
+        chronicle(context->run, (struct event){.type = EV_HAZARD,
+                                               .code = HAZARD_SEVERED,
+                                               .node = NO_NODE,
+                                               .unit = NO_UNIT,
+                                               .value = n});
+}
+
 static void lend_died(struct fault_ctx *ctx, const struct fault_target *target, int signal)
 {
     struct context *context = ctx->run;
@@ -188,8 +201,31 @@ static int lend_start(struct fault_ctx *ctx, struct node *node, struct deadline 
 
 static int lend_wipe(struct fault_ctx *ctx, struct node *node, struct err *err)
 {
-    (void)ctx;
-    return cluster_wipe_node(node, err);
+    struct context *context = ctx->run;
+
+    if (cluster_wipe_node(node, err) < 0)
+        return -1;
+    chronicle(context->run, (struct event){.type = EV_HAZARD,
+                                           .code = HAZARD_WIPED,
+                                           .unit = NO_UNIT,
+                                           .node = node->plan->id,
+                                           .value = 1});
+    return 0;
+}
+
+static int lend_squeeze(struct fault_ctx *ctx, struct node *node, bool on, struct deadline deadline,
+                        struct err *err)
+{
+    struct context *context = ctx->run;
+    struct cluster_slot *slot = run_slot_of(context->run, node->plan->id);
+    int result;
+
+    if (!slot->cluster.ops->squeeze)
+        return err_set(err, "%s has no memory limit to lower", node->plan->name);
+    pthread_mutex_lock(&slot->control);
+    result = slot->cluster.ops->squeeze(&slot->cluster, node, on, deadline, err);
+    pthread_mutex_unlock(&slot->control);
+    return result;
 }
 
 static struct context lend(struct run *run, struct window *window)
@@ -201,7 +237,9 @@ static struct context lend(struct run *run, struct window *window)
                                     .doomed = lend_doomed,
                                     .start = lend_start,
                                     .died = lend_died,
+                                    .severs = lend_severs,
                                     .paused = lend_paused,
+                                    .squeeze = lend_squeeze,
                                     .wipe = lend_wipe},
                             .run = run,
                             .window = window};

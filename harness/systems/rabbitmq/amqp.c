@@ -67,17 +67,18 @@ bool rabbit_refused(amqp_connection_state_t connection, const char *what, int *c
     return true;
 }
 
-/* rabbitmq-c does not say by itself that it understands basic.cancel, and a server then keeps quiet
- * when a consumer's queue goes away. */
+/* rabbitmq-c does not say by itself that it understands these, and a server then keeps quiet when a
+ * consumer's queue goes away or its publishers are blocked. */
 static amqp_rpc_reply_t login(amqp_connection_state_t connection, int heartbeat_s)
 {
-    amqp_table_entry_t can = {
-        .key = amqp_cstring_bytes("consumer_cancel_notify"),
-        .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = true},
+    const amqp_field_value_t yes = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = true};
+    amqp_table_entry_t can[] = {
+        {.key = amqp_cstring_bytes("consumer_cancel_notify"), .value = yes},
+        {.key = amqp_cstring_bytes("connection.blocked"), .value = yes},
     };
     amqp_table_entry_t capabilities = {
         .key = amqp_cstring_bytes("capabilities"),
-        .value = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {1, &can}},
+        .value = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {2, can}},
     };
     const amqp_table_t properties = {1, &capabilities};
 

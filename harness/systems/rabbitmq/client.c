@@ -26,6 +26,7 @@
 
 /* ---- keys of a client entry */
 
+static const char *const blocked_words[] = {"unheard", "wait", NULL};
 static const char *const unconfirmed_words[] = {"unknown", "forgotten", NULL};
 #define PUBLISH(member) offsetof(struct publish_args, member)
 static const struct param publish_params[] = {
@@ -43,6 +44,9 @@ static const struct param publish_params[] = {
      .choices = unconfirmed_words,
      .help = "what the application takes those for whose confirm is missing when the connection "
              "breaks: forgotten ones it believes to be sent"},
+    {"blocked", PARAM_CHOICE, PUBLISH(blocked), .fallback = "unheard", .choices = blocked_words,
+     .help = "connection.blocked is not listened to, or publishing (and the wait for confirms) "
+             "stands still until connection.unblocked"},
     {"tx", PARAM_INT, PUBLISH(tx), .fallback = "0", .max = 10000, .unit = "messages",
      .help = "instead of confirms a transaction (tx.select, tx.commit) of so many messages"},
     {"properties", PARAM_VERBATIM, PUBLISH(properties),
@@ -199,6 +203,7 @@ static int connect_to(struct rabbit_client *c, unsigned node, struct err *err)
     c->fd = amqp_get_sockfd(c->connection);
     c->frame_max = (size_t)amqp_get_frame_max(c->connection);
     wire_reset(&c->wire);
+    c->blocked = false;
     c->epoch = epoch_of(c->spec, ++c->connections);
     c->sent_ns = c->heard_ns = clock_now_ns();
     return 0;
@@ -332,6 +337,12 @@ static void take_frame(struct rabbit_client *c, const amqp_frame_t *frame)
 {
     int code = frame->frame_type == AMQP_FRAME_METHOD ? close_code(&frame->payload.method) : 0;
 
+    if (frame->frame_type == AMQP_FRAME_METHOD &&
+        (frame->payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD ||
+         frame->payload.method.id == AMQP_CONNECTION_UNBLOCKED_METHOD)) {
+        c->blocked = frame->payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD;
+        c->unblocked_ns = clock_now_ns();
+    }
     if (code)
         client_break(c, code);
     else if (frame->channel == PUBLISH_CHANNEL)

@@ -27,10 +27,11 @@ enum client_code {
     CODE_NOT_CONNECTED = 6,
     CODE_COMMITTED = 7,
     CODE_FORGOTTEN = 8,
-    CODE_CONFIRM_TIMEOUT = 9,
-    CODE_BLOCKED = 10
+    CODE_CONFIRM_TIMEOUT = 9
 };
 
+/* What the application makes of connection.blocked. */
+enum when_blocked { BLOCKED_UNHEARD, BLOCKED_WAITS };
 /* What the application does about messages whose confirm never came. */
 enum unconfirmed { UNCONFIRMED_UNKNOWN, UNCONFIRMED_FORGOTTEN };
 
@@ -41,6 +42,7 @@ struct rabbit_client_args {
         bool mandatory, confirm;
         int64_t tx, confirm_within_ns;
         int unconfirmed; /* enum unconfirmed */
+        int blocked;     /* enum when_blocked */
         struct pairs properties, headers;
     } publish;
     struct consume_args {
@@ -85,7 +87,9 @@ struct rabbit_client {
     struct wire wire;
     int64_t sent_ns, heard_ns; /* for heartbeats */
     int64_t broke_ns;          /* when the last connection broke; 0 never */
-    bool broken;               /* to be told by poll */
+    bool blocked;              /* connection.blocked: nothing that is published is read */
+    int64_t unblocked_ns;
+    bool broken; /* to be told by poll */
     int16_t broken_code;
 
     /* completions to be told, a ring of `room` */

@@ -5,7 +5,7 @@
  *     rabbit3: {rabbitmq: {nodes: 3}, rabbitmq.conf: {cluster_partition_handling: autoheal},
  *               queues: {orders: {arguments: {x-queue-type: quorum}, leader: 1}}}
  *
- * Left out: vhosts other than "/", users (guest is everybody), TLS, plugins of the user's own.
+ * Left out: vhosts other than "/", users (guest is everybody), TLS, plugins that are not installed.
  */
 #include "systems/rabbitmq/rabbitmq.h"
 
@@ -21,6 +21,8 @@ static const struct param server_params[] = {
      .help = "how many nodes form the cluster"},
     {"version", PARAM_STRING, SERVER(version),
      .help = "what the server must say it is, as far as given: \"3.10\""},
+    {"plugins", PARAM_STRINGS, SERVER(plugins),
+     .help = "plugins that are enabled: rabbitmq_shovel, rabbitmq_stream …"},
     {"home", PARAM_STRING, SERVER(home),
      .help = "folder of the server (with sbin/ and plugins/); default: the installed one"},
     {0}};
@@ -67,16 +69,30 @@ static const struct param policy_params[] = {
      .help = "as in set_policy: ha-mode, max-length …"},
     {0}};
 
+#define PARAMETER(member) offsetof(struct rabbit_parameter, member)
+static const struct param parameter_params[] = {
+    {"component", PARAM_STRING, PARAMETER(component), .required = true, .help = "shovel …"},
+    {"name", PARAM_STRING, PARAMETER(name), .required = true, .help = "of the parameter"},
+    {"value", PARAM_TREE, PARAMETER(value), .required = true,
+     .help = "as in set_parameter; nodes of other clusters are called ALIAS-1 … in URIs"},
+    {0}};
+
 #define CONFIG(member) offsetof(struct rabbit_config, member)
 const struct param rabbit_params[] = {
     {"rabbitmq", PARAM_STRUCT, CONFIG(server), .sub = server_params,
      .sub_size = sizeof(struct rabbit_server), .required = true, .help = "nodes and version"},
     {"rabbitmq.conf", PARAM_VERBATIM, CONFIG(conf), .help = "your rabbitmq.conf, key by key"},
+    {"advanced.config", PARAM_STRING, CONFIG(advanced),
+     .help =
+         "your advanced.config, as {file: NAME} or its text: what rabbitmq.conf has no key for"},
     {"definitions.json", PARAM_STRING, CONFIG(definitions),
      .help = "your exported definitions, as {file: NAME}: queues, exchanges, bindings and policies "
              "of vhost /"},
     {"policies", PARAM_STRUCTS, CONFIG(policies), .sub = policy_params,
      .sub_size = sizeof(struct rabbit_policy), .help = "policies, set before the queues are made"},
+    {"parameters", PARAM_STRUCTS, CONFIG(parameters), .sub = parameter_params,
+     .sub_size = sizeof(struct rabbit_parameter),
+     .help = "runtime parameters, set when queues and exchanges are made: dynamic shovels"},
     {"queues", PARAM_MAP, CONFIG(queues), .sub = queue_params,
      .sub_size = sizeof(struct rabbit_queue), .help = "queues, made before the case"},
     {"exchanges", PARAM_MAP, CONFIG(exchanges), .sub = exchange_params,

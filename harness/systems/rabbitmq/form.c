@@ -58,6 +58,13 @@ static int wait_formed(struct cluster *cluster, struct deadline deadline, struct
     }
 }
 
+/* A queue that nobody uses may have expired before it was looked for. */
+static bool has_expired(const struct rabbit_view *view, size_t q, const struct rabbit_queue *queue)
+{
+    return pairs_get(&queue->arguments, "x-expires", NULL) &&
+           view->nodes[0].queues[q].kind == QUEUE_GONE;
+}
+
 /* Queue q leads from where the suite wants it (anywhere when it does not say). */
 static int wait_leader(struct cluster *cluster, const struct rabbit_queue *queue,
                        struct deadline deadline, struct err *err)
@@ -69,13 +76,15 @@ static int wait_leader(struct cluster *cluster, const struct rabbit_queue *queue
         q++;
     for (;;) {
         struct rabbit_view view;
+        bool expired;
         int leader;
 
         if (rabbit_look(cluster, &view, deadline, err) < 0)
             return -1;
         leader = rabbit_leader(&view, q);
+        expired = has_expired(&view, q, queue);
         rabbit_view_release(&view);
-        if (leader >= 0 && (queue->leader == 0 || leader == queue->leader - 1))
+        if (expired || (leader >= 0 && (queue->leader == 0 || leader == queue->leader - 1)))
             return 0;
         if (leader >= 0 && !asked)
             asked = rabbit_transfer(cluster, queue->name, (unsigned)queue->leader - 1, deadline,
@@ -109,6 +118,29 @@ static int set_policy(struct cluster *cluster, const struct rabbit_policy *polic
     if (result < 0)
         return err_prefix(err, "policy %s", policy->name);
     return strcmp(answer, "ok") == 0 ? 0 : err_input(err, "policy %s: %s", policy->name, answer);
+}
+
+static int set_parameter(struct cluster *cluster, const struct rabbit_parameter *parameter,
+                         struct deadline deadline, struct err *err)
+{
+    struct arena arena = {0};
+    char *value = rabbit_json(parameter->value);
+    char answer[1000];
+    int result = rabbit_eval(
+        cluster, 0,
+        arena_printf(&arena,
+                     "case rabbit_runtime_parameters:parse_set(<<\"/\">>,%s,%s,%s,none) of "
+                     "ok->\"ok\";E->iolist_to_binary(io_lib:format(\"~0p\",[E])) end.",
+                     rabbit_binary(&arena, parameter->component),
+                     rabbit_binary(&arena, parameter->name), rabbit_binary(&arena, value)),
+        answer, sizeof(answer), deadline, err);
+
+    free(value);
+    arena_release(&arena);
+    if (result < 0)
+        return err_prefix(err, "parameter %s", parameter->name);
+    return strcmp(answer, "ok") == 0 ? 0
+                                     : err_input(err, "parameter %s: %s", parameter->name, answer);
 }
 
 static int import_definitions(struct cluster *cluster, const char *json, struct deadline deadline,
@@ -255,6 +287,7 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
 {
     const struct rabbit_config *config = cluster->spec->config;
     const struct rabbit_queue *queues = config->queues.items;
+    const struct rabbit_parameter *parameters = config->parameters.items;
 
     if (make_queues(cluster, deadline, err) < 0)
         return -1;
@@ -264,6 +297,9 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
         return -1;
     for (size_t i = 0; i < config->queues.n; i++)
         if (wait_leader(cluster, &queues[i], deadline, err) < 0)
+            return -1;
+    for (size_t i = 0; i < config->parameters.n; i++)
+        if (set_parameter(cluster, &parameters[i], deadline, err) < 0)
             return -1;
     return settle_names(cluster, deadline, err);
 }
@@ -385,6 +421,56 @@ int rabbit_reset(struct cluster *cluster, const struct plan_case *next, struct d
         return -1;
     rabbit_disconnect(connection, true);
     return make_topology(cluster, deadline, err);
+}
+
+static const struct rabbit_queue *queue_named(const struct cluster *cluster, const char *name)
+{
+    const struct rabbit_config *config = cluster->spec->config;
+    const struct rabbit_queue *queues = config->queues.items;
+
+    for (size_t i = 0; i < config->queues.n; i++)
+        if (strcmp(queues[i].name, name) == 0)
+            return &queues[i];
+    return NULL;
+}
+
+int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadline deadline,
+                         struct err *err)
+{
+    const struct rabbit_queue *queue = queue_named(cluster, name);
+    struct rabbit_queue anywhere;
+    amqp_connection_state_t connection;
+    struct rabbit_view view;
+    uint32_t running;
+    size_t q = 0;
+    int result = -1;
+    bool led;
+
+    if (!queue)
+        return err_set(err, "replace_queue: \"%s\" is no queue of this cluster", name);
+    while (strcmp(rabbit_queue_name(cluster, q), name) != 0)
+        q++;
+    if (rabbit_look(cluster, &view, deadline, err) < 0)
+        return -1;
+    led = rabbit_leader(&view, q) >= 0;
+    running = rabbit_running(&view);
+    rabbit_view_release(&view);
+    if (led)
+        return 0;
+    if (!running)
+        return err_set(err, "replace_queue: no node runs");
+    anywhere = *queue;
+    anywhere.leader = 0;
+    connection =
+        rabbit_connect(cluster->nodes[__builtin_ctz(running)].plan->address, 0, deadline, err);
+    if (!connection)
+        return -1;
+    amqp_queue_delete(connection, 1, amqp_cstring_bytes(name), false, false);
+    if (!rabbit_refused(connection, "queue.delete", NULL, err) &&
+        declare_queue(cluster, connection, &anywhere, err) == 0)
+        result = wait_leader(cluster, &anywhere, deadline, err);
+    rabbit_disconnect(connection, result == 0);
+    return result < 0 ? err_prefix(err, "replace_queue %s", name) : 0;
 }
 
 /* ---- what it really runs with */

@@ -153,14 +153,31 @@ static const char *conf_text(struct cluster *cluster, const struct rabbit_config
     return text;
 }
 
+/* Nodes of its own cluster as Erlang calls them, others as a shovel's URI does. */
 static const char *hosts_text(struct cluster *cluster)
 {
+    const struct plan_case *plan = cluster->plan;
     const char *text = "127.0.0.1 localhost\n";
 
     for (unsigned i = 0; i < cluster->spec->n_nodes; i++)
         text = arena_printf(cluster->arena, "%s%s n%u\n", text, cluster->nodes[i].plan->address,
                             i + 1);
+    for (size_t i = 0; i < plan->n_nodes; i++)
+        if (&plan->clusters[plan->nodes[i].cluster] != cluster->spec)
+            text = arena_printf(cluster->arena, "%s%s %s-%u\n", text, plan->nodes[i].address,
+                                plan->clusters[plan->nodes[i].cluster].alias,
+                                plan->nodes[i].index + 1);
     return text;
+}
+
+static const char *plugins_text(struct cluster *cluster, const struct rabbit_config *config)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < config->server.plugins.n; i++)
+        text = arena_printf(cluster->arena, "%s%s%s", text, i ? "," : "",
+                            config->server.plugins.items[i]);
+    return arena_printf(cluster->arena, "[%s].\n", text);
 }
 
 /*
@@ -218,6 +235,9 @@ static const char *const *environment(struct cluster *cluster, const struct node
     env[n++] = arena_printf(arena, "RABBITMQ_MNESIA_BASE=%s/mnesia", node->data);
     env[n++] = arena_printf(arena, "RABBITMQ_LOG_BASE=%s/log", node->data);
     env[n++] = arena_printf(arena, "RABBITMQ_CONFIG_FILE=%s/rabbitmq.conf", node->data);
+    if (config->advanced)
+        env[n++] =
+            arena_printf(arena, "RABBITMQ_ADVANCED_CONFIG_FILE=%s/advanced.config", node->data);
     env[n++] = arena_printf(arena, "RABBITMQ_ENABLED_PLUGINS_FILE=%s/enabled_plugins", node->data);
     env[n++] = arena_printf(arena, "RABBITMQ_PID_FILE=%s/pid", node->data);
     env[n++] = arena_printf(arena,
@@ -233,9 +253,10 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     const struct rabbit_config *config = cluster->spec->config;
     struct arena *arena = cluster->arena;
     const char **argv = arena_alloc(arena, 6 * sizeof(*argv));
-    struct file_spec *files = arena_alloc(arena, 4 * sizeof(*files));
+    struct file_spec *files = arena_alloc(arena, 5 * sizeof(*files));
     const char *modules = modules_list(cluster);
     char home[512];
+    size_t n = 0;
 
     if (find_home(config->server.home, home, sizeof(home), err) < 0)
         return -1;
@@ -246,16 +267,21 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     argv[4] = "-noinput";
     if (access(argv[3], X_OK) < 0)
         return err_errno(err, "%s", argv[3]);
-    files[0] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
-    files[1] = (struct file_spec){
+    files[n++] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
+    files[n++] = (struct file_spec){
         .path = "rabbitmq.conf", .text = conf_text(cluster, config), .mode = 0644};
-    files[2] = (struct file_spec){.path = "enabled_plugins", .text = "[].\n", .mode = 0644};
-    files[3] = (struct file_spec){.path = "modules", .text = modules, .mode = 0644};
+    files[n++] = (struct file_spec){
+        .path = "enabled_plugins", .text = plugins_text(cluster, config), .mode = 0644};
+    if (modules)
+        files[n++] = (struct file_spec){.path = "modules", .text = modules, .mode = 0644};
+    if (config->advanced)
+        files[n++] =
+            (struct file_spec){.path = "advanced.config", .text = config->advanced, .mode = 0644};
     node->spec = (struct node_spec){
         .argv = argv,
         .env = environment(cluster, node, config),
         .files = files,
-        .n_files = modules ? 4 : 3,
+        .n_files = n,
         .hostname = arena_printf(arena, "n%u", node->plan->index + 1),
         .hosts = hosts_text(cluster),
         .stop_within_ns = 20 * SECOND_NS,

@@ -254,11 +254,16 @@ static void remember(struct rabbit_client *c, const struct send *send, uint32_t 
     c->in_flight++;
 }
 
+static bool stands_still(const struct rabbit_client *c)
+{
+    return c->blocked && c->args->publish.blocked == BLOCKED_WAITS;
+}
+
 /* A commit under way is waited for, and a slot whose confirm is late: acks need not come in order.
  */
 static bool must_wait(const struct rabbit_client *c)
 {
-    return c->in_flight + c->done_n >= c->limit || c->commits ||
+    return stands_still(c) || c->in_flight + c->done_n >= c->limit || c->commits ||
            c->ring[c->next_tag & c->mask].open;
 }
 
@@ -298,8 +303,13 @@ int64_t publish_due_ns(const struct rabbit_client *c)
 
     if (c->in_tx > 0 && !c->commits)
         return c->published_ns + COMMIT_REST_NS;
-    if (args->confirm_within_ns > 0 && c->in_flight > 0)
-        return c->ring[c->oldest_tag & c->mask].at_ns + args->confirm_within_ns;
+    if (args->confirm_within_ns > 0 && c->in_flight > 0 && !stands_still(c)) {
+        int64_t since_ns = c->ring[c->oldest_tag & c->mask].at_ns;
+
+        if (args->blocked == BLOCKED_WAITS && c->unblocked_ns > since_ns)
+            since_ns = c->unblocked_ns;
+        return since_ns + args->confirm_within_ns;
+    }
     return INT64_MAX;
 }
 

@@ -62,6 +62,15 @@ static int effective(struct cluster *cluster, const struct kv_sink *sink, struct
     return result;
 }
 
+static int squeeze(struct cluster *cluster, struct node *node, bool on, struct deadline deadline,
+                   struct err *err)
+{
+    int result = rabbit_squeeze(cluster, node, on, deadline, err);
+
+    rabbit_hang_up(cluster);
+    return result;
+}
+
 static const char *const roles[] = {"leader", "claims_leader", "followers",
                                     "online", "registered",    NULL};
 
@@ -90,6 +99,7 @@ const struct system_ops rabbitmq_system = {
     .reset = reset,
     .effective = effective,
     .version = rabbit_version,
+    .squeeze = squeeze,
     .release = rabbit_release,
     .drain_beside_consumers = false,
     .installed = rabbit_installed,

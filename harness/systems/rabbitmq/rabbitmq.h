@@ -51,14 +51,21 @@ struct rabbit_policy {
     int64_t priority;
     const struct tree *definition;
 };
+struct rabbit_parameter {
+    const char *component, *name;
+    const struct tree *value;
+};
 struct rabbit_config {
     struct rabbit_server {
         int64_t nodes;
         const char *version, *home;
+        struct strings plugins;
     } server;
     struct pairs conf;       /* rabbitmq.conf */
+    const char *advanced;    /* advanced.config, its text; NULL none */
     const char *definitions; /* definitions.json, its text; NULL none */
     struct items policies;   /* of struct rabbit_policy */
+    struct items parameters; /* of struct rabbit_parameter */
     struct items queues;     /* of struct rabbit_queue */
     struct items exchanges;  /* of struct rabbit_exchange */
 };
@@ -89,6 +96,11 @@ int rabbit_reset(struct cluster *cluster, const struct plan_case *next, struct d
 int rabbit_effective(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline,
                      struct err *err);
 
+/* An operator's way out: a queue that nobody leads is deleted and declared again; one that is led
+ * stays. */
+int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadline deadline,
+                         struct err *err);
+
 /* ---- roles.c */
 int rabbit_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline,
                    struct err *err);
@@ -101,6 +113,9 @@ int rabbit_drain(struct cluster *cluster, struct history_writer *audit, struct d
                  struct err *err);
 
 /* ---- commands.c, outcomes.c, client.c */
+/* The memory alarm: publishers are blocked. */
+int rabbit_squeeze(struct cluster *cluster, struct node *node, bool on, struct deadline deadline,
+                   struct err *err);
 extern const struct system_command rabbit_commands[];
 extern const struct outcome_rule rabbit_outcomes[];
 extern const struct broker_ops rabbit_broker;

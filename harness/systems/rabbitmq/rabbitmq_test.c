@@ -140,13 +140,17 @@ static void layout_lays_their_config_over_ours(void **state)
     char home[] = "/tmp/rabbit-home-XXXXXX", version[32], remove[64];
     struct rabbit_queue queue;
     struct rabbit_config config = small(&queue);
-    struct plan_cluster spec = {.config = &config, .n_nodes = 2};
-    struct plan_node plans[2] = {{.name = "rabbit-1", .address = "10.77.1.1"},
-                                 {.name = "rabbit-2", .address = "10.77.1.2", .index = 1}};
+    struct plan_cluster clusters[2] = {{.alias = "bus", .config = &config, .n_nodes = 2},
+                                       {.alias = "far", .first_node = 2, .n_nodes = 1}};
+    struct plan_node plans[3] = {{.name = "rabbit-1", .address = "10.77.1.1"},
+                                 {.name = "rabbit-2", .address = "10.77.1.2", .index = 1},
+                                 {.name = "rabbit-1", .address = "10.77.2.1", .cluster = 1}};
+    struct plan_case plan = {.clusters = clusters, .n_clusters = 2, .nodes = plans, .n_nodes = 3};
+    const char *plugins[] = {"rabbitmq_shovel", "rabbitmq_stream"};
     struct node nodes[2] = {{.plan = &plans[0], .data = "/d/1"},
                             {.plan = &plans[1], .data = "/d/2"}};
     struct arena arena = {0};
-    struct cluster cluster = {.spec = &spec, .nodes = nodes, .arena = &arena};
+    struct cluster cluster = {.plan = &plan, .spec = clusters, .nodes = nodes, .arena = &arena};
     const char *text, *args = NULL;
     struct err err = {0};
 
@@ -154,11 +158,16 @@ static void layout_lays_their_config_over_ours(void **state)
     make_home(home);
     config.server.home = home;
     config.conf = (struct pairs){conf, 3};
+    config.server.plugins = (struct strings){plugins, 2};
+    config.advanced = "[].";
     assert_int_equal(rabbit_version(&config, version, sizeof(version), &err), 0);
     assert_string_equal(version, "9.8.7");
     assert_int_equal(rabbit_layout(&cluster, &nodes[1], &err), 0);
     assert_string_equal(nodes[1].spec.hostname, "n2");
-    assert_string_equal(nodes[1].spec.hosts, "127.0.0.1 localhost\n10.77.1.1 n1\n10.77.1.2 n2\n");
+    assert_string_equal(nodes[1].spec.hosts,
+                        "127.0.0.1 localhost\n10.77.1.1 n1\n10.77.1.2 n2\n10.77.2.1 far-1\n");
+    assert_string_equal(nodes[1].spec.files[2].text, "[rabbitmq_shovel,rabbitmq_stream].\n");
+    assert_string_equal(nodes[1].spec.files[nodes[1].spec.n_files - 1].path, "advanced.config");
     text = nodes[1].spec.files[1].text;
     assert_null(strstr(text, "1234"));
     assert_non_null(strstr(text, "listeners.tcp.1 = 0.0.0.0:5672\n"));
