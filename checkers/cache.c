@@ -37,8 +37,9 @@ struct cached { /* in the shared cache */
 
 struct cache_stream { /* of a worker; its process's cache is kept by worker 0's */
     struct stream head;
-    struct open_ops reads; /* notes: the floors of the shared and of its own cache */
-    struct keys local;     /* struct floor */
+    struct open_ops reads;        /* notes: the floors of the shared and of its own cache */
+    struct cache_stream *process; /* worker 0's */
+    struct keys local;            /* struct floor */
 };
 
 struct caches {
@@ -75,15 +76,25 @@ static struct floor *shared_of(struct caches *s, const struct event *e)
     return cached ? &cached->floor : NULL;
 }
 
+/* The worker that keeps what its process's cache holds: its first. */
+static struct cache_stream *process_of(struct caches *s, const struct event *e)
+{
+    struct cache_stream *stream = streams_of(&s->streams, e);
+
+    if (!stream->process) {
+        stream->process =
+            (struct cache_stream *)streams_find(&s->streams, e->client, e->incarnation, 0, true);
+        stream->process->local.size = sizeof(struct floor);
+    }
+    return stream->process;
+}
+
 /* NULL: it holds nothing, or no more can be remembered. */
 static struct floor *local_of(struct caches *s, const struct event *e, bool make)
 {
-    struct cache_stream *process =
-        (struct cache_stream *)streams_find(&s->streams, e->client, e->incarnation, 0, true);
-    struct floor *floor;
+    struct cache_stream *process = process_of(s, e);
+    struct floor *floor = keys_get(&process->local, e->key);
 
-    process->local.size = sizeof(*floor);
-    floor = keys_get(&process->local, e->key);
     if (!floor && make && s->locals < LOCALS_MAX && (floor = keys_of(&process->local, e->key)))
         s->locals += KEYS_CHUNK;
     return floor;

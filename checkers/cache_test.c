@@ -3,6 +3,7 @@
  * clean, a brute-force oracle agrees.
  */
 #include "api/registry.h"
+#include "checkers/testing/garden.h"
 #include "checkers/testing/keyed.h"
 
 #include <setjmp.h>

@@ -3,8 +3,8 @@
  * damaged at random: equal counts of every kind. ASSAY_ORACLE_HISTORIES sets how many (100000).
  */
 #include "api/registry.h"
-#include "base/draw.h"
 #include "checkers/testing/oracle.h"
+#include "checkers/testing/random.h"
 #include "checkers/testing/simulate.h"
 
 #include <setjmp.h>
@@ -16,16 +16,6 @@
 #include <cmocka.h>
 
 #define PARTITIONS 2
-
-struct random {
-    struct draw draw;
-    uint64_t i;
-};
-
-static uint64_t below(struct random *r, uint64_t n)
-{
-    return draw_below(&r->draw, r->i++, n);
-}
 
 /* An event of this type at a random place, or -1. */
 static long pick(struct random *r, const struct events *list, int type,
@@ -358,12 +348,6 @@ static void repair_settles(struct events *list)
     }
 }
 
-static void restamp(struct events *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        list->items[i].at_ns = (int64_t)(i + 1) * 1000;
-}
-
 static void print_history(const struct events *list)
 {
     for (size_t i = 0; i < list->n; i++) {
@@ -426,7 +410,7 @@ static void one_history(uint64_t seed, struct events *list, uint64_t *violated)
                                        .resends = 500,
                                        .keys = 2,
                                        .leave_rest = seed % 4 == 0};
-    struct random r = {draw_stream(seed, "damage"), 0};
+    struct random r = random_stream(seed, "damage");
     struct world w;
 
     world_init(&w, PARTITIONS);
@@ -440,7 +424,7 @@ static void one_history(uint64_t seed, struct events *list, uint64_t *violated)
         for (uint64_t times = below(&r, 4); times > 1; times--)
             damages[d](&r, list);
     repair_settles(list);
-    restamp(list);
+    events_restamp(list);
     compare(&w, list, seed, violated);
 }
 

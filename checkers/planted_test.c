@@ -4,8 +4,8 @@
  * is.
  */
 #include "api/registry.h"
-#include "base/draw.h"
 #include "checkers/table.h"
+#include "checkers/testing/garden.h"
 #include "checkers/testing/simulate.h"
 
 #include <setjmp.h>
@@ -16,13 +16,11 @@
 
 #include <cmocka.h>
 
-#define PLANTED 1000
 #define PARTITIONS 4
-#define BLOCK 8192 /* events in a sealed block; batches of 4096 divide it */
 
 enum fact { ACKED = 1, FAILED = 2, BELIEVED = 4 };
 
-struct garden {
+struct bed {
     struct world world;
     struct events clean, planted;
     struct table facts; /* (session, seq) → enum fact */
@@ -40,14 +38,14 @@ static uint64_t session(const struct event *e)
     return (uint64_t)e->client << 32 | (uint64_t)e->incarnation << 16 | e->worker;
 }
 
-static uint64_t fact(const struct garden *g, const struct event *e)
+static uint64_t fact(const struct bed *g, const struct event *e)
 {
     const uint64_t *bits = table_get(&g->facts, session(e), e->seq);
 
     return bits ? *bits : 0;
 }
 
-static void learn(struct garden *g)
+static void learn(struct bed *g)
 {
     for (size_t i = 0; i < g->clean.n; i++) {
         const struct event *e = &g->clean.items[i];
@@ -68,7 +66,7 @@ static void learn(struct garden *g)
 }
 
 /* What is true at this point of the walk. */
-static void walk(struct garden *g, const struct event *e)
+static void walk(struct bed *g, const struct event *e)
 {
     if (e->type == EV_SETTLE_COMPLETE && e->unit < PARTITIONS && event_outcome(e) == OUTCOME_OK)
         g->committed[e->ref][e->unit] = e->position;
@@ -76,40 +74,40 @@ static void walk(struct garden *g, const struct event *e)
 
 /* ---- kinds: where may it be planted, and how */
 
-static bool in_topic(const struct garden *g, const struct event *e)
+static bool in_topic(const struct bed *g, const struct event *e)
 {
     (void)g;
     return e->type == EV_AUDIT_LOG && e->unit < PARTITIONS;
 }
 
-static bool acked_in_topic(struct garden *g, size_t i)
+static bool acked_in_topic(struct bed *g, size_t i)
 {
     return in_topic(g, &g->clean.items[i]) && fact(g, &g->clean.items[i]) & ACKED;
 }
 
-static bool believed_in_topic(struct garden *g, size_t i)
+static bool believed_in_topic(struct bed *g, size_t i)
 {
     return in_topic(g, &g->clean.items[i]) && fact(g, &g->clean.items[i]) == BELIEVED;
 }
 
-static void leave_out(struct garden *g, size_t i)
+static void leave_out(struct bed *g, size_t i)
 {
     (void)g;
     (void)i;
 }
 
-static bool any_in_topic(struct garden *g, size_t i)
+static bool any_in_topic(struct bed *g, size_t i)
 {
     return in_topic(g, &g->clean.items[i]);
 }
 
-static void twice(struct garden *g, size_t i)
+static void twice(struct bed *g, size_t i)
 {
     events_add(&g->planted, g->clean.items[i]);
     events_add(&g->planted, g->clean.items[i]);
 }
 
-static void another_attempt(struct garden *g, size_t i)
+static void another_attempt(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -118,7 +116,7 @@ static void another_attempt(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool settled_before(struct garden *g, size_t i)
+static bool settled_before(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
 
@@ -126,7 +124,7 @@ static bool settled_before(struct garden *g, size_t i)
            g->committed[e->ref][e->unit] > 0;
 }
 
-static void deliver_settled(struct garden *g, size_t i)
+static void deliver_settled(struct bed *g, size_t i)
 {
     const struct event *own = &g->clean.items[i];
     struct event e = g->logs[own->unit][g->committed[own->ref][own->unit]];
@@ -141,12 +139,12 @@ static void deliver_settled(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool acked_effect(struct garden *g, size_t i)
+static bool acked_effect(struct bed *g, size_t i)
 {
     return g->clean.items[i].type == EV_AUDIT_EFFECT && fact(g, &g->clean.items[i]) & ACKED;
 }
 
-static bool effect(struct garden *g, size_t i)
+static bool effect(struct bed *g, size_t i)
 {
     return g->clean.items[i].type == EV_AUDIT_EFFECT;
 }
@@ -162,7 +160,7 @@ static void become(struct event *e, const struct event *other)
 }
 
 /* The next event of the same kind and stream, if neither is taken. */
-static bool find_pair(struct garden *g, size_t i,
+static bool find_pair(struct bed *g, size_t i,
                       bool (*same)(const struct event *, const struct event *))
 {
     if (g->pair[i])
@@ -188,17 +186,17 @@ static bool same_effect_stream(const struct event *a, const struct event *b)
     return b->type == EV_AUDIT_EFFECT && a->key == b->key && session(a) == session(b);
 }
 
-static bool log_pair(struct garden *g, size_t i)
+static bool log_pair(struct bed *g, size_t i)
 {
     return in_topic(g, &g->clean.items[i]) && find_pair(g, i, same_log_stream);
 }
 
-static bool effect_pair(struct garden *g, size_t i)
+static bool effect_pair(struct bed *g, size_t i)
 {
     return g->clean.items[i].type == EV_AUDIT_EFFECT && find_pair(g, i, same_effect_stream);
 }
 
-static void exchange(struct garden *g, size_t i)
+static void exchange(struct bed *g, size_t i)
 {
     struct event kept = g->clean.items[i], *other = &g->clean.items[g->pair[i]];
     struct event e = kept;
@@ -208,14 +206,14 @@ static void exchange(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool delivered(struct garden *g, size_t i)
+static bool delivered(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
 
     return e->type == EV_DELIVER && e->unit < PARTITIONS && e->position > 0;
 }
 
-static void deliver_earlier(struct garden *g, size_t i)
+static void deliver_earlier(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -225,7 +223,7 @@ static void deliver_earlier(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool delivered_amid(struct garden *g, size_t i)
+static bool delivered_amid(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
 
@@ -233,7 +231,7 @@ static bool delivered_amid(struct garden *g, size_t i)
            (int64_t)*table_get(&g->last_delivered, e->epoch, e->unit) > e->position;
 }
 
-static bool settled_in_queue(struct garden *g, size_t i)
+static bool settled_in_queue(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
     uint64_t *next;
@@ -251,7 +249,7 @@ static bool settled_in_queue(struct garden *g, size_t i)
     return true;
 }
 
-static void refused_comes_back(struct garden *g, size_t i)
+static void refused_comes_back(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -264,14 +262,14 @@ static void refused_comes_back(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool anywhere(struct garden *g, size_t i)
+static bool anywhere(struct bed *g, size_t i)
 {
     (void)g;
     (void)i;
     return true;
 }
 
-static void corrupt(struct garden *g, size_t i)
+static void corrupt(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -280,7 +278,7 @@ static void corrupt(struct garden *g, size_t i)
                (struct event){.type = EV_CORRUPT, .at_ns = e.at_ns, .by = READER_1, .code = 1});
 }
 
-static void stranger(struct garden *g, size_t i)
+static void stranger(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -296,7 +294,7 @@ static void stranger(struct garden *g, size_t i)
                                            .position = 1});
 }
 
-static bool refused(struct garden *g, size_t i)
+static bool refused(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
 
@@ -304,7 +302,7 @@ static bool refused(struct garden *g, size_t i)
     return e->type == EV_SEND_COMPLETE && event_outcome(e) == OUTCOME_FAIL;
 }
 
-static void refused_is_there(struct garden *g, size_t i)
+static void refused_is_there(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -317,7 +315,7 @@ static void refused_is_there(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static bool acked_behind(struct garden *g, size_t i)
+static bool acked_behind(struct bed *g, size_t i)
 {
     const struct event *e = &g->clean.items[i];
 
@@ -325,7 +323,7 @@ static bool acked_behind(struct garden *g, size_t i)
     return e->type == EV_SEND_COMPLETE && event_outcome(e) == OUTCOME_OK && e->position > 0;
 }
 
-static void ack_elsewhere(struct garden *g, size_t i)
+static void ack_elsewhere(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -333,7 +331,7 @@ static void ack_elsewhere(struct garden *g, size_t i)
     events_add(&g->planted, e);
 }
 
-static void start_earlier(struct garden *g, size_t i)
+static void start_earlier(struct bed *g, size_t i)
 {
     struct event e = g->clean.items[i];
 
@@ -349,8 +347,8 @@ static const struct order_choice at_log = {0, 0}, at_delivery = {0, 1}, at_effec
 static const struct planting {
     const char *kind, *stage, *checker;
     const void *args;
-    bool (*eligible)(struct garden *, size_t);
-    void (*plant)(struct garden *, size_t);
+    bool (*eligible)(struct bed *, size_t);
+    void (*plant)(struct bed *, size_t);
     unsigned believed, trouble, resends;
     bool renumber; /* the audit's positions follow what stands there */
 } plantings[] = {
@@ -378,46 +376,7 @@ static const struct planting {
 
 /* ---- planting */
 
-static int by_number(const void *a, const void *b)
-{
-    size_t x = *(const size_t *)a, y = *(const size_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* PLANTED of the n sites: the first, the last, those nearest to block edges, and random ones. */
-static size_t choose(size_t *sites, size_t n, uint64_t seed)
-{
-    struct draw draw = draw_stream(seed, "planted.sites");
-    size_t taken = 0, *out = calloc(n + 1, sizeof(*out));
-    bool *used = calloc(n + 1, sizeof(*used));
-
-    assert_true(out && used && n >= PLANTED);
-#define TAKE(at)                                                                                   \
-    do {                                                                                           \
-        size_t take_ = (at);                                                                       \
-        if (!used[take_] && taken < PLANTED) {                                                     \
-            used[take_] = true;                                                                    \
-            out[taken++] = sites[take_];                                                           \
-        }                                                                                          \
-    } while (0)
-    TAKE(0);
-    TAKE(n - 1);
-    for (size_t i = 1; i < n; i++)
-        if (sites[i] / BLOCK != sites[i - 1] / BLOCK) {
-            TAKE(i);
-            TAKE(i - 1);
-        }
-    for (uint64_t i = 0; taken < PLANTED; i++)
-        TAKE(draw_below(&draw, i, n));
-    memcpy(sites, out, taken * sizeof(*sites));
-    qsort(sites, taken, sizeof(*sites), by_number);
-    free(out);
-    free(used);
-    return taken;
-}
-
-static void renumber(struct garden *g, size_t from)
+static void renumber(struct bed *g, size_t from)
 {
     for (size_t i = from; i < g->planted.n; i++) {
         struct event *e = &g->planted.items[i];
@@ -427,7 +386,7 @@ static void renumber(struct garden *g, size_t from)
     }
 }
 
-static size_t plant_all(struct garden *g, const struct planting *p, size_t *sites, uint64_t seed)
+static size_t plant_all(struct bed *g, const struct planting *p, size_t *sites, uint64_t seed)
 {
     size_t n = 0, next = 0;
 
@@ -436,7 +395,7 @@ static size_t plant_all(struct garden *g, const struct planting *p, size_t *site
         if (p->eligible(g, i))
             sites[n++] = i;
     }
-    n = choose(sites, n, seed);
+    n = choose_sites(sites, n, seed);
     memset(g->committed, 0, sizeof(g->committed));
     for (size_t i = 0; i < g->clean.n; i++) {
         size_t from = g->planted.n;
@@ -454,29 +413,7 @@ static size_t plant_all(struct garden *g, const struct planting *p, size_t *site
     return n;
 }
 
-static void check(struct garden *g, struct events *list, struct check_result *result)
-{
-    struct event_source source = events_source(list);
-    struct err err = {0};
-
-    if (check_source(&source, &g->world.plan, NULL, result, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void expect_nothing(const struct check_result *result, const char *what)
-{
-    for (size_t i = 0; i < result->n; i++) {
-        const struct findings *f = &result->items[i].findings;
-
-        if (f->n > 0)
-            fail_msg("%s: %s %llu in a clean history: %s", what, f->items[0].kind,
-                     (unsigned long long)f->items[0].count, f->items[0].samples[0].text);
-        if (f->inconclusive)
-            fail_msg("%s: inconclusive: %s", what, f->why);
-    }
-}
-
-static void release(struct garden *g)
+static void release(struct bed *g)
 {
     events_release(&g->clean);
     events_release(&g->planted);
@@ -490,7 +427,7 @@ static void release(struct garden *g)
 
 static void one_planting(const struct planting *p, uint64_t seed)
 {
-    struct garden g = {0};
+    struct bed g = {0};
     struct simulate_options options = {.seed = seed,
                                        .steps = p->plant == refused_comes_back ? 600000 : 160000,
                                        .believed = p->believed,
@@ -503,7 +440,7 @@ static void one_planting(const struct planting *p, uint64_t seed)
     world_promise(&g.world, checker_named(p->checker), p->args);
     simulate(&g.world, &options, &g.clean);
     assert_true(g.clean.n >= 100000);
-    check(&g, &g.clean, &result);
+    check_list(&g.world, &g.clean, 0, &result);
     expect_nothing(&result, p->kind);
     check_release(&result);
     learn(&g);
@@ -511,7 +448,7 @@ static void one_planting(const struct planting *p, uint64_t seed)
     sites = calloc(g.clean.n + 1, sizeof(*sites));
     assert_true(sites && g.pair);
     n = plant_all(&g, p, sites, seed);
-    check(&g, &g.planted, &result);
+    check_list(&g.world, &g.planted, 0, &result);
     if ((p->stage ? count_stage(&result, p->kind, p->stage) : count_kind(&result, p->kind)) != n)
         fail_msg("%s %s: %zu planted, %llu found", p->kind, p->stage ? p->stage : "", n,
                  (unsigned long long)(p->stage ? count_stage(&result, p->kind, p->stage)
@@ -535,7 +472,7 @@ static void clean_stays_clean(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct garden g = {0};
+        struct bed g = {0};
         struct simulate_options options = {
             .seed = seed, .steps = 20000, .trouble = (unsigned)(seed % 5) * 10};
         struct check_result result;
@@ -550,7 +487,7 @@ static void clean_stays_clean(void **state)
                                       : (const void *)&at_effect);
         world_promise(&g.world, checker_named("always"), NULL);
         simulate(&g.world, &options, &g.clean);
-        check(&g, &g.clean, &result);
+        check_list(&g.world, &g.clean, 0, &result);
         expect_nothing(&result, "all");
         check_release(&result);
         release(&g);

@@ -3,6 +3,7 @@
  * agrees.
  */
 #include "api/registry.h"
+#include "checkers/testing/garden.h"
 #include "checkers/testing/keyed.h"
 
 #include <setjmp.h>

@@ -2,6 +2,7 @@
  * Staleness: planted bugs are found, clean histories stay clean, a brute-force oracle agrees.
  */
 #include "api/registry.h"
+#include "checkers/testing/garden.h"
 #include "checkers/testing/keyed.h"
 
 #include <setjmp.h>

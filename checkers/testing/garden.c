@@ -11,27 +11,6 @@
 
 #include <cmocka.h>
 
-struct random random_stream(uint64_t seed, const char *name)
-{
-    return (struct random){draw_stream(seed, name), 0};
-}
-
-uint64_t below(struct random *r, uint64_t n)
-{
-    return draw_below(&r->draw, r->i++, n);
-}
-
-bool chance(struct random *r, unsigned per_mille)
-{
-    return below(r, 1000) < per_mille;
-}
-
-void events_restamp(struct events *list)
-{
-    for (size_t i = 0; i < list->n; i++)
-        list->items[i].at_ns = (int64_t)(i + 1) * 1000;
-}
-
 void check_list(const struct world *w, struct events *list, int64_t clock_error_ns,
                 struct check_result *result)
 {
@@ -88,7 +67,7 @@ size_t choose_sites(size_t *sites, size_t n, uint64_t seed)
     return c.taken;
 }
 
-static void expect_nothing(const struct check_result *result, const char *what)
+void expect_nothing(const struct check_result *result, const char *what)
 {
     for (size_t i = 0; i < result->n; i++) {
         const struct findings *f = &result->items[i].findings;

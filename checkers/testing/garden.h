@@ -5,20 +5,11 @@
 #ifndef ASSAY_CHECKERS_TESTING_GARDEN_H
 #define ASSAY_CHECKERS_TESTING_GARDEN_H
 
-#include "base/draw.h"
+#include "checkers/testing/random.h"
 #include "checkers/testing/world.h"
 
 #define PLANTED 1000
 #define BLOCK 8192 /* events in a sealed block; batches of 4096 divide it */
-
-/* Draws one after the other. */
-struct random {
-    struct draw draw;
-    uint64_t i;
-};
-struct random random_stream(uint64_t seed, const char *name);
-uint64_t below(struct random *r, uint64_t n);
-bool chance(struct random *r, unsigned per_mille);
 
 /* PLANTED of the n sites, sorted: the first, the last, those nearest to block edges, random ones.
  */
@@ -36,8 +27,8 @@ struct seed {                 /* of a kind of bug */
  * afterwards. */
 void garden(const struct seed *seed, const struct events *clean, uint64_t number);
 
-/* 1, 2, 3 … microseconds. */
-void events_restamp(struct events *list);
+/* Fails the test where anything is found, or nothing could be said. */
+void expect_nothing(const struct check_result *result, const char *what);
 /* Where the error of the clocks is not 0, the next check_list calls take this. */
 void check_list(const struct world *w, struct events *list, int64_t clock_error_ns,
                 struct check_result *result);

@@ -13,15 +13,14 @@ struct session {
     enum keyed_verb verb;
     struct event e; /* as it will complete */
     uint64_t seq[KEYED_VERBS];
-    int64_t last[KEYED_KEYS]; /* what it saw last: fills put that */
 };
 
 struct keyed {
     struct random r;
     const struct keyed_options *options;
     struct events *out;
-    int64_t versions[KEYED_KEYS];
-    bool locked[KEYED_KEYS], loading[KEYED_KEYS];
+    int64_t versions[KEYED_KEYS_MAX];
+    bool locked[KEYED_KEYS_MAX], loading[KEYED_KEYS_MAX];
     struct session sessions[SESSIONS];
     uint16_t incarnation[KEYED_CLIENTS];
 };
@@ -29,7 +28,7 @@ struct keyed {
 static void begin(struct keyed *k, unsigned number)
 {
     struct session *s = &k->sessions[number];
-    uint32_t key = (uint32_t)below(&k->r, KEYED_KEYS);
+    uint32_t key = (uint32_t)below(&k->r, k->options->keys ? k->options->keys : KEYED_KEYS);
     uint64_t what = below(&k->r, 10);
 
     s->verb = what < 2   ? KEYED_WRITES

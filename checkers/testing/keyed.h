@@ -7,13 +7,16 @@
 #ifndef ASSAY_CHECKERS_TESTING_KEYED_H
 #define ASSAY_CHECKERS_TESTING_KEYED_H
 
-#include "checkers/testing/garden.h"
+#include "checkers/testing/random.h"
+#include "checkers/testing/world.h"
 
-#define KEYED_KEYS 32u
+#define KEYED_KEYS 32u /* unless told otherwise, at most KEYED_KEYS_MAX */
+#define KEYED_KEYS_MAX 4096u
 #define KEYED_CLIENTS 6u /* of two workers each */
 
 struct keyed_options {
     uint64_t seed;
+    uint32_t keys;
     size_t steps;     /* about one event each */
     bool one_load;    /* of a key at a time, as single-flight makes it */
     unsigned trouble; /* per mille of steps: a client dies */

@@ -120,6 +120,12 @@ void events_remove(struct events *list, size_t at)
     list->n--;
 }
 
+void events_restamp(struct events *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        list->items[i].at_ns = (int64_t)(i + 1) * 1000;
+}
+
 void events_release(struct events *list)
 {
     free(list->items);

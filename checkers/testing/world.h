@@ -34,6 +34,8 @@ struct events {
 void events_add(struct events *list, struct event e);
 void events_insert(struct events *list, size_t at, struct event e);
 void events_remove(struct events *list, size_t at);
+/* 1, 2, 3 … microseconds. */
+void events_restamp(struct events *list);
 struct event_source events_source(struct events *list); /* keeps list until the check is over */
 void events_release(struct events *list);
 /* All checkers of the plan over the list; the count of `kind` over all of them. */

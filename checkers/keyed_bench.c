@@ -1,0 +1,234 @@
+/*
+ * How fast the checkers of keys, locks and transactions judge a recorded history, each alone,
+ * decoding and merging included, on one core.
+ *
+ *     keyed_bench [EVENTS [RUNS]]                                    default 5000000 3
+ *
+ * stale, session, cache, stampede: what testing/keyed.h makes up, on 4096 keys. lock: 1000 locks
+ * asked for, got and left. isolation: transactions of five messages each, read and audited; effect:
+ * a journal of 4096 accounts. Events a second are those stored, divided by the CPU time of the
+ * whole check, all passes. With ASSAY_BENCH_JSON=FILE one JSON line each is added to that file.
+ */
+#include "api/registry.h"
+#include "base/clock.h"
+#include "checkers/check.h"
+#include "checkers/testing/keyed.h"
+#include "history/history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "keyed_bench: %s\n", what);
+    exit(1);
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
+}
+
+/* ---- histories */
+
+static void of_keys(size_t n, struct events *out)
+{
+    struct keyed_options options = {.seed = 1, .keys = KEYED_KEYS_MAX, .steps = n + n / 2};
+
+    keyed_simulate(&options, out);
+}
+
+static void of_locks(size_t n, struct events *out)
+{
+    struct random r = random_stream(1, "locks");
+    uint64_t seq = 0;
+
+    for (size_t i = 0; i < n; i += 3, seq++) {
+        uint16_t client = (uint16_t)below(&r, KEYED_CLIENTS);
+        struct event e = {.type = EV_LOCK_INVOKE,
+                          .by = client,
+                          .client = client,
+                          .seq = seq,
+                          .key = (uint32_t)below(&r, 1000)};
+
+        events_add(out, e);
+        e.type = EV_LOCK_COMPLETE;
+        e.value = (int64_t)seq + 1;
+        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
+        events_add(out, e);
+        e.type = EV_LOCK_EXIT;
+        events_add(out, e);
+    }
+}
+
+static void of_transactions(size_t n, struct events *out)
+{
+    uint64_t seq[KEYED_CLIENTS] = {0};
+
+    for (size_t i = 0; i < n; i += 12) {
+        uint16_t client = (uint16_t)(i / 12 % 4);
+        struct event e = {
+            .type = EV_TXN_INVOKE, .by = client, .client = client, .seq = seq[client], .value = 5};
+
+        seq[client] += 5;
+        events_add(out, e);
+        e.type = EV_TXN_COMPLETE;
+        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
+        events_add(out, e);
+        for (unsigned k = 0; k < 10; k++) {
+            e.type = k < 5 ? EV_DELIVER : EV_AUDIT_LOG;
+            e.by = k < 5 ? READER_1 : BY_AUDIT;
+            e.ref = GROUP_1;
+            e.seq = seq[client] - 5 + k % 5;
+            events_add(out, e);
+        }
+    }
+}
+
+static void of_accounts(size_t n, struct events *out)
+{
+    struct random r = random_stream(1, "accounts");
+
+    for (size_t i = 0; i < n; i += 2) {
+        struct event e = {.type = EV_AUDIT_EFFECT,
+                          .by = BY_AUDIT,
+                          .client = (uint16_t)(i % 4),
+                          .seq = i / 4,
+                          .key = (uint32_t)below(&r, KEYED_KEYS_MAX)};
+
+        events_add(out, e);
+        e.type = EV_AUDIT_ENTRY;
+        e.value = 1;
+        events_add(out, e);
+    }
+}
+
+static void record(const char *folder, struct events *list)
+{
+    struct history_writer *writers[CLIENT_IDS + 2] = {NULL};
+    struct err err = {0};
+    struct sealer *s = sealer_open(folder, &err);
+
+    if (!s)
+        stop(err.text);
+    events_restamp(list);
+    for (size_t i = 0; i < list->n; i++) {
+        uint16_t by = list->items[i].by;
+        size_t at = by < CLIENT_IDS ? by : by == BY_AUDIT ? CLIENT_IDS : CLIENT_IDS + 1;
+        char name[32];
+
+        snprintf(name, sizeof(name), "writer-%zu", at);
+        if (!writers[at] && !(writers[at] = history_writer_open(folder, name, by, &err)))
+            stop(err.text);
+        history_record(writers[at], &list->items[i]);
+        if (i % 100000 == 0 && sealer_step(s, &err) < 0)
+            stop(err.text);
+    }
+    for (size_t i = 0; i < CLIENT_IDS + 2; i++)
+        history_writer_close(writers[i]);
+    if (sealer_finish(s, &err) < 0)
+        stop(err.text);
+    sealer_close(s);
+}
+
+/* ---- judging */
+
+static double judged_once(const char *folder, const struct world *w, size_t events, bool tell)
+{
+    struct err err = {0};
+    struct history_reader *r = history_open(folder, BY_TIME, UINT64_MAX, &err);
+    struct check_result result;
+    int64_t begun_ns = cpu_ns();
+    double rate;
+
+    if (!r || check_history(folder, r, &w->plan, NULL, &result, &err) < 0)
+        stop(err.text);
+    rate = (double)events * 1e3 / (double)(cpu_ns() - begun_ns);
+    for (size_t k = 0; tell && k < result.items[0].findings.n; k++)
+        printf("          found %s %llu\n", result.items[0].findings.items[k].kind,
+               (unsigned long long)result.items[0].findings.items[k].count);
+    check_release(&result);
+    history_close(r);
+    return rate;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void tell(const char *name, size_t events, const double *sorted, unsigned long runs)
+{
+    const char *path = getenv("ASSAY_BENCH_JSON");
+    FILE *out = path ? fopen(path, "ae") : NULL;
+
+    printf("%-9s %6.1f M events/s, %.1f to %.1f in %lu runs\n", name, sorted[runs / 2], sorted[0],
+           sorted[runs - 1], runs);
+    if (!out)
+        return;
+    fprintf(out,
+            "{\"topic\": \"check\", \"what\": \"%s\", \"events\": %zu, \"runs\": %lu, "
+            "\"median_events_per_s\": %.0f, \"low\": %.0f, \"high\": %.0f}\n",
+            name, events, runs, sorted[runs / 2] * 1e6, sorted[0] * 1e6, sorted[runs - 1] * 1e6);
+    fclose(out);
+}
+
+static void judge(const char *folder, const char *checker, size_t events, unsigned long runs)
+{
+    static const struct {
+        int64_t number;
+    } args = {1000000}; /* stale: 1 ms; stampede: as many loads */
+    bool numbered = strcmp(checker, "stale") == 0 || strcmp(checker, "stampede") == 0;
+    double rates[99];
+    struct world w;
+
+    world_init(&w, 1);
+    world_promise(&w, checker_named(checker), numbered ? &args : NULL);
+    for (unsigned long i = 0; i < runs; i++)
+        rates[i] = judged_once(folder, &w, events, i == 0);
+    qsort(rates, runs, sizeof(*rates), compare);
+    tell(checker, events, rates, runs);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        void (*make)(size_t n, struct events *out);
+        const char *checkers[5];
+    } sets[] = {{of_keys, {"stale", "session", "cache", "stampede", NULL}},
+                {of_locks, {"lock", NULL}},
+                {of_transactions, {"isolation", NULL}},
+                {of_accounts, {"effect", NULL}}};
+    size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 5000000;
+    unsigned long runs = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+
+    if (n == 0 || runs == 0 || runs > 99)
+        stop("[EVENTS [RUNS]]");
+    for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+        char folder[256], path[300];
+        struct events list = {0};
+
+        snprintf(folder, sizeof(folder), "%s/keyed-bench-XXXXXX",
+                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+        if (!mkdtemp(folder))
+            stop("no folder");
+        sets[i].make(n, &list);
+        record(folder, &list);
+        n = list.n;
+        events_release(&list);
+        for (size_t k = 0; sets[i].checkers[k]; k++)
+            judge(folder, sets[i].checkers[k], n, runs);
+        snprintf(path, sizeof(path), "%s/history", folder);
+        unlink(path);
+        rmdir(folder);
+    }
+    return 0;
+}
