@@ -56,6 +56,7 @@ struct delivery {
     int64_t handed_on; /* units that got an owner after somebody had settled: where it goes on */
     bool any_settled;
     bool second, too_many;
+    int64_t clock_error_ns;
     struct findings found;
 };
 
@@ -65,12 +66,12 @@ static int delivery_open(void *self, const struct plan_case *plan, const void *a
     struct delivery *s = self;
 
     (void)args;
-    (void)earlier;
     (void)err;
     *s = (struct delivery){.plan = plan,
                            .streams = {.size = sizeof(struct delivery_stream)},
                            .resends = {.max = ATTEMPTS_MAX},
                            .suspects = {.max = SUSPECTS_MAX},
+                           .clock_error_ns = results_clock_error_ns(earlier),
                            .found = {.current = "delivery"}};
     s->last = calloc(plan->n_units + 1, sizeof(*s->last));
     if (!s->last)
@@ -230,7 +231,7 @@ static void delivered(struct delivery *s, const struct event *e)
     if (!s->second && cells_get(&stream->settled[source], e->seq))
         s->too_many |= !table_put(&s->suspects, key, source);
     if (s->second && (at = table_get(&s->suspects, key, source)) && *at && interval->announced &&
-        interval->began_ns > (int64_t)*at) {
+        interval->began_ns - s->clock_error_ns > (int64_t)*at) {
         char text[160];
 
         snprintf(text, sizeof(text),
@@ -327,7 +328,8 @@ static void delivery_finish(void *self, const struct drain_proof *proofs, struct
                                   proofs[u].why);
     if (s->too_many || s->inflight.full)
         findings_inconclusive(out, "too many re-sent or unsettled messages to remember");
-    out->exercised = s->redelivered + s->unknown + s->unanswered + s->handed_on + s->hazards.outstanding + s->hazards.told;
+    out->exercised =
+        s->redelivered + s->unknown + s->unanswered + s->handed_on + s->hazards.outstanding + s->hazards.told;
 }
 
 static void delivery_close(void *self)
