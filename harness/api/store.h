@@ -103,6 +103,7 @@ struct store_ops {
     int (*feed_open)(void *feed, const struct plan_case *plan, const struct plan_cluster *cluster, uint64_t position, struct err *err);
     /* 1: a change; 0: none until until_ns; -1: lost, open again from the last position */
     int (*feed_next)(void *feed, int64_t until_ns, struct store_change *out, struct err *err);
+    uint64_t (*feed_position)(const void *feed); /* where to resume; 0: the server keeps it */
     void (*feed_close)(void *feed);
 };
 

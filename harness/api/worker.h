@@ -42,6 +42,9 @@ bool worker_receives(const struct worker *w);
 long worker_target(const struct worker *w);
 long worker_source(const struct worker *w);
 
+/* A folder of the run for what its client must keep on disk; another incarnation finds it there. */
+const char *worker_folder(const struct worker *w);
+
 /* ---- when to end: asked to quit, or the log is full (then the case is broken) */
 bool worker_stopping(const struct worker *w);
 /* Consumers: false once no more deliveries may be taken. */

@@ -146,6 +146,11 @@ void worker_stores_close(struct worker *w)
     w->cache = (struct cache){0};
 }
 
+const char *worker_folder(const struct worker *w)
+{
+    return w->client->folder;
+}
+
 const struct store *worker_store(const struct worker *w)
 {
     return &w->store;

@@ -118,6 +118,13 @@ static struct store_item item_of(const MARIADB_RPL_ROW *row)
                                .removed = row->columns[ITEM_REMOVED].val.ll != 0};
 }
 
+uint64_t mariadb_feed_position(const void *feed)
+{
+    const struct mariadb_feed *f = feed;
+
+    return (uint64_t)f->file << FILE_BITS | f->offset;
+}
+
 /* An update's rows come in pairs: before, after. */
 static bool next_row(struct mariadb_feed *f, struct store_change *out)
 {
@@ -132,7 +139,7 @@ static bool next_row(struct mariadb_feed *f, struct store_change *out)
         return false;
     }
     out->item = item_of(row);
-    out->position = (uint64_t)f->file << FILE_BITS | f->offset;
+    out->position = mariadb_feed_position(f);
     f->row = row->next;
     return true;
 }

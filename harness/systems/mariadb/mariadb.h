@@ -69,6 +69,7 @@ struct mariadb_feed {
 int mariadb_feed_open(void *feed, const struct plan_case *plan, const struct plan_cluster *cluster,
                       uint64_t position, struct err *err);
 int mariadb_feed_next(void *feed, int64_t until_ns, struct store_change *out, struct err *err);
+uint64_t mariadb_feed_position(const void *feed);
 void mariadb_feed_close(void *feed);
 
 extern const struct store_ops mariadb_store;

@@ -565,5 +565,6 @@ const struct store_ops mariadb_store = {
     .feed_size = sizeof(struct mariadb_feed),
     .feed_open = mariadb_feed_open,
     .feed_next = mariadb_feed_next,
+    .feed_position = mariadb_feed_position,
     .feed_close = mariadb_feed_close,
 };

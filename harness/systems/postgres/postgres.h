@@ -80,6 +80,7 @@ struct postgres_feed {
 int postgres_feed_open(void *feed, const struct plan_case *plan, const struct plan_cluster *cluster,
                        uint64_t position, struct err *err);
 int postgres_feed_next(void *feed, int64_t until_ns, struct store_change *out, struct err *err);
+uint64_t postgres_feed_position(const void *feed);
 void postgres_feed_close(void *feed);
 
 extern const struct store_ops postgres_store;

@@ -643,5 +643,6 @@ const struct store_ops postgres_store = {
     .feed_size = sizeof(struct postgres_feed),
     .feed_open = postgres_feed_open,
     .feed_next = postgres_feed_next,
+    .feed_position = postgres_feed_position,
     .feed_close = postgres_feed_close,
 };

@@ -27,8 +27,9 @@
 #define TIMEOUT_NS SECOND_NS
 #define CHANNEL "invalidate"
 #define TRACKING_CHANNEL "__redis__:invalidate"
-/* As long as a fill that began before an invalidation may still be on its way. */
-#define TOMBSTONE_MS 10000
+/* As long as a fill that began before an invalidation may still be on its way; reads miss
+ * meanwhile. */
+#define TOMBSTONE_MS 500
 #define LEASE_MS 10000
 
 struct redis_cache {
@@ -40,7 +41,8 @@ struct redis_cache {
     redisContext *replica; /* reads, where they are asked for */
     bool reads_replica;
     redisContext *channel; /* invalidations */
-    bool subscribed, tracking;
+    bool tracking;
+    bool gap; /* invalidations may have been missed */
 };
 
 /* ---- connections */
@@ -83,7 +85,10 @@ static int reach(struct redis_cache *s, struct err *err)
     if (!s->link)
         return -1;
     s->node = node->id;
-    return s->tracking && s->channel ? track(s, err) : 0;
+    if (!s->tracking || !s->channel)
+        return 0;
+    s->gap = true; /* what the connection before had read is tracked no more */
+    return track(s, err);
 }
 
 static int cache_open(void *self, const struct client_spec *spec,
@@ -377,19 +382,24 @@ static int track(struct redis_cache *s, struct err *err)
 
 static int listen_to(struct redis_cache *s, struct err *err)
 {
-    redisReply *reply;
+    redisReply *reply = NULL;
 
     drop(&s->channel);
     if (reach(s, err) < 0)
         return -1;
     s->channel = connect_to(&s->plan->nodes[s->node], err);
-    if (!s->channel || (s->tracking && track(s, err) < 0))
-        return -1;
-    reply = redisCommand(s->channel, "SUBSCRIBE %s", s->tracking ? TRACKING_CHANNEL : CHANNEL);
-    if (!reply)
-        return err_set(err, "SUBSCRIBE: no answer");
-    freeReplyObject(reply);
-    return 0;
+    if (s->channel && s->tracking && track(s, err) < 0) {
+        drop(&s->link); /* it may be as dead as the channel was */
+        drop(&s->channel);
+    }
+    if (s->channel)
+        reply = redisCommand(s->channel, "SUBSCRIBE %s", s->tracking ? TRACKING_CHANNEL : CHANNEL);
+    if (reply) {
+        freeReplyObject(reply);
+        return 0;
+    }
+    drop(&s->channel);
+    return err_set(err, "no subscription");
 }
 
 static int cache_subscribe(void *self, bool tracking, struct err *err)
@@ -397,7 +407,6 @@ static int cache_subscribe(void *self, bool tracking, struct err *err)
     struct redis_cache *s = self;
 
     s->tracking = tracking;
-    s->subscribed = true;
     return listen_to(s, err);
 }
 
@@ -423,6 +432,10 @@ static int cache_next(void *self, int64_t until_ns, uint32_t *key, uint64_t *ver
         redisReply *reply = NULL;
         struct pollfd p;
 
+        if (s->gap) {
+            s->gap = false;
+            return -1;
+        }
         if (!s->channel)
             return listen_to(s, NULL) == 0 ? -1 : (deadline_sleep(&deadline, 10 * MS_NS), 0);
         if (redisGetReplyFromReader(s->channel, (void **)&reply) != REDIS_OK) {
