@@ -30,6 +30,9 @@
 /* As long as a fill that began before an invalidation may still be on its way; reads miss
  * meanwhile. */
 #define TOMBSTONE_MS 500
+/* A tombstone with a version lets newer fills through and costs no misses: it may outlast any lag.
+ */
+#define BURIED_MS 60000
 #define LEASE_MS 10000
 
 struct redis_cache {
@@ -285,7 +288,7 @@ static enum outcome cache_remove(void *self, uint32_t key, uint64_t version)
     case GUARD_VERSION: /* what is older may not come back, what is as new may be filled */
         if (version > 0)
             return done(s, ask(s, "EVAL %s 1 cache:%u %" PRIu64 " %d", bury_if_newer, key, version,
-                               TOMBSTONE_MS));
+                               BURIED_MS));
         break;
     case GUARD_TOMBSTONE:
         return done(s, ask(s, "SET cache:%u %s PX %d", key, "0 t", TOMBSTONE_MS));
