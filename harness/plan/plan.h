@@ -151,7 +151,7 @@ struct plan {
     uint64_t seed;
 };
 
-#define CHECK_MEMORY_BYTES (UINT64_C(1) << 30)
+#define CHECK_MEMORY_BYTES (UINT64_C(4) << 30)
 
 struct plan_options {
     const char *const *suites; size_t n_suites;

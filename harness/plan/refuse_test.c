@@ -205,9 +205,9 @@ static const struct refusal refusals[] = {
      "suite x:12:23: expressions know + - == != >= <= > < in not; unexpected text at \"* 1\" in "
      "\"1 * 1\""},
     /* ---- judging */
-    {"more messages than can be judged", SCRIPT("      - send: {from: app, count: 2000M}\n"),
-     "suite x:6:3: case \"C\": judging it may take 1907 MiB, and the limit is 1024 MiB: give sends "
-     "a count or a lower rate, set deadline: lower, or allow it with --memory 1908MiB"},
+    {"more messages than can be judged", SCRIPT("      - send: {from: app, count: 5000M}\n"),
+     "suite x:6:3: case \"C\": judging it may take 4768 MiB, and the limit is 4096 MiB: give sends "
+     "a count or a lower rate, set deadline: lower, or allow it with --memory 4769MiB"},
     {"version", "assay: 2\n", "suite x:1:8: assay: 2: this program reads suites of version 1"},
 };
 
