@@ -20,9 +20,9 @@
 #include "checkers/balance.h"
 #include "checkers/cells.h"
 #include "checkers/duties.h"
+#include "checkers/fate.h"
 #include "checkers/streams.h"
 #include "checkers/volume.h"
-#include "history/stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +58,7 @@ struct effect {
     bool second;
     const struct drain_proof *proofs;
     struct balance balance;
+    struct fate fate;
     struct findings found;
 };
 
@@ -91,7 +92,7 @@ static size_t effect_bound(const struct plan_case *plan, const void *args)
     struct volume v = volume_of(plan);
 
     (void)args;
-    return sizeof(struct effect) + bound_cells(&v, 4) +
+    return sizeof(struct effect) + bound_cells(&v, 4) + fate_bound(plan) +
            bound_streams(&v, sizeof(struct effect_stream)) +
            (plan->n_dests + 1) * (plan->n_units + 2) + 2 * plan->n_client_ids;
 }
@@ -116,6 +117,7 @@ static int effect_open(void *self, const struct plan_case *plan, const void *arg
         abort();
     find_readers(s);
     balance_open(&s->balance, plan);
+    fate_open(&s->fate, plan);
     return 0;
 }
 
@@ -182,6 +184,8 @@ static void first_pass(struct effect *s, const struct event *e)
 {
     uint32_t dest;
 
+    if (FATE_EVENTS >> e->type & 1)
+        fate_event(&s->fate, e);
     switch (e->type) {
     case EV_SEND_COMPLETE:
         if (event_outcome(e) == OUTCOME_OK)
@@ -249,10 +253,31 @@ static bool can_judge(const struct effect *s, uint16_t client)
     return c != NULL;
 }
 
+/* Where it got to: as far as its consumers, the log, or what became of it before. */
+static void tell_stage(struct effect *s, const struct effect_stream *stream, const struct event *e,
+                       struct finding_sample *sample)
+{
+    const struct plan_client *c = plan_client_of_id(s->plan, e->client);
+    unsigned met = cells_get(&stream->met, e->seq);
+    uint32_t dest = UINT32_MAX;
+
+    for (size_t d = 0; c && d < c->n_duties; d++)
+        if (s->read[duties_log_of(s->plan, c->duties[d])])
+            dest = duties_log_of(s->plan, c->duties[d]);
+    if (!met && dest != UINT32_MAX && e->type == EV_SEND_COMPLETE)
+        fate_of(&s->fate, e, dest, duties_unit(s->plan, dest, e->unit), -1, sample->stage,
+                sizeof(sample->stage));
+    else
+        stage_of(&(struct stage_facts){.invoked = true,
+                                       .ok = true,
+                                       .in_log = met & MET_LOGGED,
+                                       .delivered = met & MET_DELIVERED},
+                 sample->stage, sizeof(sample->stage));
+}
+
 static void missing(struct effect *s, const struct event *e)
 {
     struct effect_stream *stream;
-    unsigned met;
     struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
                                     .unit = e->unit,
                                     .at_ns = e->at_ns,
@@ -271,12 +296,7 @@ static void missing(struct effect *s, const struct event *e)
              e->type == EV_SEND_COMPLETE ? "acknowledged by " : "in the final log of ",
              e->type == EV_SEND_COMPLETE ? duties_node_name(s->plan, e->node)
                                          : duties_unit_name(s->plan, e->unit));
-    met = cells_get(&stream->met, e->seq);
-    stage_of(&(struct stage_facts){.invoked = true,
-                                   .ok = true,
-                                   .in_log = met & MET_LOGGED,
-                                   .delivered = met & MET_DELIVERED},
-             sample.stage, sizeof(sample.stage));
+    tell_stage(s, stream, e, &sample);
     findings_add(&s->found, "missing_effect", 1, &sample);
 }
 
@@ -346,6 +366,7 @@ static void effect_close(void *self)
     }
     streams_release(&s->streams);
     balance_release(&s->balance);
+    fate_release(&s->fate);
     free(s->read);
     free(s->owes);
     free(s->judged);
@@ -369,7 +390,8 @@ const struct checker_ops effect_checker = {
     .args_size = sizeof(struct effect_args),
     .size = sizeof(struct effect),
     .wants = WANTS(SEND_COMPLETE) | WANTS(AUDIT_LOG) | WANTS(AUDIT_EFFECT) | WANTS(DELIVER) |
-             WANTS(EFFECT_COMPLETE) | WANTS(CLIENT_DEATH) | WANTS(OWN) | BALANCE_EVENTS,
+             WANTS(EFFECT_COMPLETE) | WANTS(CLIENT_DEATH) | WANTS(OWN) | BALANCE_EVENTS |
+             FATE_EVENTS,
     .needs = DRAIN_D2,
     .order = BY_TIME,
     .bound = effect_bound,

@@ -281,6 +281,60 @@ static void stages_by_hand(void **state)
     events_release(&list);
 }
 
+/* One message each that was never delivered, not applied, and expired before; one that was. */
+static void missing_effects_by_hand(void **state)
+{
+    struct events list = {0};
+    struct check_result result;
+    struct world w;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct event e = {.type = EV_SEND_COMPLETE,
+                          .by = APP,
+                          .client = APP,
+                          .seq = i,
+                          .position = i,
+                          .outcome_level = event_result(OUTCOME_OK, LEVEL_LEADER)};
+
+        events_add(&list, e);
+        e.outcome_level = 0;
+        e.type = EV_DELIVER;
+        e.by = READER_1;
+        e.ref = GROUP_1;
+        if (i == 1 || i == 3)
+            events_add(&list, e);
+        e.type = EV_AUDIT_LOG;
+        e.by = BY_AUDIT;
+        if (i > 0)
+            events_add(&list, e);
+        e.type = EV_AUDIT_EFFECT;
+        if (i == 3)
+            events_add(&list, e);
+    }
+    events_add(&list, (struct event){
+                          .type = EV_EXPIRED, .code = EXPIRY_RETENTION, .value = 1, .position = 1});
+    for (uint32_t u = LOG; u <= JOBS; u++)
+        events_add(&list,
+                   (struct event){.type = EV_DRAIN,
+                                  .unit = u,
+                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+    events_add(&list,
+               (struct event){.type = EV_DRAIN,
+                              .unit = NO_UNIT,
+                              .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D3)});
+    events_restamp(&list);
+    world_init(&w, 1);
+    world_promise(&w, checker_named("effect"), NULL);
+    check_list(&w, &list, 0, &result);
+    assert_int_equal(count_kind(&result, "missing_effect"), 3);
+    assert_int_equal(count_stage(&result, "missing_effect", "expired(retention)"), 1);
+    assert_int_equal(count_stage(&result, "missing_effect", "delivered but not applied"), 1);
+    assert_int_equal(count_stage(&result, "missing_effect", "in the log but not delivered"), 1);
+    check_release(&result);
+    events_release(&list);
+}
+
 static void expect_stage(struct stage_facts facts, const char *expected)
 {
     char text[40];
@@ -319,6 +373,7 @@ int main(void)
         cmocka_unit_test(every_planted_loss_has_its_stage),
         cmocka_unit_test(the_oracle_agrees),
         cmocka_unit_test(stages_by_hand),
+        cmocka_unit_test(missing_effects_by_hand),
         cmocka_unit_test(every_stage_has_its_words),
     };
 
