@@ -16,7 +16,7 @@
  * itself is not regressed by the broker.
  *
  * Memory: 2 bits a message, 4 bytes a log position (bounded, then inconclusive), what is re-sent
- * in a table. Leaves out: a topic deleted and made again (one incarnation per unit is assumed).
+ * in a table. A topic deleted and made again is another log from there on (unit_new).
  */
 #include "api/checker.h"
 #include "checkers/cells.h"
@@ -45,6 +45,7 @@ struct always_stream {
 struct committed {
     int64_t position;
     int64_t at_ns;
+    uint32_t unit;
 };
 
 struct always {
@@ -58,8 +59,8 @@ struct always {
     struct event *strangers; /* seen, but not (yet) invoked: the end of the history decides */
     size_t n_strangers;
     bool too_many;
-    struct invented invented;
     int64_t clock_error_ns;
+    struct invented invented;
     struct findings found;
 };
 
@@ -236,7 +237,7 @@ static struct committed *committed_of(struct always *s, const struct event *e, b
                                                      sizeof(*s->committed));
         if (!s->committed)
             abort();
-        s->committed[s->n_committed++] = (struct committed){.position = -1};
+        s->committed[s->n_committed++] = (struct committed){.position = -1, .unit = e->unit};
         *number = s->n_committed;
     }
     return &s->committed[*number - 1];
@@ -251,7 +252,7 @@ static void settles(struct always *s, const struct event *e)
         return;
     c = committed_of(s, e, true);
     if (e->type == EV_SETTLE_COMPLETE && event_outcome(e) == OUTCOME_OK)
-        *c = (struct committed){e->position, e->at_ns};
+        *c = (struct committed){e->position, e->at_ns, e->unit};
     else if (e->type == EV_SETTLE_INVOKE && e->position < c->position)
         c->position = e->position;
 }
@@ -269,6 +270,14 @@ static void found_at(struct always *s, const struct event *e)
     snprintf(text, sizeof(text), "%s was settled up to position %lld, and later found at %lld",
              duties_unit_name(s->plan, e->unit), (long long)c->position, (long long)e->position);
     tell(s, "offset_regress", e, text);
+}
+
+static void renewed(struct always *s, uint32_t unit)
+{
+    positions_renew(&s->positions, unit);
+    for (size_t i = 0; i < s->n_committed; i++)
+        if (s->committed[i].unit == unit)
+            s->committed[i].position = -1;
 }
 
 /* ---- phantom: a version nobody wrote */
@@ -324,6 +333,9 @@ static void one_event(struct always *s, const struct event *e)
     case EV_LOAD_COMPLETE:
     case EV_READ_COMPLETE:
         invented_event(&s->invented, e, tell_invented, s);
+        break;
+    case EV_UNIT_NEW:
+        renewed(s, e->unit);
         break;
     default:
         found_at(s, e);
@@ -395,7 +407,7 @@ const struct checker_ops always_checker = {
     .size = sizeof(struct always),
     .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(DELIVER) | WANTS(AUDIT_LOG) |
              WANTS(AUDIT_EFFECT) | WANTS(CORRUPT) | WANTS(SETTLE_INVOKE) | WANTS(SETTLE_COMPLETE) |
-             WANTS(OWN) | WANTS(AUDIT_SETTLED) | INVENTED_EVENTS,
+             WANTS(OWN) | WANTS(AUDIT_SETTLED) | WANTS(UNIT_NEW) | INVENTED_EVENTS,
     .order = BY_TIME,
     .bound = always_bound,
     .open = always_open,

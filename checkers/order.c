@@ -24,6 +24,7 @@
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
 #include "checkers/ranks.h"
+#include "checkers/spans.h"
 #include "checkers/volume.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@
 
 enum by { BY_PARTITION, BY_KEY };
 enum at { AT_LOG, AT_DELIVERY, AT_EFFECT };
+enum producers { EACH_PRODUCER, ALL_PRODUCERS };
 
 #define STREAMS_OF_KEYS_MAX (1u << 22)
 #define RETURNED_MAX 1024
@@ -39,7 +41,7 @@ enum at { AT_LOG, AT_DELIVERY, AT_EFFECT };
 enum { DELIVERED = 1, SETTLED = 2 }; /* bits of ranked_stream.seen, queues */
 
 struct order_args {
-    int by, at;
+    int by, at, producers;
 };
 
 /* Back in the queue for certain since `fenced_ns`, and not delivered again yet. */
@@ -59,6 +61,8 @@ struct order {
     struct inflight inflight;
     struct gaps gaps;
     struct hazards hazards;
+    struct spans spans; /* producers: all */
+    int64_t clock_error_ns;
     struct returned *returned;
     size_t n_returned;
     int64_t *last; /* per unit: greatest position audited */
@@ -83,6 +87,7 @@ static int order_open(void *self, const struct plan_case *plan, const void *args
                         .found = {.current = "order"}};
     if (args)
         s->args = *(const struct order_args *)args;
+    s->clock_error_ns = earlier ? results_clock_error_ns(earlier) : CLOCK_ERROR_UNKNOWN_NS;
     ranks_open(&s->ranks, plan->n_dests);
     hazards_open(&s->hazards, plan);
     s->last = calloc(plan->n_units + 1, sizeof(*s->last));
@@ -108,7 +113,8 @@ static size_t order_bound(const struct plan_case *plan, const void *args)
         plan->n_units * sizeof(int64_t) + RETURNED_MAX * sizeof(struct returned);
 
     if (a && a->at == AT_EFFECT)
-        return bytes + bound_cells(&v, 1) + bound_table(v.messages, STREAMS_OF_KEYS_MAX);
+        return bytes + bound_cells(&v, 1) + bound_table(v.messages, STREAMS_OF_KEYS_MAX) +
+               (a->producers == ALL_PRODUCERS ? spans_bound(v.sessions, v.messages) : 0);
     if (!a || a->at == AT_LOG)
         return bytes + bound_cells(&v, v.duties);
     return bytes + bound_cells(&v, v.sources) + bound_inflight(&v, plan) +
@@ -400,6 +406,10 @@ static void journal_row(struct order *s, const struct event *e)
                   rank_of_message(e->seq)))
         tell(s, "order", "effect", e,
              "took effect behind one of its key that was submitted after it");
+    else if (s->args.producers == ALL_PRODUCERS &&
+             spans_meet(&s->spans, session->head.number, e->key, s->clock_error_ns))
+        tell(s, "order", "effect", e,
+             "took effect behind one of its key by a producer that began after this one had ended");
 }
 
 /* ---- the events */
@@ -430,9 +440,13 @@ static void one_event(struct order *s, const struct event *e)
     switch (e->type) {
     case EV_SEND_INVOKE:
         ranks_invoke(&s->ranks, e);
+        if (s->args.producers == ALL_PRODUCERS)
+            spans_invoke(&s->spans, ranks_stream(&s->ranks, e)->head.number, e->at_ns);
         break;
     case EV_SEND_COMPLETE:
         completed(s, e);
+        if (s->args.producers == ALL_PRODUCERS)
+            spans_complete(&s->spans, ranks_stream(&s->ranks, e)->head.number, e->at_ns);
         break;
     case EV_AUDIT_LOG:
         audited(s, e);
@@ -539,6 +553,7 @@ static void order_close(void *self)
     inflight_release(&s->inflight);
     gaps_release(&s->gaps);
     hazards_release(&s->hazards);
+    spans_release(&s->spans);
     free(s->returned);
     free(s->last);
     findings_release(&s->found);
@@ -551,6 +566,10 @@ static const struct param params[] = {
     {"at", PARAM_CHOICE, offsetof(struct order_args, at), .fallback = "log",
      .choices = (const char *const[]){"log", "delivery", "effect", NULL},
      .help = "where the order must be seen"},
+    {"producers", PARAM_CHOICE, offsetof(struct order_args, producers), .fallback = "each",
+     .choices = (const char *const[]){"each", "all", NULL},
+     .help = "each: messages of one producer among themselves; all: (by key, at effect) also behind "
+             "those of a producer that had ended before this one began"},
     {0}};
 
 const struct checker_ops order_checker = {

@@ -18,11 +18,12 @@ static uint32_t fingerprint(const struct event *e)
 
 static uint32_t *chunk_of(struct positions *p, uint32_t unit, uint64_t at)
 {
-    uint64_t *number;
+    uint64_t *number, *renewed;
 
     if (p->recent && p->recent_unit == unit && p->recent_at == at)
         return p->recent;
-    number = table_put(&p->index, at, unit);
+    renewed = p->renewed.n ? table_get(&p->renewed, unit, 0) : NULL;
+    number = table_put(&p->index, at, renewed ? unit | *renewed << 32 : unit);
     if (!*number) {
         if (p->n >= POSITIONS_CHUNKS_MAX) {
             p->full = true;
@@ -56,11 +57,18 @@ bool positions_bind(struct positions *p, const struct event *e)
     return true;
 }
 
+void positions_renew(struct positions *p, uint32_t unit)
+{
+    (*table_put(&p->renewed, unit, 0))++;
+    p->recent = NULL;
+}
+
 void positions_release(struct positions *p)
 {
     for (size_t i = 0; i < p->n; i++)
         free(p->chunks[i]);
     free(p->chunks);
     table_release(&p->index);
+    table_release(&p->renewed);
     *p = (struct positions){0};
 }

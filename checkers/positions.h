@@ -17,6 +17,7 @@
 
 struct positions {
     struct table index;
+    struct table renewed; /* unit → how often it was deleted and made again */
     uint32_t **chunks;
     size_t n;
     bool full;
@@ -27,6 +28,8 @@ struct positions {
 
 /* Binds; true exactly once per position: when a second, different attempt shows up there. */
 bool positions_bind(struct positions *p, const struct event *e);
+/* What stands in the unit from here on stands in another log. */
+void positions_renew(struct positions *p, uint32_t unit);
 void positions_release(struct positions *p);
 
 #endif

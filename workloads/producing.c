@@ -62,14 +62,15 @@ int64_t producing_send(struct producing *p)
 {
     struct work_order order;
     int64_t until_ns = 0;
-    uint32_t sent = 0;
+    uint32_t most = p->at_most > 0 ? p->at_most : SENDS_PER_POLL;
 
-    while (sent < SENDS_PER_POLL) {
-        if (!worker_next_send(p->worker, &order, SENDS_PER_POLL - sent, &until_ns))
-            return sent == 0 ? until_ns : 0;
+    p->sent = 0;
+    while (p->sent < most) {
+        if (!worker_next_send(p->worker, &order, most - p->sent, &until_ns))
+            return p->sent == 0 ? until_ns : 0;
         for (uint32_t i = 0; i < order.n; i++)
             send_one(p, &order);
-        sent += order.n;
+        p->sent += order.n;
     }
     return 0;
 }

@@ -57,6 +57,8 @@ struct producing {
     const void *context;
     uint64_t *key_seq; /* by key */
     uint32_t *unit_of; /* by key */
+    uint32_t at_most;  /* messages a call, 0: as many as a poll's worth */
+    uint32_t sent;     /* by the last call */
 };
 
 /* by_library: the product's partitioner chooses, else the workload by key, so that counts per

@@ -134,6 +134,8 @@ struct system_ops {
     const struct outcome_rule *outcomes;
     const struct config_rule *config_rules;
     const struct system_command *commands;
+    /* pure: the destination a command deletes and makes again (recorded as EV_UNIT_NEW); NULL: none, as is no op */
+    const char *(*renews)(const struct system_command *command, const void *args);
     const struct broker_ops *broker;        /* NULL: offers none */
     const struct store_ops *store;
     const struct cache_ops *cache;

@@ -70,6 +70,14 @@ bool worker_next_send(struct worker *w, struct work_order *order, uint32_t max, 
  * their bounds follow from worker_resend_policy. */
 void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
                  uint32_t unit);
+/* Passes a delivered message on to where this client sends, as it is: it keeps its identity, so that
+ * what stands twice there at the end is seen. No send of this client's own: not counted, not sent
+ * again. Room for HARVEST_MAX of them is there after every poll (worker_needs.outstanding). */
+void worker_forward(struct worker *w, const struct delivery *d);
+/* Transactions of the broker (enum txn_verb); blocks. FAIL: certainly aborted. What was sent inside
+ * completes with its end. */
+bool worker_has_txn(const struct worker *w);
+enum outcome worker_txn(struct worker *w, enum txn_verb verb);
 enum resend { RESEND_NONE, RESEND_ON_UNKNOWN, RESEND_UNTIL_OK };
 /* What the application does with an attempt that ended unknown (or not ok): `attempts` in all at
  * most. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TXN_FULL_NS (5 * SECOND_NS)
 #define IDLE_NS (100 * MS_NS)
 
 /* ---- bursts */
@@ -183,7 +184,8 @@ static void offer(struct worker *w, uint32_t number)
                         .unit = slot->unit,
                         .via = slot->via,
                         .burst = slot->burst,
-                        .intended_ns = slot->intended_ns};
+                        .intended_ns = slot->intended_ns,
+                        .copy = slot->copy};
     struct completion c = {.slot = number, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
 
     payload_write(w->payload, send.size, w->client->plan->run, &slot->msg);
@@ -220,6 +222,42 @@ void worker_send(struct worker *w, const struct work_order *order, const struct 
         w->retry[w->n_retry++] = number;
     else
         offer(w, number);
+}
+
+void worker_forward(struct worker *w, const struct delivery *d)
+{
+    uint32_t number;
+
+    assert(w->n_free > 0 && d->msg);
+    number = w->free_slots[--w->n_free];
+    w->slots[number] =
+        (struct send_slot){.msg = *d->msg, .unit = NO_UNIT, .via = NO_NODE, .copy = true};
+    if (w->n_retry > 0)
+        w->retry[w->n_retry++] = number;
+    else
+        offer(w, number);
+}
+
+/* ---- transactions */
+
+bool worker_has_txn(const struct worker *w)
+{
+    return w->broker.ops->txn != NULL;
+}
+
+enum outcome worker_txn(struct worker *w, enum txn_verb verb)
+{
+    struct deadline full = deadline_in(TXN_FULL_NS, NULL);
+    struct completion c = {.node = NO_NODE, .unit = NO_UNIT, .position = -1};
+
+    if (w->broken)
+        return OUTCOME_FAIL;
+    while (w->n_retry > 0 && deadline_sleep(&full, MS_NS) == 0)
+        worker_offer_again(w);
+    /* blocking libraries: the answer is there when the call returns */
+    if (w->broker.ops->txn(w->broker.self, verb, w->client->needs.outstanding, &c) != SUBMIT_DONE)
+        return OUTCOME_UNKNOWN;
+    return c.outcome;
 }
 
 void worker_offer_again(struct worker *w)
@@ -265,6 +303,10 @@ static void completed_slot(struct worker *w, uint32_t number, enum outcome outco
 {
     struct send_slot *slot = &w->slots[number];
 
+    if (slot->copy) {
+        w->free_slots[w->n_free++] = number;
+        return;
+    }
     slot->best = better(slot->best, outcome);
     if (sends_again(w, slot, outcome)) {
         slot->msg.attempt++;

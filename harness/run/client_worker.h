@@ -69,6 +69,7 @@ struct send_slot {
     uint32_t burst, unit;
     uint16_t via;
     uint8_t best; /* enum outcome over the attempts so far */
+    bool copy;    /* another's message, passed on */
 };
 
 /* A settle the library had no room for. */

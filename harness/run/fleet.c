@@ -476,7 +476,7 @@ bool fleet_receives(const struct plan_client *client)
     const char *const *verbs = client->broker ? client->broker->receive_verbs : NULL;
 
     for (size_t i = 0; verbs && verbs[i]; i++)
-        if (client->verb && strcmp(verbs[i], client->verb) == 0)
+        if (client->verb && tree_get(client->tree, verbs[i])) /* beside sending, too */
             return true;
     return false;
 }

@@ -29,6 +29,9 @@ struct recorder {
     struct recorder_options with;
     struct record_slot *slots;
     struct msg *messages; /* of the harvest in hand */
+    bool in_txn;
+    struct msg_id txn_first; /* of the messages sent in it */
+    int64_t txn_messages;
     int64_t beyond_limit; /* sends a declared limit had no room for at first */
 };
 
@@ -133,7 +136,16 @@ static enum submit recorder_send(void *self, const struct send *send, uint32_t n
     enum submit answer;
 
     assert(number < r->with.slots && (slot->kind == SLOT_FREE || slot->kind == SLOT_OFFERED));
+    if (send->copy) {
+        slot->kind = SLOT_OTHER;
+        answer = r->inner.ops->send(r->inner.self, send, number, c);
+        if (answer != SUBMIT_QUEUED)
+            slot->kind = SLOT_FREE;
+        return answer;
+    }
     if (fresh) {
+        if (r->in_txn && r->txn_messages++ == 0)
+            r->txn_first = send->msg->id;
         slot->id = send->msg->id;
         slot->attempt = send->msg->attempt;
         slot->ref = send->burst;
@@ -203,14 +215,42 @@ static enum submit recorder_settle(void *self, const struct settle *settle, uint
     return answer;
 }
 
+/* ---- transactions: only their ends are told, and of those that hold messages of this client */
+
+static void record_txn(struct recorder *r, enum event_type type, enum txn_verb verb,
+                       const struct completion *c)
+{
+    struct event e = {.type = (uint8_t)type,
+                      .at_ns = worker_clock_read(r->with.clock),
+                      .value = r->txn_messages,
+                      .seq = r->txn_first.seq,
+                      .client = r->txn_first.client,
+                      .incarnation = r->txn_first.incarnation,
+                      .worker = r->txn_first.worker,
+                      .flags = verb == TXN_ABORT ? EV_REJECT : 0};
+
+    if (c) {
+        e.code = c->code;
+        e.outcome_level = event_result(c->outcome, LEVEL_NONE);
+    }
+    history_record(r->with.log, &e);
+}
+
 static enum submit recorder_txn(void *self, enum txn_verb verb, uint32_t number,
                                 struct completion *c)
 {
     struct recorder *r = self;
-    enum submit answer = r->inner.ops->txn(r->inner.self, verb, number, c);
+    bool ends = (verb == TXN_COMMIT || verb == TXN_ABORT) && r->txn_messages > 0;
+    enum submit answer;
 
-    if (answer == SUBMIT_QUEUED)
-        r->slots[number].kind = SLOT_OTHER;
+    if (verb == TXN_BEGIN)
+        r->txn_messages = 0;
+    if (ends)
+        record_txn(r, EV_TXN_INVOKE, verb, NULL);
+    answer = r->inner.ops->txn(r->inner.self, verb, number, c);
+    if (ends && answer == SUBMIT_DONE)
+        record_txn(r, EV_TXN_COMPLETE, verb, c);
+    r->in_txn = verb == TXN_BEGIN || (r->in_txn && verb == TXN_SEND_OFFSETS);
     return answer;
 }
 

@@ -504,6 +504,18 @@ static int step_fault(struct run *run, const struct step *step, struct err *err)
     return t->armed ? run_track(run, triggered_main, t, err) : -1;
 }
 
+/* From here on their positions are those of another log. */
+static void chronicle_renewed(struct run *run, const struct step *step, const struct system_ops *ops)
+{
+    const char *name = ops->renews ? ops->renews(step->command, step->args) : NULL;
+    long dest = name ? plan_dest_named(run->plan, name) : -1;
+
+    for (uint32_t i = 0; dest >= 0 && i < run->plan->dests[dest].n_units; i++)
+        chronicle(run, (struct event){.type = EV_UNIT_NEW,
+                                      .unit = run->plan->dests[dest].first_unit + i,
+                                      .ref = chronicle_text(run, "%s", step->text)});
+}
+
 static int step_command(struct run *run, const struct step *step, struct err *err)
 {
     const struct param *first = step->command->params;
@@ -535,6 +547,8 @@ static int step_command(struct run *run, const struct step *step, struct err *er
     result = step->command->run(&slot->cluster, step->args, value.n == 1 ? value.nodes[0] : NO_NODE,
                                 deadline_within(run->deadline, 60 * SECOND_NS), err);
     pthread_mutex_unlock(&slot->control);
+    if (result == 0)
+        chronicle_renewed(run, step, slot->cluster.ops);
     return result;
 }
 

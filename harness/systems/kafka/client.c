@@ -37,6 +37,23 @@ static const char *instance_id(const struct kafka_handle *h, char *out, size_t s
     return out;
 }
 
+/* Producers only: a consumer takes no such key. */
+static int set_transactional(rd_kafka_conf_t *conf, const struct kafka_handle *h, const char *group,
+                             struct err *err)
+{
+    char id[160], name[100];
+
+    if (group || h->args->produce.transactions == TXN_NONE)
+        return 0;
+    instance_id(h, name, sizeof(name));
+    if (h->args->produce.transactions == TXN_STABLE)
+        snprintf(id, sizeof(id), "%s", name);
+    else
+        snprintf(id, sizeof(id), "%s.%llx.%u", name, (unsigned long long)h->spec.run,
+                 h->spec.incarnation);
+    return set(conf, "transactional.id", id, err);
+}
+
 rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *group, struct err *err)
 {
     const struct pairs *users = &h->args->librdkafka;
@@ -52,6 +69,8 @@ rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *gro
         if (!kafka_is_replaced("librdkafka", users->items[i].key) &&
             set(conf, users->items[i].key, users->items[i].value, err) < 0)
             goto fail;
+    if (set_transactional(conf, h, group, err) < 0)
+        goto fail;
     if (set(conf, "bootstrap.servers", brokers, err) < 0 ||
         (group && set(conf, "group.id", group, err) < 0) ||
         (group && h->args->consume.membership == MEMBER_STATIC &&

@@ -12,6 +12,7 @@
 enum report_mode { REPORTS_HANDLED, REPORTS_IGNORED };
 enum queue_full_mode { QUEUE_FULL_RETRY, QUEUE_FULL_IGNORE };
 enum exit_mode { EXIT_FLUSH, EXIT_DROP };
+enum transactions { TXN_NONE, TXN_STABLE, TXN_RANDOM };
 enum membership { MEMBER_DYNAMIC, MEMBER_STATIC };
 enum commit_mode {
     COMMIT_AUTO,
@@ -19,7 +20,8 @@ enum commit_mode {
     COMMIT_STORE,
     COMMIT_SYNC,
     COMMIT_ASYNC,
-    COMMIT_PERIODIC
+    COMMIT_PERIODIC,
+    COMMIT_TRANSACTION
 };
 enum commit_offset { COMMIT_NEXT, COMMIT_LAST };
 enum on_revoke { REVOKE_NOTHING, REVOKE_COMMIT };
@@ -32,6 +34,7 @@ struct kafka_args {
         int reports;       /* enum report_mode */
         int queue_full;    /* enum queue_full_mode */
         int at_exit;       /* enum exit_mode */
+        int transactions;  /* enum transactions: how the transactional.id is made */
     } produce;
     struct kafka_consume {
         const char *topic, *group;
@@ -69,13 +72,17 @@ struct kafka_handle {
     uint32_t first_unit, n_units; /* of the topic that is produced to */
     enum level level;             /* of an ok, by acks */
     size_t outstanding;           /* sends and commits that have not completed */
+    struct completion *held;      /* of the open transaction: what they are worth its end decides */
+    size_t n_held, held_size, held_ended; /* [0, held_ended) wait for a harvest */
+    size_t reports_due;                   /* sends of the library without a report */
 
     rd_kafka_t *consumer;
     rd_kafka_queue_t *messages, *commits;
     rd_kafka_message_t **stash;       /* HARVEST_MAX: taken from the library, handed over or not */
     size_t n_stash, handed, borrowed; /* [0, borrowed) are the caller's, [borrowed, n_stash) wait */
     enum commit_mode commit;
-    int64_t *done; /* COMMIT_PERIODIC, by plan unit: next offset to commit, -1 nothing new */
+    int64_t *done; /* COMMIT_PERIODIC, _TRANSACTION, by plan unit: next offset to commit, -1 nothing
+                      new */
     int64_t commit_at_ns;
     uint32_t *epochs;   /* ownership interval by plan unit, 0 never owned */
     uint32_t intervals; /* hand-made ones, counted */
@@ -97,6 +104,8 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
 void kafka_producer_close(struct kafka_handle *h, enum close_how how);
 
 int kafka_consumer_open(struct kafka_handle *h, struct err *err);
+/* What was settled and waits for the transaction, as offsets to send with it; NULL: none. */
+rd_kafka_topic_partition_list_t *kafka_consumer_take_done(struct kafka_handle *h);
 enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *settle,
                                   uint32_t slot, struct completion *c);
 void kafka_consumer_harvest(struct kafka_handle *h, struct harvest *harvest);

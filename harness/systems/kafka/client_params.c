@@ -12,10 +12,11 @@
 static const char *const report_modes[] = {"handled", "ignored", NULL};
 static const char *const queue_full_modes[] = {"retry", "ignore", NULL};
 static const char *const exit_modes[] = {"flush", "drop", NULL};
-static const char *const commit_modes[] = {"auto",  "none",     "store", "sync",
-                                           "async", "periodic", NULL};
+static const char *const commit_modes[] = {"auto",  "none",     "store",       "sync",
+                                           "async", "periodic", "transaction", NULL};
 static const char *const commit_offsets[] = {"next", "last", NULL};
 static const char *const revoke_modes[] = {"nothing", "commit", NULL};
+static const char *const transaction_ids[] = {"none", "stable", "random", NULL};
 static const char *const memberships[] = {"dynamic", "static", NULL};
 
 static const struct param produce_params[] = {
@@ -51,6 +52,13 @@ static const struct param produce_params[] = {
      .fallback = "flush",
      .choices = exit_modes,
      .help = "rd_kafka_flush before the producer is destroyed, or what waits is dropped"},
+    {.key = "transactions",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct kafka_produce, transactions),
+     .fallback = "none",
+     .choices = transaction_ids,
+     .help = "a transactional producer; stable: a successor has the same transactional.id and ends "
+             "what its predecessor left open; random: a new one every time"},
     {0},
 };
 static const struct param consume_params[] = {
@@ -87,7 +95,7 @@ static const struct param consume_params[] = {
      .help = "what settling a message does; auto: what enable.auto.commit and "
              "enable.auto.offset.store leave to do "
              "(sync commit, store, or nothing); periodic: a sync commit of what is done once in "
-             "`every`, and on leaving"},
+             "`every`, and on leaving; transaction: with the transaction (workload txn)"},
     {.key = "every",
      .type = PARAM_DURATION,
      .offset = offsetof(struct kafka_consume, every_ns),
@@ -161,8 +169,12 @@ static const char *senseless_producer(const struct kafka_args *args)
 
     if (p->reports == REPORTS_HANDLED && p->at_exit == EXIT_DROP)
         return "at_exit: drop with reports: handled: who waits for reports leaves nothing behind";
-    if (p->reports == REPORTS_IGNORED && pairs_get(&args->librdkafka, "transactional.id", NULL))
+    if (pairs_get(&args->librdkafka, "transactional.id", NULL))
+        return "transactional.id: say produce: {transactions: stable}: every worker needs its own";
+    if (p->reports == REPORTS_IGNORED && p->transactions != TXN_NONE)
         return "reports: ignored: a transaction's commit waits for every report";
+    if (p->transactions == TXN_NONE && args->consume.commit == COMMIT_TRANSACTION)
+        return "commit: transaction needs produce: {transactions: stable}";
     return NULL;
 }
 
@@ -181,6 +193,10 @@ static const char *senseless_consumer(const struct kafka_args *args, unsigned in
         return "commit: without group: there is nobody to commit to";
     if ((c->commit == COMMIT_PERIODIC) != (c->every_ns > 0))
         return "commit: periodic and every: belong together";
+    if (c->commit == COMMIT_TRANSACTION && !args->produce.topic)
+        return "commit: transaction: it produces nothing";
+    if (c->commit == COMMIT_TRANSACTION && is(keys, "enable.auto.commit", "true", true))
+        return "commit: transaction beside enable.auto.commit true: the library would commit too";
     if (c->commit == COMMIT_PERIODIC && is(keys, "enable.auto.commit", "true", true))
         return "commit: periodic beside enable.auto.commit true: the library would commit too";
     if (instances > 1 && pairs_get(keys, "group.instance.id", NULL))

@@ -73,8 +73,7 @@ static void gained(struct kafka_handle *h, rd_kafka_topic_partition_list_t *list
     }
 }
 
-/* What was done and not committed yet; blocks. */
-static void commit_done(struct kafka_handle *h)
+rd_kafka_topic_partition_list_t *kafka_consumer_take_done(struct kafka_handle *h)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
 
@@ -87,8 +86,20 @@ static void commit_done(struct kafka_handle *h)
         h->done[unit] = -1;
     }
     if (list->cnt > 0)
-        rd_kafka_commit(h->consumer, list, 0);
+        return list;
     rd_kafka_topic_partition_list_destroy(list);
+    return NULL;
+}
+
+/* What was done and not committed yet; blocks. */
+static void commit_done(struct kafka_handle *h)
+{
+    rd_kafka_topic_partition_list_t *list = kafka_consumer_take_done(h);
+
+    if (list) {
+        rd_kafka_commit(h->consumer, list, 0);
+        rd_kafka_topic_partition_list_destroy(list);
+    }
     h->commit_at_ns = clock_now_ns() + h->args->consume.every_ns;
 }
 
@@ -292,9 +303,9 @@ enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *s
     /* there is no rejecting; what the library commits by itself is nobody's promise yet */
     if (!h->consumer || h->commit == COMMIT_NONE || settle->reject)
         return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
-    if (h->commit == COMMIT_PERIODIC) {
+    if (h->commit == COMMIT_PERIODIC || h->commit == COMMIT_TRANSACTION) {
         h->done[d->unit] = offset_to_commit(h, d);
-        if (clock_now_ns() >= h->commit_at_ns)
+        if (h->commit == COMMIT_PERIODIC && clock_now_ns() >= h->commit_at_ns)
             commit_done(h);
         return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
     }

@@ -327,6 +327,58 @@ static void drain_groups(struct drain *d, struct history_writer *audit, struct d
 
 /* ---- the whole */
 
+/* A log that was cut off at its front by retention, or thinned out by the cleaner: the owner's word
+ * is where the log starts, and which offsets it no longer has (transactions leave such holes too,
+ * so holes are told of compacted topics only). */
+static void record_gone(struct history_writer *audit, uint32_t unit, enum expiry why, int64_t n,
+                        int64_t start, const char *text)
+{
+    struct event e = {.by = BY_AUDIT,
+                      .at_ns = clock_now_ns(),
+                      .position = start,
+                      .unit = unit,
+                      .value = n,
+                      .ref = history_text(audit, text)};
+
+    e.type = EV_EXPIRED;
+    e.code = (int16_t)why;
+    history_record(audit, &e);
+    e.type = EV_HAZARD;
+    e.code = HAZARD_LIMIT;
+    e.node = NO_NODE;
+    history_record(audit, &e);
+}
+
+static bool is_compacted(const struct drain *d, uint32_t unit)
+{
+    const struct kafka_config *config = d->cluster->spec->config;
+    const struct kafka_topic *topics = config->topics.items;
+    const char *name = d->plan->dests[d->plan->units[unit].dest].name;
+    const char *policy = pairs_get(&config->server_properties, "log.cleanup.policy", "delete");
+
+    for (size_t i = 0; i < config->topics.n; i++)
+        if (strcmp(topics[i].name, name) == 0)
+            policy = pairs_get(&topics[i].config, "cleanup.policy", policy);
+    return strstr(policy, "compact") != NULL;
+}
+
+static void write_gone(struct drain *d, struct history_writer *audit, uint32_t unit)
+{
+    const struct audited *a = &d->units[unit];
+    int64_t holes = a->marker + 1 - a->start - (int64_t)a->n;
+    char text[120];
+
+    if (a->start > 0) {
+        snprintf(text, sizeof(text), "ListOffsets: the log starts at %lld", (long long)a->start);
+        record_gone(audit, unit, EXPIRY_RETENTION, a->start, a->start, text);
+    }
+    if (holes > 0 && is_compacted(d, unit)) {
+        snprintf(text, sizeof(text), "%lld offsets from %lld to %lld are no longer in the log",
+                 (long long)holes, (long long)a->start, (long long)a->marker);
+        record_gone(audit, unit, EXPIRY_COMPACTED, holes, a->start, text);
+    }
+}
+
 static void write_logs(struct drain *d, struct history_writer *audit, struct drain_proof *proofs)
 {
     for (uint32_t unit = 0; unit < d->plan->n_units; unit++) {
@@ -347,6 +399,8 @@ static void write_logs(struct drain *d, struct history_writer *audit, struct dra
             a->events[i].at_ns = clock_now_ns();
             history_record(audit, &a->events[i]);
         }
+        if (a->proven)
+            write_gone(d, audit, unit);
     }
 }
 

@@ -2,9 +2,10 @@
  * Kafka 3.9 and 4.x in KRaft mode: brokers kafka-1 … and dedicated controllers controller-10 ….
  * The table of a cluster entry and the ops; the rest of the folder in the order of use: cache.c and
  * layout.c start nodes, form.c waits for them, view.c and group.c look, observe.c tells the
- * watcher, drain.c proves and audits, admin.c and wire.c ask, client.c with producer.c and
- * consumer.c is the data plane, outcome.c says what its answers mean. Leaves out: ZooKeeper,
- * combined mode, TLS, SASL, share groups, tiered storage.
+ * watcher, drain.c proves and audits, admin.c and wire.c ask, command.c and topics.c are the script's
+ * verbs, client.c with client_params.c, producer.c and consumer.c is the data plane, outcome.c says
+ * what its answers mean. Leaves out: ZooKeeper, combined mode, TLS, SASL, share groups, tiered
+ * storage.
  */
 #include "systems/kafka/client.h"
 
@@ -221,6 +222,7 @@ const struct system_ops kafka_system = {
     .outcomes = kafka_outcomes,
     .config_rules = kafka_config_rules,
     .commands = kafka_commands,
+    .renews = kafka_renews,
     .broker = &kafka_broker_ops,
     .describe = describe,
     .layout = kafka_layout,

@@ -203,6 +203,7 @@ int kafka_alter(struct cluster *cluster, const void *args, uint16_t target,
                 struct deadline deadline, struct err *err);
 int kafka_add_partitions(struct cluster *cluster, const void *args, uint16_t target,
                          struct deadline deadline, struct err *err);
+const char *kafka_renews(const struct system_command *command, const void *args);
 int kafka_recreate(struct cluster *cluster, const void *args, uint16_t target,
                    struct deadline deadline, struct err *err);
 

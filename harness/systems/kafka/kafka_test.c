@@ -188,6 +188,10 @@ static void test_senseless_clients(void **state)
         .librdkafka = {manual, 1}};
     struct kafka_args twins = {.consume = {.topic = "t", .group = "g"}, .librdkafka = {id, 1}};
     struct kafka_args late = {.produce = {.topic = "t", .at_exit = EXIT_DROP}};
+    struct kafka_args behind = {
+        .consume = {.topic = "t", .group = "g", .commit = COMMIT_TRANSACTION},
+        .produce = {.topic = "u"},
+        .librdkafka = {manual, 1}};
 
     (void)state;
     assert_string_equal(refused(&good), "");
@@ -200,6 +204,11 @@ static void test_senseless_clients(void **state)
     assert_non_null(strstr(refused(&no_period), "would commit too"));
     assert_non_null(strstr(refused(&twins), "membership: static"));
     assert_non_null(strstr(refused(&late), "leaves nothing behind"));
+    assert_non_null(strstr(refused(&behind), "needs produce"));
+    behind.produce.transactions = TXN_STABLE;
+    assert_string_equal(refused(&behind), "");
+    behind.produce.reports = REPORTS_IGNORED;
+    assert_non_null(strstr(refused(&behind), "waits for every report"));
     late.produce.reports = REPORTS_IGNORED;
     assert_string_equal(refused(&late), "");
 }

@@ -28,7 +28,7 @@ static int start_transactions(struct kafka_handle *h, struct err *err)
 {
     rd_kafka_error_t *error;
 
-    if (!kafka_client_key(h, "transactional.id", NULL))
+    if (h->args->produce.transactions == TXN_NONE)
         return 0;
     error = rd_kafka_init_transactions(h->producer, TXN_MS);
     if (!error)
@@ -118,6 +118,7 @@ enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send,
         if (how->reports == REPORTS_IGNORED)
             return at_once(send, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR, c);
         h->outstanding++;
+        h->reports_due++;
         return SUBMIT_QUEUED;
     }
     code = rd_kafka_last_error();
@@ -156,8 +157,51 @@ static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct
     };
     if (c->outcome == OUTCOME_OK)
         c->level = h->level;
-    assert(h->outstanding > 0);
-    h->outstanding--;
+    assert(h->reports_due > 0);
+    h->reports_due--;
+}
+
+/* A report of a transaction's message is no promise yet. */
+static void hold(struct kafka_handle *h, const struct completion *c)
+{
+    if (h->n_held == h->held_size) {
+        h->held_size = h->held_size ? 2 * h->held_size : 256;
+        h->held = realloc(h->held, h->held_size * sizeof(*h->held));
+        if (!h->held)
+            abort();
+    }
+    h->held[h->n_held++] = *c;
+}
+
+/* The end of the transaction is the outcome of all that was sent in it. */
+static void end_held(struct kafka_handle *h, enum outcome end)
+{
+    for (size_t i = h->held_ended; i < h->n_held; i++) {
+        struct completion *c = &h->held[i];
+
+        if (c->outcome == OUTCOME_OK && end != OUTCOME_OK) {
+            c->outcome = end;
+            c->level = LEVEL_NONE;
+            c->position = -1;
+        } else if (c->outcome == OUTCOME_UNKNOWN && end == OUTCOME_FAIL) {
+            c->outcome = OUTCOME_FAIL; /* wherever it lies, it was aborted */
+        }
+    }
+    h->held_ended = h->n_held;
+}
+
+static void harvest_held(struct kafka_handle *h, struct harvest *harvest)
+{
+    size_t n = 0;
+
+    while (n < h->held_ended && harvest->n_completions < HARVEST_MAX)
+        harvest->completions[harvest->n_completions++] = h->held[n++];
+    if (n == 0)
+        return;
+    h->outstanding -= n;
+    h->n_held -= n;
+    h->held_ended -= n;
+    memmove(h->held, h->held + n, h->n_held * sizeof(*h->held));
 }
 
 static void note_error(struct kafka_handle *h, rd_kafka_event_t *event)
@@ -169,17 +213,27 @@ static void note_error(struct kafka_handle *h, rd_kafka_event_t *event)
 }
 
 /* One event holds many reports: it is kept until all found room in a harvest. */
-void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
+static void take_reports(struct kafka_handle *h, struct harvest *harvest)
 {
-    while (h->producer && harvest->n_completions < HARVEST_MAX) {
-        const rd_kafka_message_t *m;
+    bool transactional = h->args->produce.transactions != TXN_NONE;
+    const rd_kafka_message_t *m;
 
+    while (h->producer && harvest->n_completions < HARVEST_MAX) {
         if (!h->report && !(h->report = rd_kafka_queue_poll(h->reports, 0)))
             return;
         if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_DR) {
             while (harvest->n_completions < HARVEST_MAX &&
-                   (m = rd_kafka_event_message_next(h->report)))
-                complete(h, m, &harvest->completions[harvest->n_completions++]);
+                   (m = rd_kafka_event_message_next(h->report))) {
+                struct completion c;
+
+                complete(h, m, &c);
+                if (transactional) {
+                    hold(h, &c);
+                    continue;
+                }
+                harvest->completions[harvest->n_completions++] = c;
+                h->outstanding--;
+            }
             if (harvest->n_completions == HARVEST_MAX)
                 return;
         } else if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_ERROR) {
@@ -190,22 +244,50 @@ void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
     }
 }
 
+void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
+{
+    harvest_held(h, harvest);
+    take_reports(h, harvest);
+}
+
 /* ---- transactions */
 
+/* What was settled, not the consumer's position: that counts what waits in our stash, too. */
 static rd_kafka_error_t *send_offsets(struct kafka_handle *h)
 {
-    rd_kafka_topic_partition_list_t *positions = NULL;
+    rd_kafka_topic_partition_list_t *done = h->consumer ? kafka_consumer_take_done(h) : NULL;
     rd_kafka_consumer_group_metadata_t *group;
-    rd_kafka_error_t *error = NULL;
+    rd_kafka_error_t *error;
 
-    if (!h->consumer || rd_kafka_assignment(h->consumer, &positions))
+    if (!done)
         return NULL;
     group = rd_kafka_consumer_group_metadata(h->consumer);
-    if (rd_kafka_position(h->consumer, positions) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        error = rd_kafka_send_offsets_to_transaction(h->producer, positions, group, TXN_MS);
+    error = rd_kafka_send_offsets_to_transaction(h->producer, done, group, TXN_MS);
     rd_kafka_consumer_group_metadata_destroy(group);
-    rd_kafka_topic_partition_list_destroy(positions);
+    rd_kafka_topic_partition_list_destroy(done);
     return error;
+}
+
+/* A commit flushes, and while it does somebody has to take the reports: they are taken before. */
+static void await_reports(struct kafka_handle *h)
+{
+    struct deadline deadline = deadline_in(TXN_MS * MS_NS, NULL);
+
+    while (h->reports_due > 0 && !h->broken && !deadline_passed(&deadline)) {
+        struct harvest none = {.n_completions = 0};
+
+        if (!h->report)
+            h->report = rd_kafka_queue_poll(h->reports, 20);
+        take_reports(h, &none);
+    }
+}
+
+static void abort_failed(struct kafka_handle *h)
+{
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(h->producer, TXN_MS);
+
+    if (error)
+        rd_kafka_error_destroy(error);
 }
 
 enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struct completion *c)
@@ -214,6 +296,8 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
 
     *c = (struct completion){
         .outcome = OUTCOME_OK, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
+    if (verb == TXN_COMMIT || verb == TXN_ABORT)
+        await_reports(h);
     switch (verb) {
     case TXN_BEGIN:
         error = rd_kafka_begin_transaction(h->producer);
@@ -229,8 +313,11 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
         error = rd_kafka_abort_transaction(h->producer, TXN_MS);
         break;
     }
-    if (!error)
+    if (!error) {
+        if (verb == TXN_COMMIT || verb == TXN_ABORT)
+            end_held(h, verb == TXN_COMMIT ? OUTCOME_OK : OUTCOME_FAIL);
         return SUBMIT_DONE;
+    }
     c->code = (int16_t)rd_kafka_error_code(error);
     c->level = LEVEL_NONE;
     /* a transaction that must be aborted did not commit; a time-out or a lost answer tells nothing
@@ -238,6 +325,12 @@ enum submit kafka_producer_txn(struct kafka_handle *h, enum txn_verb verb, struc
     c->outcome = rd_kafka_error_txn_requires_abort(error) ? OUTCOME_FAIL : OUTCOME_UNKNOWN;
     h->broken = h->broken || rd_kafka_error_is_fatal(error);
     rd_kafka_error_destroy(error);
+    if (verb == TXN_COMMIT && c->outcome == OUTCOME_FAIL)
+        abort_failed(h);
+    if (verb == TXN_COMMIT || verb == TXN_ABORT) {
+        end_held(h, verb == TXN_COMMIT ? c->outcome : OUTCOME_UNKNOWN);
+        h->broken = h->broken || h->consumer; /* its offsets begin again at the committed ones */
+    }
     return SUBMIT_DONE;
 }
 
@@ -258,6 +351,9 @@ void kafka_producer_close(struct kafka_handle *h, enum close_how how)
     if (h->topic)
         rd_kafka_topic_destroy(h->topic);
     rd_kafka_destroy(h->producer);
+    free(h->held);
+    h->held = NULL;
+    h->n_held = h->held_size = h->held_ended = h->reports_due = 0;
     h->producer = NULL;
     h->reports = NULL;
     h->topic = NULL;

@@ -105,8 +105,10 @@ int kafka_add_partitions(struct cluster *cluster, const void *opaque, uint16_t t
     (void)target;
     if (!topic)
         return -1;
-    if (topic->grows_to <= (int64_t)kafka_topic_partitions(topic))
+    if (topic->grows_to == 0)
         return err_input(err, "add_partitions: %s is not declared with grows_to", args->topic);
+    if (topic->grows_to <= (int64_t)kafka_topic_partitions(topic))
+        return 0; /* it has had them from the beginning */
     put_i32(&b, 1);
     put_string(&b, args->topic);
     put_i32(&b, (int32_t)topic->grows_to);
@@ -134,6 +136,11 @@ static bool anybody_knows(struct cluster *cluster, const char *topic)
             if (!s->views[id].answered || s->views[id].partitions[d->first_unit + i].known)
                 return true;
     return false;
+}
+
+const char *kafka_renews(const struct system_command *command, const void *args)
+{
+    return command->run == kafka_recreate ? ((const struct kafka_topic_args *)args)->topic : NULL;
 }
 
 int kafka_recreate(struct cluster *cluster, const void *opaque, uint16_t target,
