@@ -188,6 +188,7 @@ static void first_pass(struct effect *s, const struct event *e)
         fate_event(&s->fate, e);
     switch (e->type) {
     case EV_SEND_COMPLETE:
+        s->again += e->attempt > 0; /* sent again: there may be two of it */
         if (event_outcome(e) == OUTCOME_OK)
             owe(s, e);
         break;

@@ -57,6 +57,7 @@ void redis_client_break(struct redis_client *h, enum redis_code code)
             complete_open(h, h->lanes[i], code);
     if (h->take)
         complete_open(h, h->take, code);
+    redis_txn_break(h, code);
     redis_reader_forget(h);
     h->current = -1;
     h->misled = false;
@@ -165,6 +166,9 @@ static int take_replies(struct redis_client *h, struct lane *lane)
             redis_reader_reply(h, lane, f->kind, reply);
             reply = NULL;
             break;
+        case FLIGHT_EXEC:
+            redis_txn_answered(h, reply);
+            break;
         case FLIGHT_OTHER:
             break;
         }
@@ -252,6 +256,8 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
     if (lane_open_flights(lane) >= FLIGHTS_MAX - 4 ||
         h->open_slots + (h->done_tail - h->done_head) >= DONE_MAX)
         return SUBMIT_BUSY;
+    if (redis_txn_keeps(h))
+        return redis_txn_send(h, send, slot);
     redis_send_append(h, lane, send);
     if (h->args->confirm.by == CONFIRM_IGNORE) {
         redis_lane_expect(lane, FLIGHT_OTHER, 0, h->args->hiredis.timeout_ns);
@@ -378,6 +384,14 @@ static bool give(struct redis_client *h, struct harvest *harvest)
     return harvest->broken || harvest->n_completions || harvest->n_deliveries || harvest->n_owners;
 }
 
+void redis_client_turn(struct redis_client *h, int64_t until_ns)
+{
+    enum redis_code code = REDIS_CODE_CLOSED;
+
+    if (write_all(h, &code) < 0 || wait_and_read(h, until_ns, &code) < 0)
+        redis_client_break(h, code);
+}
+
 static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
 {
     struct redis_client *h = self;
@@ -489,6 +503,7 @@ static void client_close(void *self, enum close_how how)
     for (unsigned i = 0; i < SERVERS_MAX; i++)
         redis_lane_release(h->lanes[i]);
     redis_lane_release(h->take);
+    redis_txn_release(h);
     free(h->done);
     *h = (struct redis_client){.current = -1};
 }
@@ -510,6 +525,7 @@ const struct broker_ops redis_broker = {
     .open = client_open,
     .send = client_send,
     .settle = client_settle,
+    .txn = redis_client_txn,
     .poll = client_poll,
     .release = client_release,
     .reconnect = client_reconnect,

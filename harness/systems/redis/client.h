@@ -3,10 +3,11 @@
  *
  *     client.c          the broker_ops: open, send, settle, poll
  *     client_params.c   their arguments
- *     lane.c            one connection: commands appended, written as one batch, replies in their order
- *     resolve.c         which node is the primary right now, as a client may find out
- *     sending.c         a message as RPUSH, XADD, SET or PUBLISH, with its trims and idempotency keys
- *     reader.c          consuming: places, handing over, settling; what is read stands in
+ *     lane.c            one connection: commands appended, written as one batch, replies in their
+ * order resolve.c         which node is the primary right now, as a client may find out
+ *     transaction.c     MULTI … EXEC, or a script in its place
+ *     sending.c         a message as RPUSH, XADD, SET or PUBLISH, with its trims and idempotency
+ * keys reader.c          consuming: places, handing over, settling; what is read stands in
  *     reader_list.c     BLPOP/BRPOP, BLMOVE with a processing list, a visibility timeout
  *     reader_stream.c   XREADGROUP, XACK, XAUTOCLAIM
  *     reader_channel.c  SUBSCRIBE
@@ -26,6 +27,7 @@ enum redis_confirm { CONFIRM_REPLY, CONFIRM_IGNORE };
 enum redis_zero { ZERO_UNKNOWN, ZERO_OK };
 enum redis_take { TAKE_BLPOP, TAKE_BRPOP, TAKE_BLMOVE, TAKE_VISIBILITY };
 enum redis_trim { TRIM_NONE, TRIM_MAXLEN, TRIM_BY_GROUPS };
+enum redis_multi { MULTI_EXEC, MULTI_SCRIPT };
 enum redis_leftovers { LEFTOVERS_OWN, LEFTOVERS_NONE };
 
 struct redis_client_args {
@@ -48,6 +50,10 @@ struct redis_client_args {
     struct {
         const char *channel;
     } publish;
+    struct {
+        int by;
+        int64_t mistyped; /* 0: none */
+    } multi;
     struct {
         int by;
         int64_t wait, timeout_ns, every; /* wait 0: no WAIT */
@@ -76,8 +82,8 @@ int redis_client_names(const void *args, const char **sends_to, const char **rea
 bool redis_client_hands_over(const void *args);
 int redis_client_implicit_kind(const void *args);
 const char *redis_client_senseless(const void *args, unsigned instances);
-/* Names beside a list: a consumer's own processing list (BLMOVE), the key that says it is alive, the
- * sorted set of what is out under a visibility timeout. */
+/* Names beside a list: a consumer's own processing list (BLMOVE), the key that says it is alive,
+ * the sorted set of what is out under a visibility timeout. */
 void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,
                            size_t size);
 void redis_alive_name(const char *list, uint16_t client_id, char *out, size_t size);
@@ -94,6 +100,7 @@ enum flight_kind {
     FLIGHT_TAKE,   /* BLPOP, BLMOVE, XREADGROUP */
     FLIGHT_OLD,    /* LRANGE, XREADGROUP … 0: what an earlier incarnation left unsettled */
     FLIGHT_CLAIM,  /* XAUTOCLAIM: what others left unsettled */
+    FLIGHT_EXEC,   /* EXEC, or the script in its place */
     FLIGHT_OTHER,  /* EXPIRE, XTRIM: nobody looks at the reply */
 };
 struct flight {
@@ -171,6 +178,7 @@ struct taken {
     bool redelivered;
 };
 struct redis_source;
+struct redis_txn;
 
 struct redis_client {
     const struct plan_case *plan;
@@ -190,7 +198,8 @@ struct redis_client {
 
     char head[1024]; /* RESP up to the payload's bytes, for payloads of head_size */
     size_t head_n, head_size;
-    uint32_t untrimmed; /* adds since the last XTRIM */
+    uint32_t untrimmed;    /* adds since the last XTRIM */
+    struct redis_txn *txn; /* NULL until one began */
 
     struct completion *done; /* ring of completions not yet harvested */
     uint32_t done_head, done_tail;
@@ -202,7 +211,7 @@ struct redis_client {
     uint16_t spare[TAKEN_MAX];         /* stack of free places */
     uint32_t queue_head, queue_tail, n_spare, handed;
     uint32_t epoch; /* ownership interval of the consumer */
-    bool reading; /* the last poll asked for deliveries */
+    bool reading;   /* the last poll asked for deliveries */
     bool announced, took_old;
     uint32_t ended;      /* a subscription that ended and has not been told: its epoch */
     bool began;          /* what begin asked for was answered */
@@ -218,6 +227,18 @@ void redis_client_complete(struct redis_client *h, uint32_t slot, enum redis_cod
                            uint32_t unit);
 /* Everything open ends as unknown, all lanes are closed. */
 void redis_client_break(struct redis_client *h, enum redis_code code);
+
+/* Writes what was appended, waits and takes what came; breaks the handle where a connection ended.
+ */
+void redis_client_turn(struct redis_client *h, int64_t until_ns);
+
+/* ---- transaction.c */
+bool redis_txn_keeps(const struct redis_client *h); /* one is open: sends wait in it */
+enum submit redis_txn_send(struct redis_client *h, const struct send *send, uint32_t slot);
+enum submit redis_client_txn(void *self, enum txn_verb verb, uint32_t slot, struct completion *c);
+void redis_txn_answered(struct redis_client *h, const redisReply *reply);
+void redis_txn_break(struct redis_client *h, enum redis_code code);
+void redis_txn_release(struct redis_client *h);
 
 /* ---- sending.c */
 void redis_send_append(struct redis_client *h, struct lane *lane, const struct send *send);
@@ -270,7 +291,8 @@ int64_t redis_reader_due_ns(const struct redis_client *h);
 
 #define READER_BLOCK_MS 500 /* of one blocking command; also what leaving in order may wait for */
 #define READER_OLD_MAX 256  /* leftovers taken at once */
-/* A reader's connection has a name, so that the server can say who reads what: this and the unit. */
+/* A reader's connection has a name, so that the server can say who reads what: this and the unit.
+ */
 #define READER_NAME_PREFIX "assay-reads-"
 
 /* ms-seq as one rising number: ms in the high bits, 20 bits of seq */

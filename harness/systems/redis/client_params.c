@@ -50,6 +50,16 @@ static const struct param set_params[] = {
 static const struct param publish_params[] = {{"channel", PARAM_STRING, ARG(publish, channel),
                                                .required = true, .help = "the channel (PUBLISH)"},
                                               {0}};
+static const char *const multi_words[] = {"exec", "script", NULL};
+static const struct param multi_params[] = {
+    {"by", PARAM_CHOICE, ARG(multi, by), .fallback = "exec", .choices = multi_words,
+     .help = "transactions as MULTI … EXEC, where a command that fails leaves the others standing, "
+             "or as one script that checks all keys first"},
+    {"mistyped", PARAM_INT, ARG(multi, mistyped), .fallback = "0", .min = 0, .max = 1000000,
+     .unit = "transactions",
+     .help = "one in so many transactions has a command in its middle whose key holds another "
+             "type: a bug of the application; 0: none"},
+    {0}};
 static const struct param confirm_params[] = {
     {"by", PARAM_CHOICE, ARG(confirm, by), .fallback = "reply", .choices = confirm_words,
      .help = "the primary's reply counts, or nobody looks at it"},
@@ -124,6 +134,7 @@ const struct param redis_client_params[] = {
     GROUP(add, add_params, "stream", "send to a stream"),
     GROUP(set, set_params, "keys", "send as plain keys"),
     GROUP(publish, publish_params, "channel", "send to the subscribers of a channel"),
+    GROUP(multi, multi_params, "by", "transactions over a list (workload txn)"),
     GROUP(confirm, confirm_params, "by", "what makes a send count as done"),
     GROUP(consume, consume_params, "list", "receive from a list, a stream's group or a channel"),
     GROUP(reap, reap_params, "list", "give back to a list what consumers did not finish"),
@@ -182,6 +193,8 @@ static const char *senseless_sender(const struct redis_client_args *a)
 {
     if (given(a->push.list, a->add.stream, a->set.keys, a->publish.channel) > 1)
         return "one of push, add, set and publish is enough: a client sends to one place";
+    if ((a->multi.mistyped > 0 || a->multi.by != MULTI_EXEC) && !a->push.list)
+        return "multi: is about transactions over a list: it needs push:";
     if (a->publish.channel && a->confirm.wait > 0)
         return "WAIT counts replicas of what is stored; a PUBLISH stores nothing";
     if (!a->publish.channel && a->confirm.receivers > 0)

@@ -245,15 +245,23 @@ static int drain_unit(struct draining *d, uint32_t unit, struct history_writer *
     return 0;
 }
 
-/* The case is over: a limit must neither refuse the marker nor evict what is about to be read. */
-static void lift_limits(struct cluster *cluster, struct deadline deadline)
+/* At the end of a case a limit must neither refuse the marker nor evict what is about to be read;
+ * before the next one on the same servers it is as the suite has it again. */
+void redis_limits(struct cluster *cluster, bool on, struct deadline deadline)
 {
-    for (unsigned i = 0; i < redis_servers(redis_config(cluster)); i++) {
-        redisReply *reply = redis_ask(cluster, i, deadline_within(deadline, SECOND_NS), NULL,
-                                      "CONFIG SET maxmemory 0 min-replicas-to-write 0");
+    static const char *const limits[] = {"maxmemory", "min-replicas-to-write"};
+    const struct pairs *user = &redis_config(cluster)->redis_conf;
 
-        if (reply)
-            freeReplyObject(reply);
+    for (size_t k = 0; k < sizeof(limits) / sizeof(*limits); k++) {
+        const char *value = pairs_get(user, limits[k], NULL);
+
+        for (unsigned i = 0; value && i < redis_servers(redis_config(cluster)); i++) {
+            redisReply *reply = redis_ask(cluster, i, deadline_within(deadline, SECOND_NS), NULL,
+                                          "CONFIG SET %s %s", limits[k], on ? value : "0");
+
+            if (reply)
+                freeReplyObject(reply);
+        }
     }
 }
 
@@ -290,7 +298,7 @@ int redis_drain(struct cluster *cluster, struct history_writer *audit, struct dr
     bool agreed;
 
     (void)err; /* a horizon that cannot be proven is a result, not an error */
-    lift_limits(cluster, deadline);
+    redis_limits(cluster, false, deadline);
     agreed = wait_agreed(&d, deadline, &why) == 0;
     for (uint32_t unit = 0; unit < cluster->plan->n_units; unit++) {
         if (!ours(cluster, unit))

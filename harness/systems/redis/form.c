@@ -283,6 +283,7 @@ int redis_reset(struct cluster *cluster, const struct plan_case *next, struct de
     for (unsigned i = 0; i < servers; i++)
         if (wait_empty(cluster, i, deadline, err) < 0)
             return -1;
+    redis_limits(cluster, true, deadline);
     return 0;
 }
 

@@ -54,6 +54,8 @@ const struct outcome_rule redis_outcomes[] = {
      "redis.io/commands/publish: no client received it; confirm: receivers"},
     {REDIS_CODE_FEW, "published to too few", OUTCOME_UNKNOWN,
      "redis.io/commands/publish: fewer clients than asked for received it; confirm: receivers"},
+    {REDIS_CODE_DISCARDED, "discarded", OUTCOME_FAIL,
+     "redis.io/commands/discard and /exec: nothing of the transaction ran"},
     {0}};
 
 enum redis_code redis_code_of(const char *error)

@@ -122,6 +122,7 @@ int redis_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadli
 int redis_drain(struct cluster *cluster, struct history_writer *audit, struct drain_proof *proofs,
                 const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
                 struct err *err);
+void redis_limits(struct cluster *cluster, bool on, struct deadline deadline);
 int redis_mark(struct cluster *cluster, struct deadline deadline, struct err *err);
 /* ---- rest.c: what consumers of `dest` have left to do, by the word of primary `primary` */
 struct redis_rest {
@@ -175,6 +176,7 @@ enum redis_code {
     REDIS_CODE_IGNORED,
     REDIS_CODE_NOBODY,
     REDIS_CODE_FEW,
+    REDIS_CODE_DISCARDED,
 };
 extern const struct cache_ops redis_cache_ops; /* cache.c */
 extern const struct outcome_rule redis_outcomes[];

@@ -140,11 +140,11 @@ static void naming_a_key_makes_its_destination(void **state)
 static void every_code_has_its_line_and_its_source(void **state)
 {
     (void)state;
-    for (int code = 0; code <= REDIS_CODE_FEW; code++) {
+    for (int code = 0; code <= REDIS_CODE_DISCARDED; code++) {
         assert_int_equal(redis_outcomes[code].code, code);
         assert_non_null(redis_outcomes[code].source);
     }
-    assert_null(redis_outcomes[REDIS_CODE_FEW + 1].name);
+    assert_null(redis_outcomes[REDIS_CODE_DISCARDED + 1].name);
     assert_int_equal(redis_code_of("READONLY You can't write against a read only replica."),
                      REDIS_CODE_READONLY);
     assert_int_equal(redis_code_of("ERR unknown command"), REDIS_CODE_ERR);
