@@ -5,7 +5,8 @@
  * clear it. queue, and a stream that one group reads: {m ok} minus (settled ∪ remaining ∪
  * dead-lettered); where the protocol settles by handing over (no_ack, BRPOP) the hand-over clears
  * `lost`, and `missing_effect` judges the rest. Needs D1. lost_intent: the same for messages nobody
- * was asked about (`believed`). rpo: |lost| acknowledged in a window (or last before it), and its span.
+ * was asked about (`believed`). rpo: |lost| acknowledged in a window (or last before it), and its
+ * span.
  *
  * Counter-example: a fast consumer read the record from the old leader before it was truncated:
  * "delivered, so safe". It is not in the final log: lost.
@@ -21,69 +22,12 @@
 
 #include "api/broker.h"
 #include "api/checker.h"
-#include "checkers/cells.h"
 #include "checkers/duties.h"
-#include "checkers/fate.h"
-#include "checkers/hazards.h"
-#include "checkers/inflight.h"
-#include "checkers/open_ops.h"
-#include "checkers/streams.h"
+#include "checkers/loss_parts.h"
 #include "checkers/volume.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum duty_state { NOTHING, BELIEVED, ACKED, CLEARED }; /* it only ever rises */
-enum judged_state { NOT_JUDGED, LOST, UNDECIDED, EXPIRED };
-
-struct loss_args {
-    int64_t messages, time_ns;
-};
-
-struct loss_duty {
-    struct cells state;  /* enum duty_state */
-    struct cells judged; /* enum judged_state, second pass */
-};
-
-struct loss_stream {
-    struct stream head;
-    uint64_t invoked; /* sequence numbers below were attempted */
-    struct open_ops keys; /* second pass, where a compaction is declared: notes: a message's key */
-    const uint32_t *dests;
-    size_t n_duties;
-    struct loss_duty *duties;
-};
-
-/* Lost messages by the window that holds their acknowledgement, or the next one after it. */
-struct window_loss {
-    uint32_t window;
-    uint64_t count;
-    int64_t first_ns, last_ns;
-    struct finding_sample sample;
-};
-
-struct loss {
-    const struct plan_case *plan;
-    struct loss_args args;
-    struct streams streams;
-    struct inflight inflight;
-    struct hazards hazards;
-    const struct drain_proof *proofs;
-    uint32_t **dests_of; /* per client number: its duties with groups resolved */
-    size_t *n_dests_of;
-    bool *hands_over; /* per client number */
-    bool *handed;     /* per destination: such a client read from it */
-    bool *used;       /* per destination: somebody's duty */
-    struct fate fate;
-    int64_t expired; /* as declared */
-    bool second;
-    uint64_t undecided, open;
-    uint32_t open_unit;
-    struct window_loss *windows;
-    size_t n_windows;
-    struct findings found; /* samples wait here for finish */
-};
 
 /* ---- opening */
 
@@ -150,7 +94,7 @@ static size_t loss_bound(const struct plan_case *plan, const void *args)
            plan->n_client_ids * (sizeof(void *) * 2 + (v.duties + 1) * sizeof(uint32_t));
 }
 
-static struct loss_stream *new_stream(const struct loss *s, struct loss_stream *stream)
+struct loss_stream *loss_new_stream(const struct loss *s, struct loss_stream *stream)
 {
     uint16_t client = stream->head.client;
     size_t n = client < s->plan->n_client_ids ? s->n_dests_of[client] : 0;
@@ -161,13 +105,6 @@ static struct loss_stream *new_stream(const struct loss *s, struct loss_stream *
     if (!stream->duties)
         abort();
     return stream;
-}
-
-static inline struct loss_stream *stream_of(struct loss *s, const struct event *e)
-{
-    struct loss_stream *stream = streams_of(&s->streams, e);
-
-    return stream->duties ? stream : new_stream(s, stream);
 }
 
 /* ---- first pass */
@@ -181,7 +118,7 @@ static void completed(struct loss *s, const struct event *e)
         hazards_refused(&s->hazards, e);
     if (outcome != OUTCOME_OK && outcome != OUTCOME_BELIEVED)
         return;
-    stream = stream_of(s, e);
+    stream = loss_stream_of(s, e);
     for (size_t d = 0; d < stream->n_duties; d++) {
         struct cells *state = &stream->duties[d].state;
         unsigned old = cells_raise(state, e->seq, outcome == OUTCOME_OK ? ACKED : BELIEVED);
@@ -210,7 +147,7 @@ static void audited(struct loss *s, const struct event *e)
 
     if (e->flags & EV_MARKER || dest == UINT32_MAX)
         return;
-    stream = stream_of(s, e);
+    stream = loss_stream_of(s, e);
     clear(s, stream, dest, e->seq, NO_UNIT);
     if (e->flags & EV_REJECT)
         for (size_t d = 0; d < stream->n_duties; d++)
@@ -238,7 +175,7 @@ static void delivered(struct loss *s, const struct event *e)
 
     if (dest == UINT32_MAX || !duties_settled_is_done(s->plan, dest) || e->flags & EV_MARKER)
         return;
-    stream = stream_of(s, e);
+    stream = loss_stream_of(s, e);
     if (e->by < s->plan->n_client_ids && s->hands_over[e->by])
         clear(s, stream, dest, e->seq, e->unit);
     else
@@ -258,7 +195,7 @@ static void settled(struct loss *s, const struct event *e)
                     e->flags & EV_CUMULATIVE,
                     requeued || !(e->flags & EV_CUMULATIVE) ? NULL : clear_item, &context);
     if (!requeued && !(e->flags & EV_CUMULATIVE))
-        clear(s, stream_of(s, e), dest, e->seq, e->unit);
+        clear(s, loss_stream_of(s, e), dest, e->seq, e->unit);
 }
 
 /* A client whose broker settles by handing over may have been handed all there was, seen or not. */
@@ -281,7 +218,7 @@ static void first_pass(struct loss *s, const struct event *e)
 {
     switch (e->type) {
     case EV_SEND_INVOKE: {
-        struct loss_stream *stream = stream_of(s, e);
+        struct loss_stream *stream = loss_stream_of(s, e);
 
         if (e->seq >= stream->invoked && !(e->flags & EV_MARKER))
             stream->invoked = e->seq + 1;
@@ -317,165 +254,6 @@ static void first_pass(struct loss *s, const struct event *e)
     }
 }
 
-/* ---- second pass: when, where and by whom was it acknowledged */
-
-static struct window_loss *window_loss_of(struct loss *s, int64_t at_ns)
-{
-    const struct windows *w = &s->hazards.windows;
-    const struct fault_window *in = windows_around(w, at_ns);
-
-    for (size_t i = 0; !in && i < w->n; i++)
-        if (w->items[i].effective && w->items[i].effective_ns > at_ns)
-            in = &w->items[i];
-    for (size_t i = 0; i < s->n_windows; i++)
-        if (s->windows[i].window == (in ? in->id : 0))
-            return &s->windows[i];
-    s->windows = realloc(s->windows, (s->n_windows + 1) * sizeof(*s->windows));
-    if (!s->windows)
-        abort();
-    s->windows[s->n_windows] = (struct window_loss){.window = in ? in->id : 0, .first_ns = at_ns};
-    return &s->windows[s->n_windows++];
-}
-
-static void describe(const struct loss *s, const struct event *e, uint32_t dest, uint32_t unit,
-                     struct finding_sample *sample)
-{
-    const struct plan_case *plan = s->plan;
-    const struct fault_window *w = windows_around(&s->hazards.windows, e->at_ns);
-    char where[80] = "";
-
-    if (e->position >= 0 && !duties_forgets(plan, dest))
-        snprintf(where, sizeof(where), " at position %lld", (long long)e->position);
-    *sample = (struct finding_sample){.message = {e->seq, e->client, e->incarnation, e->worker},
-                                      .unit = unit,
-                                      .at_ns = e->at_ns,
-                                      .window = w ? w->id : 0,
-                                      .node = e->node};
-    snprintf(
-        sample->text, sizeof(sample->text), "%s by %s%s%s, %s %s",
-        event_outcome(e) == OUTCOME_OK ? "acknowledged" : "believed sent, no answer asked for,",
-        duties_node_name(plan, e->node), where, w ? " while the fault was on" : "",
-        duties_settled_is_done(plan, dest) ? "neither settled nor left in"
-                                           : "absent from the final log of",
-        unit != NO_UNIT ? duties_unit_name(plan, unit) : plan->dests[dest].name);
-}
-
-static void lose(struct loss *s, const struct event *e, uint32_t dest, uint32_t unit,
-                 const char *stage)
-{
-    struct finding_sample sample;
-    struct window_loss *w;
-
-    describe(s, e, dest, unit, &sample);
-    snprintf(sample.stage, sizeof(sample.stage), "%s", stage);
-    if (event_outcome(e) == OUTCOME_BELIEVED) {
-        findings_add(&s->found, "lost_intent", 1, &sample);
-        return;
-    }
-    w = window_loss_of(s, e->at_ns);
-    if (!w->count)
-        w->sample = sample;
-    w->count++;
-    if (e->at_ns < w->first_ns)
-        w->first_ns = e->at_ns;
-    if (e->at_ns > w->last_ns)
-        w->last_ns = e->at_ns;
-    if ((s->args.messages == 0 && s->args.time_ns == 0) || w->window == 0)
-        findings_add(&s->found, "lost", 1, &sample);
-}
-
-/* A message with no unit of its own is judged by the worst of its destination's units. */
-static enum judged_state judge_unit(struct loss *s, uint32_t dest, uint32_t unit, bool *open)
-{
-    const struct plan_dest *d = &s->plan->dests[dest];
-    uint32_t first = unit != NO_UNIT ? unit : d->first_unit;
-    uint32_t n = unit != NO_UNIT ? 1 : d->n_units;
-
-    *open = false;
-    for (uint32_t u = first; u < first + n; u++) {
-        if (s->proofs[u].down)
-            return UNDECIDED;
-        if (!s->proofs[u].proven || s->proofs[u].level < DRAIN_D1) {
-            *open = true;
-            return UNDECIDED;
-        }
-    }
-    return LOST;
-}
-
-/* One duty of an acknowledged (or believed) message that nothing has cleared. */
-static void judge_duty(struct loss *s, struct loss_stream *stream, size_t d, const struct event *e)
-{
-    uint32_t dest = stream->dests[d], unit = duties_unit(s->plan, dest, e->unit);
-    const struct open_op *sent = open_find(&stream->keys, e->seq);
-    enum judged_state state;
-    enum expiry why;
-    char stage[40];
-    bool open;
-
-    state = judge_unit(s, dest, unit, &open);
-    if (state == LOST) {
-        why = fate_of(&s->fate, e, dest, unit, sent ? sent->notes[0] : -1, stage, sizeof(stage));
-        if (why != EXPIRY_NONE && expiry_declared(&s->fate.expiry, dest, why))
-            state = EXPIRED;
-    }
-    cells_set(&stream->duties[d].judged, e->seq, state);
-    if (state == LOST)
-        lose(s, e, dest, unit, stage);
-    else if (state == EXPIRED)
-        s->expired++;
-    else if (open)
-        s->open++;
-    else
-        s->undecided++;
-}
-
-static void judge(struct loss *s, const struct event *e)
-{
-    enum outcome outcome = event_outcome(e);
-    unsigned suspect = outcome == OUTCOME_OK ? ACKED : BELIEVED;
-    struct loss_stream *stream;
-
-    if (outcome != OUTCOME_OK && outcome != OUTCOME_BELIEVED)
-        return;
-    stream = stream_of(s, e);
-    for (size_t d = 0; d < stream->n_duties; d++)
-        if (cells_get(&stream->duties[d].state, e->seq) == suspect &&
-            !s->handed[stream->dests[d]] &&
-            cells_get(&stream->duties[d].judged, e->seq) == NOT_JUDGED)
-            judge_duty(s, stream, d, e);
-    open_end(&stream->keys, e->seq);
-}
-
-/* A compaction may only take a message that another of its key follows. */
-static void remember_key(struct loss *s, struct loss_stream *stream, const struct event *e)
-{
-    struct open_op *sent = s->fate.expiry.compacts ? open_begin(&stream->keys, e->seq) : NULL;
-
-    if (sent)
-        sent->notes[0] = e->key;
-}
-
-static void attempted(struct loss *s, const struct event *e)
-{
-    struct loss_stream *stream;
-
-    if (e->flags & EV_MARKER)
-        return;
-    stream = stream_of(s, e);
-    remember_key(s, stream, e);
-    if (e->attempt > 0)
-        return;
-    for (size_t d = 0; d < stream->n_duties; d++)
-        if (cells_get(&stream->duties[d].state, e->seq) != CLEARED &&
-            !s->handed[stream->dests[d]]) {
-            hazards_absent(&s->hazards, stream->dests[d], e->at_ns);
-            break; /* one message, one hazard */
-        }
-}
-
-/* A second look is worth it for what may be lost; for what was merely never acknowledged only where
- * it may be the hazard of a takeover. */
 static unsigned worth_a_look(const struct loss *s)
 {
     unsigned states = 1u << ACKED | 1u << BELIEVED;
@@ -527,52 +305,13 @@ static void loss_events(void *self, const struct event *events, size_t n)
         if (!s->second)
             first_pass(s, e);
         else if (e->type == EV_SEND_COMPLETE)
-            judge(s, e);
+            loss_judge(s, e);
         else if (e->type == EV_SEND_INVOKE)
-            attempted(s, e);
+            loss_attempted(s, e);
     }
 }
 
 /* ---- the end */
-
-static void report_rpo(const struct loss *s, struct findings *out)
-{
-    for (size_t i = 0; i < s->n_windows; i++) {
-        struct window_loss *w = &s->windows[i];
-        int64_t span_ns = w->last_ns - w->first_ns;
-        bool many = s->args.messages > 0 && w->count > (uint64_t)s->args.messages;
-        bool long_ago = s->args.time_ns > 0 && span_ns > s->args.time_ns;
-        char rest[180];
-
-        if (w->window == 0 || (!many && !long_ago))
-            continue;
-        snprintf(rest, sizeof(rest), "%.170s", w->sample.text);
-        snprintf(w->sample.text, sizeof(w->sample.text), "%llu lost over %.3f s; first: %.170s",
-                 (unsigned long long)w->count, (double)span_ns / 1e9, rest);
-        w->sample.window = w->window;
-        findings_add(out, "rpo", w->count, &w->sample);
-    }
-}
-
-static void say_unproven(const struct loss *s, struct findings *out)
-{
-    for (uint32_t u = 0; u < s->plan->n_units; u++) {
-        const struct drain_proof *p = &s->proofs[u];
-
-        if (!s->used[s->plan->units[u].dest] || (p->proven && p->level >= DRAIN_D1))
-            continue;
-        if (p->down)
-            findings_inconclusive(
-                out, "nobody served %s at the end: %llu acknowledged messages are undecided",
-                s->plan->units[u].name, (unsigned long long)s->undecided);
-        else
-            findings_inconclusive(out, "%s was not proven complete (D1)%s%.120s",
-                                  s->plan->units[u].name, p->why[0] ? ": " : "", p->why);
-    }
-    if (s->inflight.full)
-        findings_inconclusive(out, "a consumer held more than %llu unsettled messages",
-                              (unsigned long long)INFLIGHT_MAX);
-}
 
 /* Channels are judged elsewhere: where there is nothing else this promise is not ours. */
 static bool judges_any(const struct loss *s)
@@ -592,13 +331,9 @@ static void loss_finish(void *self, const struct drain_proof *proofs, struct fin
 
     s->proofs = proofs;
     findings_move(out, &s->found);
-    if (s->args.messages || s->args.time_ns)
-        report_rpo(s, out);
-    say_unproven(s, out);
+    loss_conclude(s, out);
     out->undecided += s->undecided + s->open;
     out->exercised = judges_any(s) ? hazards_total(&s->hazards) + s->expired : -1;
-    if (s->fate.expiry.full)
-        findings_inconclusive(out, "more expired messages than can be remembered");
 }
 
 int64_t loss_expired(const void *loss)
@@ -671,8 +406,8 @@ const struct checker_ops loss_checker = {
     .args_size = sizeof(struct loss_args),
     .size = sizeof(struct loss),
     .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(DELIVER) | WANTS(SETTLE_INVOKE) |
-             WANTS(SETTLE_COMPLETE) | FATE_EVENTS | WANTS(CLIENT_START) | WANTS(CLIENT_DEATH) | WANTS(OWN) |
-             HAZARD_EVENTS,
+             WANTS(SETTLE_COMPLETE) | FATE_EVENTS | WANTS(CLIENT_START) | WANTS(CLIENT_DEATH) |
+             WANTS(OWN) | HAZARD_EVENTS,
     .needs = DRAIN_D1,
     .order = BY_TIME,
     .bound = loss_bound,
