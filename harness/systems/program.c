@@ -32,7 +32,7 @@ int program_says(const char *binary, const char *argument, char *out, size_t siz
     close(fds[1]);
     if (rc != 0) {
         close(fds[0]);
-        return err_input(err, "%s: %s", binary, strerror(rc));
+        return err_set(err, "%s: %s", binary, strerror(rc));
     }
     p = (struct pollfd){.fd = fds[0], .events = POLLIN};
     if (poll(&p, 1, PROGRAM_WITHIN_MS) > 0)

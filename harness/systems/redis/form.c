@@ -138,11 +138,11 @@ static const char *field_of(const redisReply *flat, const char *name)
 /* Every sentinel has heard from every replica whose replica it is ("?" before its first INFO): such
  * a one can be promoted. Their link is not asked for here: where the first INFO came before the
  * link was up, the next is a fixed second away (sentinel.c sentinelSendPeriodicCommands). */
-static bool replicas_unseen(struct cluster *cluster, struct deadline deadline, char *why,
-                            size_t size)
+static bool replicas_unseen(struct cluster *cluster, unsigned leader, struct deadline deadline,
+                            char *why, size_t size)
 {
     const struct redis_config *c = redis_config(cluster);
-    const char *primary = cluster->nodes[0].plan->address;
+    const char *primary = cluster->nodes[leader].plan->address;
     unsigned servers = redis_servers(c), sentinels = redis_sentinels(c);
 
     for (unsigned i = servers; i < servers + sentinels; i++) {
@@ -164,20 +164,28 @@ static bool replicas_unseen(struct cluster *cluster, struct deadline deadline, c
     return false;
 }
 
-static int wait_formed(struct cluster *cluster, struct deadline deadline, struct err *err)
+/* Whom all must follow: on a machine that stands still for half a second the sentinels may have
+ * moved the primary before the first look. It is where they say. */
+static int wait_formed(struct cluster *cluster, unsigned *leader, struct deadline deadline,
+                       struct err *err)
 {
     struct redis_view views[REDIS_NODES_MAX];
     unsigned servers = redis_servers(redis_config(cluster));
     char why[200] = "";
 
     for (;;) {
+        int named;
+
         redis_look(cluster, views, deadline);
-        for (unsigned i = 1; i < servers; i++)
-            if (views[i].connecting && redis_config(cluster)->redis.timing == TIMING_FAST)
-                kick_replica(cluster, i, 0, deadline);
-        if (!servers_apart(cluster, views, 0, why, sizeof(why)) &&
-            !sentinels_apart(cluster, views, 0, why, sizeof(why)) &&
-            !replicas_unseen(cluster, deadline, why, sizeof(why)))
+        named = redis_primary(cluster, views, NULL);
+        *leader = named > 0 ? (unsigned)named : 0;
+        for (unsigned i = 0; i < servers; i++)
+            if (i != *leader && views[i].connecting &&
+                redis_config(cluster)->redis.timing == TIMING_FAST)
+                kick_replica(cluster, i, *leader, deadline);
+        if (!servers_apart(cluster, views, *leader, why, sizeof(why)) &&
+            !sentinels_apart(cluster, views, *leader, why, sizeof(why)) &&
+            !replicas_unseen(cluster, *leader, deadline, why, sizeof(why)))
             return 0;
         if (deadline_sleep(&deadline, TRY_EVERY_NS) < 0)
             return err_set(err, "not formed: %s", why);
@@ -186,17 +194,18 @@ static int wait_formed(struct cluster *cluster, struct deadline deadline, struct
 
 /* After a diskless sync a replica counts as linked before the stream flows (it starts with the next
  * ACK): a PUBLISH moves the offset without touching a key, WAIT says who followed it. */
-static int wait_stream(struct cluster *cluster, struct deadline deadline, struct err *err)
+static int wait_stream(struct cluster *cluster, unsigned leader, struct deadline deadline,
+                       struct err *err)
 {
     unsigned replicas = redis_servers(redis_config(cluster)) - 1;
-    redisReply *reply = redis_want(cluster, 0, deadline, err, "PUBLISH assay formed");
+    redisReply *reply = redis_want(cluster, leader, deadline, err, "PUBLISH assay formed");
     long long following;
 
     if (!reply)
         return -1;
     freeReplyObject(reply);
     do {
-        reply = redis_want(cluster, 0, deadline, err, "WAIT %u 100", replicas);
+        reply = redis_want(cluster, leader, deadline, err, "WAIT %u 100", replicas);
         if (!reply)
             return -1;
         following = reply->integer;
@@ -209,7 +218,7 @@ static int wait_stream(struct cluster *cluster, struct deadline deadline, struct
 
 int redis_form(struct cluster *cluster, struct deadline deadline, struct err *err)
 {
-    unsigned servers = redis_servers(redis_config(cluster));
+    unsigned servers = redis_servers(redis_config(cluster)), leader;
 
     for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
         if (wait_answers(cluster, i, deadline, err) < 0)
@@ -217,9 +226,9 @@ int redis_form(struct cluster *cluster, struct deadline deadline, struct err *er
         if (i >= servers && quicken_sentinel(cluster, i, deadline, err) < 0)
             return -1;
     }
-    if (wait_formed(cluster, deadline, err) < 0)
+    if (wait_formed(cluster, &leader, deadline, err) < 0)
         return -1;
-    return servers > 1 ? wait_stream(cluster, deadline, err) : 0;
+    return servers > 1 ? wait_stream(cluster, leader, deadline, err) : 0;
 }
 
 /* The server itself answers again with a role; a sentinel names a primary. */
