@@ -116,6 +116,7 @@ struct run {
     int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
     unsigned repetition; /* of the innermost repeat, for draws */
     unsigned repeating;  /* depth of repeats the script is in */
+    _Atomic int arms;    /* that wait for their trigger beside the script */
     bool keyed;          /* in a `repeat: {key: next}`: what is asked of clients is done to `key` */
     uint32_t key, next_key;
     const char *doing;   /* for the progress line */

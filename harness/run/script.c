@@ -281,6 +281,7 @@ struct armed { /* an `arm` with a time limit: did it fire? */
     const char *text;
     struct step_gate *gates[FAULT_TARGETS_MAX];
     size_t n;
+    bool running; /* one of its clients, when it was armed */
     int64_t within_ns;
 };
 
@@ -315,6 +316,7 @@ static void *armed_main(void *argument)
     if (await_trigger(armed) < 0)
         for (size_t i = 0; i < armed->n; i++)
             gate_open(armed->gates[i]);
+    atomic_fetch_sub(&armed->run->arms, 1);
     return NULL;
 }
 
@@ -333,6 +335,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     for (size_t i = 0; i < targets.n; i++) {
         struct instance *instance = &run->instances[targets.items[i].id];
 
+        armed->running |= instance->child && !instance->reported_dead;
         armed->gates[armed->n] = fleet_gate(run, instance, at->step);
         if (action == GATE_KILL)
             instance->kill_gate = armed->gates[armed->n];
@@ -343,17 +346,30 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     return armed;
 }
 
-/* Fires later, beside the script; whether it did is recorded. Repeats are one after the other. */
+/* Of the round before: its gate must not be armed again while its end is still to be seen. */
+static void await_earlier_arms(struct run *run)
+{
+    while (atomic_load(&run->arms) > 0 && deadline_sleep(&run->deadline, MS_NS / 4) == 0)
+        ;
+}
+
+/* Fires later, beside the script; whether it did is recorded. Repeats are one after the other: the
+ * next round may only begin when this one has had its trigger. A client that is still to be started
+ * is not waited for here: what starts it comes behind this step. */
 static int step_arm(struct run *run, const struct step *step, struct err *err)
 {
     const struct arm_args *args = step->args;
     enum gate_action action = strcmp(args->then, "kill") == 0 ? GATE_KILL : GATE_HOLD;
-    struct armed *armed = arm(run, step, &args->at, action, args->within_ns, err);
+    struct armed *armed;
 
+    if (run->repeating)
+        await_earlier_arms(run);
+    armed = arm(run, step, &args->at, action, args->within_ns, err);
     if (!armed)
         return -1;
-    if (run->repeating) /* the next round may only begin when this one has had its trigger */
+    if (run->repeating && armed->running)
         return await_trigger(armed) < 0 ? err_set(err, "the trigger did not fire in time") : 0;
+    atomic_fetch_add(&run->arms, 1);
     return run_track(run, armed_main, armed, err);
 }
 
