@@ -55,6 +55,49 @@ static void burst_is_split_over_workers(void **state)
     client_fixture_release(f);
 }
 
+/* ---- transactions: their ends are told with the messages they hold */
+
+extern const struct workload_ops txn_workload;
+
+static void transactions_hold_their_messages(void **state)
+{
+    static const struct {
+        uint64_t first;
+        int64_t n;
+        uint8_t flags;
+    } expected[] = {{0, 10, 0}, {10, 10, EV_REJECT}, {20, 5, 0}};
+    struct client_fixture *f = &fixture;
+    struct raw_log log;
+    size_t invoked = 0, completed = 0;
+
+    (void)state;
+    mock_script = (struct mock_script){.blocking = true, .first = OUTCOME_OK, .transactions = true};
+    client_fixture_open_as(f, &txn_workload, "", "{batch: 10, abort_every: 2}", "produce", 1);
+    client_fixture_start(f);
+    client_fixture_ask(f, CLIENT_BURST, 1, 25);
+    client_fixture_done(f, 1);
+    client_fixture_quit(f);
+    assert_int_equal(f->result, 0);
+    log = raw_log_read(f->folder);
+    for (size_t i = 0; i < log.n; i++) {
+        const struct event *e = &log.events[i];
+        size_t at = e->type == EV_TXN_INVOKE     ? invoked++
+                    : e->type == EV_TXN_COMPLETE ? completed++
+                                                 : SIZE_MAX;
+
+        if (at == SIZE_MAX)
+            continue;
+        assert_true(at < 3);
+        assert_int_equal(e->seq, expected[at].first);
+        assert_int_equal(e->value, expected[at].n);
+        assert_int_equal(e->flags, expected[at].flags);
+    }
+    assert_int_equal(invoked, 3);
+    assert_int_equal(completed, 3);
+    raw_log_release(&log);
+    client_fixture_release(f);
+}
+
 static void fewer_messages_than_workers(void **state)
 {
     struct client_fixture *f = &fixture;
@@ -553,6 +596,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(burst_is_split_over_workers),
         cmocka_unit_test(fewer_messages_than_workers),
+        cmocka_unit_test(transactions_hold_their_messages),
         cmocka_unit_test(open_burst_ends_when_told),
         cmocka_unit_test(running_burst_is_refused),
         cmocka_unit_test(rate_is_kept),

@@ -30,8 +30,8 @@ static const void *fill(struct client_fixture *f, const struct param *params, si
     return out;
 }
 
-static void make_plan(struct client_fixture *f, const char *workload, const char *client,
-                      const char *verb, unsigned workers)
+static void make_plan(struct client_fixture *f, const struct workload_ops *ops,
+                      const char *workload, const char *client, const char *verb, unsigned workers)
 {
     f->dest = (struct plan_dest){.name = "jobs", .kind = UNIT_QUEUE, .n_units = 1};
     f->unit = (struct plan_unit){.name = "jobs"};
@@ -41,8 +41,7 @@ static void make_plan(struct client_fixture *f, const char *workload, const char
                                    .workers = (uint16_t)workers,
                                    .broker = &mock_broker_ops,
                                    .verb = verb};
-    f->spec.role_args =
-        fill(f, queue_workload.client_params, queue_workload.client_args_size, client);
+    f->spec.role_args = fill(f, ops->client_params, ops->client_args_size, client);
     f->plan = (struct plan_case){.name = "test",
                                  .seed = 11,
                                  .run = 99,
@@ -52,12 +51,19 @@ static void make_plan(struct client_fixture *f, const char *workload, const char
                                  .n_units = 1,
                                  .clients = &f->spec,
                                  .n_clients = 1,
-                                 .workload = &queue_workload};
-    f->plan.workload_args = fill(f, queue_workload.params, queue_workload.args_size, workload);
+                                 .workload = ops};
+    f->plan.workload_args = fill(f, ops->params, ops->args_size, workload);
 }
 
 void client_fixture_open(struct client_fixture *f, const char *workload, const char *client,
                          const char *verb, unsigned workers)
+{
+    client_fixture_open_as(f, &queue_workload, workload, client, verb, workers);
+}
+
+void client_fixture_open_as(struct client_fixture *f, const struct workload_ops *ops,
+                            const char *workload, const char *client, const char *verb,
+                            unsigned workers)
 {
     int sockets[2];
 
@@ -66,7 +72,7 @@ void client_fixture_open(struct client_fixture *f, const char *workload, const c
     mock_script.run = 99;
     snprintf(f->folder, sizeof(f->folder), "/tmp/assay-client-XXXXXX");
     assert(mkdtemp(f->folder));
-    make_plan(f, workload, client, verb, workers);
+    make_plan(f, ops, workload, client, verb, workers);
     f->board =
         mmap(NULL, sizeof(*f->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert(f->board != MAP_FAILED);

@@ -27,6 +27,10 @@ struct client_fixture {
  * consume. */
 void client_fixture_open(struct client_fixture *f, const char *workload, const char *client,
                          const char *verb, unsigned workers);
+/* The same with another workload than `queue`. */
+void client_fixture_open_as(struct client_fixture *f, const struct workload_ops *ops,
+                            const char *workload, const char *client, const char *verb,
+                            unsigned workers);
 void client_fixture_start(struct client_fixture *f); /* on a thread */
 pid_t client_fixture_fork(struct client_fixture *f); /* as a process */
 void client_fixture_ask(struct client_fixture *f, enum client_verb verb, uint32_t burst,

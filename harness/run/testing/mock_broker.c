@@ -180,6 +180,18 @@ static void mock_close(void *self, enum close_how how)
     mock_seen.how = how;
 }
 
+static enum submit mock_txn(void *self, enum txn_verb verb, uint32_t slot, struct completion *c)
+{
+    (void)self;
+    (void)verb;
+    *c = (struct completion){.slot = slot,
+                             .outcome = mock_script.transactions ? OUTCOME_OK : OUTCOME_FAIL,
+                             .node = NO_NODE,
+                             .unit = NO_UNIT,
+                             .position = -1};
+    return SUBMIT_DONE;
+}
+
 const struct broker_ops mock_broker_ops = {
     .name = "mock",
     .send_verbs = send_verbs,
@@ -188,6 +200,7 @@ const struct broker_ops mock_broker_ops = {
     .open = mock_open,
     .send = mock_send,
     .settle = mock_settle,
+    .txn = mock_txn,
     .poll = mock_poll,
     .release = mock_release,
     .reconnect = mock_reconnect,

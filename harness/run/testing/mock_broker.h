@@ -16,6 +16,7 @@ struct mock_script {
     uint64_t busy_every;                /* every nth send is refused once with BUSY; 0 never */
     _Atomic uint64_t complete_per_poll; /* completions a poll hands out at most; 0: none ever */
     enum outcome first, again;          /* of attempt 0, and of later ones */
+    bool transactions;                  /* there are some, and all end as asked */
     uint64_t to_deliver;                /* messages a consumer gets */
     uint64_t deliver_per_poll;
     uint64_t corrupt_every; /* every nth delivery has a flipped bit; 0 none */
