@@ -89,7 +89,7 @@ struct txn {
     size_t n_units;
     int64_t n;                  /* transactions ended */
     int64_t messages, began_ns; /* of the open one */
-    bool open;
+    bool open, begun, refused;
 };
 
 static uint32_t key_of(const void *context, const struct msg_id *id)
@@ -123,13 +123,17 @@ static int txn_open(struct txn *t, struct worker *worker, struct err *err)
     return 0;
 }
 
-static void begin(struct txn *t)
+/* Nothing is sent outside of a transaction: false when none can be begun now. */
+static bool begin(struct txn *t)
 {
     if (t->open)
-        return;
+        return true;
     t->open = worker_txn(t->worker, TXN_BEGIN) == OUTCOME_OK;
+    t->begun |= t->open;
+    t->refused |= !t->open;
     t->messages = 0;
     t->began_ns = clock_now_ns();
+    return t->open;
 }
 
 /* ---- producing */
@@ -148,7 +152,8 @@ static int64_t produce(struct txn *t)
 {
     int64_t until_ns;
 
-    begin(t);
+    if (!begin(t))
+        return clock_now_ns() + LINGER_NS;
     t->producing.at_most = (uint32_t)(t->client->batch - t->messages);
     until_ns = producing_send(&t->producing);
     if (t->messages == 0 && t->producing.sent > 0)
@@ -192,7 +197,8 @@ static void pass_on(struct txn *t, const struct delivery *deliveries, size_t n)
 {
     const struct msg *one = NULL;
 
-    begin(t);
+    if (!begin(t))
+        return; /* they come again: their offsets are nobody's */
     for (size_t i = 0; i < n; i++) {
         if (deliveries[i].msg && !(deliveries[i].msg->flags & MSG_MARKER)) {
             worker_forward(t->worker, &deliveries[i]);
@@ -242,6 +248,9 @@ static int txn_run(struct worker *worker, struct err *err)
             pass_on(&t, deliveries, n);
         else if (n > 0)
             read_only(&t, deliveries, n);
+        if (t.refused && !t.begun)
+            result = err_set(err, "no transaction can be begun: is the client a transactional one "
+                                  "(kafka: produce: {transactions: stable})?");
     }
     if (result == 0 && t.open)
         end(&t);

@@ -98,6 +98,21 @@ static void transactions_hold_their_messages(void **state)
     client_fixture_release(f);
 }
 
+static void a_client_without_transactions_is_told(void **state)
+{
+    struct client_fixture *f = &fixture;
+
+    (void)state;
+    mock_script = (struct mock_script){.blocking = true, .first = OUTCOME_OK};
+    client_fixture_open_as(f, &txn_workload, "", "", "produce", 1);
+    client_fixture_start(f);
+    pthread_join(f->thread, NULL);
+    assert_int_equal(f->result, -1);
+    assert_non_null(strstr(f->err.text, "no transaction can be begun"));
+    assert_int_equal(mock_seen.sends, 0);
+    client_fixture_release(f);
+}
+
 static void fewer_messages_than_workers(void **state)
 {
     struct client_fixture *f = &fixture;
@@ -597,6 +612,7 @@ int main(void)
         cmocka_unit_test(burst_is_split_over_workers),
         cmocka_unit_test(fewer_messages_than_workers),
         cmocka_unit_test(transactions_hold_their_messages),
+        cmocka_unit_test(a_client_without_transactions_is_told),
         cmocka_unit_test(open_burst_ends_when_told),
         cmocka_unit_test(running_burst_is_refused),
         cmocka_unit_test(rate_is_kept),
