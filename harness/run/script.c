@@ -18,6 +18,7 @@
 #define START_WITHIN_NS (90 * SECOND_NS)
 #define LATE_NS (50 * MS_NS) /* a person wants to know that a replay runs behind */
 #define OBSERVED_WITHIN_NS (10 * SECOND_NS)
+#define DEATH_SEEN_WITHIN_NS (2 * SECOND_NS)
 
 static int run_steps(struct run *run, const struct step_list *steps, struct err *err);
 static int start_client(struct run *run, const char *name, struct err *err);
@@ -281,7 +282,7 @@ struct armed { /* an `arm` with a time limit: did it fire? */
     const char *text;
     struct step_gate *gates[FAULT_TARGETS_MAX];
     size_t n;
-    bool running; /* one of its clients, when it was armed */
+    bool running; /* one of its clients, or it will be without the script */
     int64_t within_ns;
 };
 
@@ -320,6 +321,29 @@ static void *armed_main(void *argument)
     return NULL;
 }
 
+static bool comes_by_itself(struct run *run, const struct instance *instance)
+{
+    bool comes;
+
+    pthread_mutex_lock(&run->lock);
+    comes = instance->child && (!instance->reported_dead || instance->restart_at_ns != 0);
+    pthread_mutex_unlock(&run->lock);
+    return comes;
+}
+
+/* A gate that has just killed says whose order that was until the death is recorded. */
+static void await_ordered_death(struct run *run, const struct instance *instance)
+{
+    struct deadline deadline = deadline_within(run->deadline, DEATH_SEEN_WITHIN_NS);
+    bool dying;
+
+    do {
+        pthread_mutex_lock(&run->lock);
+        dying = instance->kill_gate && atomic_load(&instance->kill_gate->hits) > 0;
+        pthread_mutex_unlock(&run->lock);
+    } while (dying && deadline_sleep(&deadline, MS_NS) == 0);
+}
+
 static struct armed *arm(struct run *run, const struct step *step, const struct trigger *at,
                          enum gate_action action, int64_t within_ns, struct err *err)
 {
@@ -335,7 +359,8 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     for (size_t i = 0; i < targets.n; i++) {
         struct instance *instance = &run->instances[targets.items[i].id];
 
-        armed->running |= instance->child && !instance->reported_dead;
+        armed->running |= comes_by_itself(run, instance);
+        await_ordered_death(run, instance);
         armed->gates[armed->n] = fleet_gate(run, instance, at->step);
         if (action == GATE_KILL)
             instance->kill_gate = armed->gates[armed->n];
