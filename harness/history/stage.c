@@ -23,7 +23,7 @@ void stage_of(const struct stage_facts *f, char *out, size_t size)
     else if (f->in_log)
         snprintf(out, size, "in the log but not delivered");
     else if (f->expired != EXPIRY_NONE)
-        snprintf(out, size, "expired(%s)", expiry_name(f->expired));
+        snprintf(out, size, "expired(%s)", expiry_name((int)f->expired));
     else
         snprintf(out, size, "%s", of_sending(f));
 }
