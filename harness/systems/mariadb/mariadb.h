@@ -31,6 +31,7 @@ struct mariadb_config {
     struct pairs conf; /* my.cnf, [mariadbd] */
 };
 
+extern const struct system_ops mariadb_system;
 extern const struct outcome_rule mariadb_outcomes[];
 
 /* ---- link.c */

@@ -11,6 +11,7 @@
 #include "systems/mariadb/mariadb.h"
 
 #include "plan/plan.h"
+#include "systems/ledger.h"
 
 #include <errmsg.h>
 #include <inttypes.h>
@@ -425,11 +426,13 @@ static int wait_quiet(struct session *s, struct err *err)
     return 0;
 }
 
-static int audit(struct session *s, const char *sql, int (*hand)(MYSQL_ROW row, void *call),
-                 void *call, struct err *err)
+static int query(void *self, const char *sql, int columns,
+                 int (*row)(void *call, const int64_t *values), void *call, struct err *err)
 {
+    struct session *s = self;
+    int64_t values[LEDGER_COLUMNS_MAX];
     MYSQL_RES *rows;
-    MYSQL_ROW row;
+    MYSQL_ROW one;
     int status = 0;
 
     if (reach(s, err) < 0 || wait_quiet(s, err) < 0 || mariadb_do(s->link, err, sql) < 0)
@@ -437,107 +440,35 @@ static int audit(struct session *s, const char *sql, int (*hand)(MYSQL_ROW row, 
     rows = mysql_use_result(s->link);
     if (!rows)
         return err_set(err, "mariadb: audit: %s", mysql_error(s->link));
-    while ((row = mysql_fetch_row(rows)))
-        if (status == 0 && hand(row, call) != 0)
+    while ((one = mysql_fetch_row(rows))) {
+        for (int i = 0; i < columns; i++)
+            values[i] = strtoll(one[i], NULL, 10);
+        if (status == 0 && row(call, values) != 0)
             status = err_set(err, "mariadb: the audit was stopped by its reader");
+    }
     if (status == 0 && mysql_errno(s->link) != 0)
         status = err_set(err, "mariadb: audit: %s", mysql_error(s->link));
     mysql_free_result(rows);
     return status;
 }
 
-static int64_t column(MYSQL_ROW row, int index)
-{
-    return strtoll(row[index], NULL, 10);
-}
-
-static struct msg_id message_at(MYSQL_ROW row, int first)
-{
-    return (struct msg_id){.client = (uint16_t)column(row, first),
-                           .incarnation = (uint16_t)column(row, first + 1),
-                           .worker = (uint16_t)column(row, first + 2),
-                           .seq = (uint64_t)column(row, first + 3)};
-}
-
-struct journal_call {
-    int (*row)(void *context, const struct journal_row *row);
-    void *context;
-};
-
-static int hand_row(MYSQL_ROW row, void *call)
-{
-    const struct journal_call *c = call;
-    struct journal_row one = {.row = column(row, 0),
-                              .message = message_at(row, 1),
-                              .key = (uint32_t)column(row, 5),
-                              .key_seq = (uint64_t)column(row, 6),
-                              .version = column(row, 7),
-                              .amount = column(row, 8),
-                              .by = (uint16_t)column(row, 9)};
-
-    return c->row(c->context, &one);
-}
-
 static int session_audit(void *self, int (*row)(void *context, const struct journal_row *row),
                          void *context, struct err *err)
 {
-    struct journal_call call = {row, context};
-
-    return audit(self,
-                 "SELECT n, client, incarnation, worker, seq, k, key_seq, version, amount,"
-                 " by_client FROM journal ORDER BY n",
-                 hand_row, &call, err);
-}
-
-struct item_call {
-    int (*item)(void *context, const struct store_item *item);
-    void *context;
-};
-
-static int hand_item(MYSQL_ROW row, void *call)
-{
-    const struct item_call *c = call;
-    struct store_item item = {.key = (uint32_t)column(row, 0),
-                              .value = column(row, 1),
-                              .version = (uint64_t)column(row, 2),
-                              .removed = column(row, 3) != 0};
-
-    return c->item(c->context, &item);
+    return ledger_journal((struct ledger){self, query}, row, context, err);
 }
 
 static int session_audit_items(void *self,
                                int (*item)(void *context, const struct store_item *item),
                                void *context, struct err *err)
 {
-    struct item_call call = {item, context};
-
-    return audit(self, "SELECT k, value, version, removed FROM items ORDER BY k", hand_item, &call,
-                 err);
-}
-
-struct fence_call {
-    int (*row)(void *context, const struct fence_row *row);
-    void *context;
-};
-
-static int hand_fence(MYSQL_ROW row, void *call)
-{
-    const struct fence_call *c = call;
-    struct fence_row one = {.row = column(row, 0),
-                            .key = (uint32_t)column(row, 1),
-                            .token = (uint64_t)column(row, 2),
-                            .message = message_at(row, 3)};
-
-    return c->row(c->context, &one);
+    return ledger_items((struct ledger){self, query}, item, context, err);
 }
 
 static int session_audit_fences(void *self, int (*row)(void *context, const struct fence_row *row),
                                 void *context, struct err *err)
 {
-    struct fence_call call = {row, context};
-
-    return audit(self, "SELECT n, k, token, client, incarnation, worker, seq FROM taken ORDER BY n",
-                 hand_fence, &call, err);
+    return ledger_fences((struct ledger){self, query}, row, context, err);
 }
 
 const struct store_ops mariadb_store = {

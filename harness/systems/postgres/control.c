@@ -87,15 +87,15 @@ static int until(struct cluster *cluster, unsigned index, const char *sql, int64
 
 static const char schema[] =
     "DROP TABLE IF EXISTS journal, journal_order, items, tokens, fences, taken;"
-    "CREATE TABLE journal (row BIGSERIAL PRIMARY KEY, client INT, incarnation INT, worker INT,"
-    " seq BIGINT, key BIGINT, key_seq BIGINT, version BIGINT, amount BIGINT, by_client INT);"
+    "CREATE TABLE journal (n BIGSERIAL PRIMARY KEY, client INT, incarnation INT, worker INT,"
+    " seq BIGINT, k BIGINT, key_seq BIGINT, version BIGINT, amount BIGINT, by_client INT);"
     "CREATE INDEX ON journal (client, incarnation, worker, seq);"
-    "CREATE TABLE journal_order (key BIGINT PRIMARY KEY, version BIGINT);"
-    "CREATE TABLE items (key BIGINT PRIMARY KEY, value BIGINT, version BIGINT, removed INT);"
+    "CREATE TABLE journal_order (k BIGINT PRIMARY KEY, version BIGINT);"
+    "CREATE TABLE items (k BIGINT PRIMARY KEY, value BIGINT, version BIGINT, removed INT);"
     "ALTER TABLE items REPLICA IDENTITY FULL;"
     "CREATE TABLE tokens (id TEXT PRIMARY KEY);"
-    "CREATE TABLE fences (key BIGINT PRIMARY KEY, token BIGINT);"
-    "CREATE TABLE taken (row BIGSERIAL PRIMARY KEY, key BIGINT, token BIGINT, client INT,"
+    "CREATE TABLE fences (k BIGINT PRIMARY KEY, token BIGINT);"
+    "CREATE TABLE taken (n BIGSERIAL PRIMARY KEY, k BIGINT, token BIGINT, client INT,"
     " incarnation INT, worker INT, seq BIGINT);";
 
 static int drop_slot(struct cluster *cluster, struct deadline deadline, struct err *err)

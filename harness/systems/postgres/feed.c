@@ -86,7 +86,7 @@ static int64_t field(const char *text, const char *name, bool *found)
     return at ? strtoll(at + 1, NULL, 10) : 0;
 }
 
-/* table public.items: UPDATE: [old-key: … new-tuple:] key[bigint]:5 value[bigint]:7
+/* table public.items: UPDATE: [old-key: … new-tuple:] k[bigint]:5 value[bigint]:7
  * version[bigint]:3 removed[integer]:0 */
 static bool read_change(const char *text, struct store_item *out)
 {
@@ -96,7 +96,7 @@ static bool read_change(const char *text, struct store_item *out)
     if (!found)
         return false;
     tuple = tuple ? tuple : text;
-    *out = (struct store_item){.key = (uint32_t)field(tuple, " key[", &found),
+    *out = (struct store_item){.key = (uint32_t)field(tuple, " k[", &found),
                                .value = field(tuple, " value[", &found),
                                .version = (uint64_t)field(tuple, " version[", &found),
                                .removed = field(tuple, " removed[", &found) != 0};

@@ -12,7 +12,6 @@
 #include "plan/plan.h"
 #include "systems/program.h"
 
-#include <fnmatch.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,12 +83,11 @@ static void find_home(const char *given, char *out, size_t size)
     globfree(&found);
 }
 
-static int verdict(const char *key)
+static bool is_kept(const char *key)
 {
-    for (const struct config_rule *r = rules; r->pattern; r++)
-        if (fnmatch(r->pattern, key, FNM_CASEFOLD) == 0)
-            return (int)r->verdict;
-    return CONFIG_KEPT;
+    const struct config_rule *rule = config_rule_of(&postgres_system, "postgresql.conf", key);
+
+    return !rule || rule->verdict == CONFIG_KEPT;
 }
 
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
@@ -97,10 +95,8 @@ static int describe(const void *config, const struct layout_sink *sink, struct e
     const struct postgres_config *c = config;
     char name[32];
 
-    for (size_t i = 0; i < c->conf.n; i++)
-        if (verdict(c->conf.items[i].key) == CONFIG_REFUSED)
-            return err_input(err, "postgresql.conf: %s is refused: %s", c->conf.items[i].key,
-                             "see assay help postgres");
+    (void)err;
+
     for (int64_t i = 1; i <= c->postgres.nodes; i++) {
         snprintf(name, sizeof(name), "postgres-%lld", (long long)i);
         sink->node(sink->context, name, i == 1 ? "primary" : "replica");
@@ -135,7 +131,7 @@ static const char *conf_text(const struct cluster *cluster, const struct node *n
                               node->plan->address, POSTGRES_PORT);
 
     for (size_t i = 0; i < c->conf.n; i++)
-        if (verdict(c->conf.items[i].key) == CONFIG_KEPT)
+        if (is_kept(c->conf.items[i].key))
             text = arena_printf(arena, "%s%s = '%s'\n", text, c->conf.items[i].key,
                                 quoted(arena, c->conf.items[i].value));
     return text;

@@ -68,6 +68,7 @@ void postgres_release(struct cluster *cluster);
 extern const struct system_command postgres_commands[];
 
 /* ---- postgres.c */
+extern const struct system_ops postgres_system;
 extern const struct outcome_rule postgres_outcomes[];
 
 /* ---- feed.c */

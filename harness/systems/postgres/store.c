@@ -11,6 +11,7 @@
 #include "systems/postgres/postgres.h"
 
 #include "plan/plan.h"
+#include "systems/ledger.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,45 +47,45 @@ static const struct {
     int n;
 } statements[STATEMENTS] = {
     [APPEND] = {"append",
-                "WITH turn AS (INSERT INTO journal_order VALUES ($5, 1) ON CONFLICT (key) DO UPDATE"
+                "WITH turn AS (INSERT INTO journal_order VALUES ($5, 1) ON CONFLICT (k) DO UPDATE"
                 " SET version = journal_order.version + 1 RETURNING version)"
-                " INSERT INTO journal (client, incarnation, worker, seq, key, key_seq, version,"
+                " INSERT INTO journal (client, incarnation, worker, seq, k, key_seq, version,"
                 " amount, by_client) SELECT $1, $2, $3, $4, $5, $6, turn.version, $8, $9 FROM turn"
                 " WHERE $7::bigint = 0 RETURNING pg_current_xact_id()",
                 9},
     [APPEND_AS] = {"append_as",
-                   "INSERT INTO journal (client, incarnation, worker, seq, key, key_seq, version,"
+                   "INSERT INTO journal (client, incarnation, worker, seq, k, key_seq, version,"
                    " amount, by_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
                    " RETURNING pg_current_xact_id()",
                    9},
-    [READ] = {"read", "SELECT value, version, removed FROM items WHERE key = $1", 1},
-    [LOCK] = {"lock", "SELECT value, version, removed FROM items WHERE key = $1 FOR UPDATE", 1},
+    [READ] = {"read", "SELECT value, version, removed FROM items WHERE k = $1", 1},
+    [LOCK] = {"lock", "SELECT value, version, removed FROM items WHERE k = $1 FOR UPDATE", 1},
     [ADD] = {"add",
              "UPDATE items SET value = value + $2, version = version + 1, removed = 0"
-             " WHERE key = $1" ITEM,
+             " WHERE k = $1" ITEM,
              2},
     [PUT] = {"put",
-             "INSERT INTO items VALUES ($1, $2, 1, 0) ON CONFLICT (key) DO UPDATE SET value ="
+             "INSERT INTO items VALUES ($1, $2, 1, 0) ON CONFLICT (k) DO UPDATE SET value ="
              " EXCLUDED.value, version = items.version + 1, removed = 0"
              " RETURNING items.value, items.version, items.removed",
              2},
-    [INSERT] = {"insert",
-                "INSERT INTO items VALUES ($1, $2, 1, 0) ON CONFLICT (key) DO NOTHING" ITEM, 2},
+    [INSERT] = {"insert", "INSERT INTO items VALUES ($1, $2, 1, 0) ON CONFLICT (k) DO NOTHING" ITEM,
+                2},
     [PUT_IF] = {"put_if",
-                "UPDATE items SET value = $2, version = version + 1, removed = 0 WHERE key = $1 AND"
+                "UPDATE items SET value = $2, version = version + 1, removed = 0 WHERE k = $1 AND"
                 " version = $3" ITEM,
                 3},
-    [REMOVE] = {"remove", "UPDATE items SET version = version + 1, removed = 1 WHERE key = $1" ITEM,
+    [REMOVE] = {"remove", "UPDATE items SET version = version + 1, removed = 1 WHERE k = $1" ITEM,
                 1},
     [CLAIM] = {"claim", "INSERT INTO tokens VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1, 1, 0",
                1},
     [CLAIMED] = {"claimed", "SELECT 1, 1, 0 FROM tokens WHERE id = $1", 1},
     [FENCE] = {"fence",
-               "INSERT INTO fences VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET token ="
+               "INSERT INTO fences VALUES ($1, $2) ON CONFLICT (k) DO UPDATE SET token ="
                " EXCLUDED.token WHERE EXCLUDED.token >= fences.token RETURNING token, 1, 0",
                2},
     [TAKE] = {"take",
-              "INSERT INTO taken (key, token, client, incarnation, worker, seq)"
+              "INSERT INTO taken (k, token, client, incarnation, worker, seq)"
               " VALUES ($1, $2, $3, $4, $5, $6) RETURNING 1, 1, 0",
               6},
     [JOURNALED] = {"journaled",
@@ -503,119 +504,49 @@ static int wait_quiet(struct session *s, struct err *err)
 }
 
 /* Every row of one statement, fetched as it comes. */
-static int audit(struct session *s, const char *sql, int (*row)(const PGresult *one, void *call),
-                 void *call, struct err *err)
+static int query(void *self, const char *sql, int columns,
+                 int (*row)(void *call, const int64_t *values), void *call, struct err *err)
 {
-    PGresult *result;
+    struct session *s = self;
+    int64_t values[LEDGER_COLUMNS_MAX];
+    PGresult *one;
     int status = 0;
 
     if (reach(s, err) < 0 || wait_quiet(s, err) < 0)
         return -1;
     if (!PQsendQuery(s->link, sql) || !PQsetSingleRowMode(s->link))
         return err_set(err, "postgres: audit: %s", PQerrorMessage(s->link));
-    while ((result = PQgetResult(s->link))) {
-        if (status == 0 && PQresultStatus(result) == PGRES_SINGLE_TUPLE && row(result, call) != 0)
+    while ((one = PQgetResult(s->link))) {
+        bool is_row = PQresultStatus(one) == PGRES_SINGLE_TUPLE;
+
+        for (int i = 0; is_row && i < columns; i++)
+            values[i] = strtoll(PQgetvalue(one, 0, i), NULL, 10);
+        if (status == 0 && is_row && row(call, values) != 0)
             status = err_set(err, "postgres: the audit was stopped by its reader");
-        else if (status == 0 && PQresultStatus(result) == PGRES_FATAL_ERROR)
-            status = err_set(err, "postgres: audit: %s", PQresultErrorMessage(result));
-        PQclear(result);
+        else if (status == 0 && PQresultStatus(one) == PGRES_FATAL_ERROR)
+            status = err_set(err, "postgres: audit: %s", PQresultErrorMessage(one));
+        PQclear(one);
     }
     return status;
-}
-
-static int64_t column(const PGresult *one, int index)
-{
-    return strtoll(PQgetvalue(one, 0, index), NULL, 10);
-}
-
-static struct msg_id message_at(const PGresult *one, int first)
-{
-    return (struct msg_id){.client = (uint16_t)column(one, first),
-                           .incarnation = (uint16_t)column(one, first + 1),
-                           .worker = (uint16_t)column(one, first + 2),
-                           .seq = (uint64_t)column(one, first + 3)};
-}
-
-struct journal_call {
-    int (*row)(void *context, const struct journal_row *row);
-    void *context;
-};
-
-static int hand_row(const PGresult *one, void *call)
-{
-    const struct journal_call *c = call;
-    struct journal_row row = {.row = column(one, 0),
-                              .message = message_at(one, 1),
-                              .key = (uint32_t)column(one, 5),
-                              .key_seq = (uint64_t)column(one, 6),
-                              .version = column(one, 7),
-                              .amount = column(one, 8),
-                              .by = (uint16_t)column(one, 9)};
-
-    return c->row(c->context, &row);
 }
 
 static int session_audit(void *self, int (*row)(void *context, const struct journal_row *row),
                          void *context, struct err *err)
 {
-    struct journal_call call = {row, context};
-
-    return audit(self,
-                 "SELECT row, client, incarnation, worker, seq, key, key_seq, version, amount,"
-                 " by_client FROM journal ORDER BY row",
-                 hand_row, &call, err);
-}
-
-struct item_call {
-    int (*item)(void *context, const struct store_item *item);
-    void *context;
-};
-
-static int hand_item(const PGresult *one, void *call)
-{
-    const struct item_call *c = call;
-    struct store_item item = {.key = (uint32_t)column(one, 0),
-                              .value = column(one, 1),
-                              .version = (uint64_t)column(one, 2),
-                              .removed = column(one, 3) != 0};
-
-    return c->item(c->context, &item);
+    return ledger_journal((struct ledger){self, query}, row, context, err);
 }
 
 static int session_audit_items(void *self,
                                int (*item)(void *context, const struct store_item *item),
                                void *context, struct err *err)
 {
-    struct item_call call = {item, context};
-
-    return audit(self, "SELECT key, value, version, removed FROM items ORDER BY key", hand_item,
-                 &call, err);
-}
-
-struct fence_call {
-    int (*row)(void *context, const struct fence_row *row);
-    void *context;
-};
-
-static int hand_fence(const PGresult *one, void *call)
-{
-    const struct fence_call *c = call;
-    struct fence_row row = {.row = column(one, 0),
-                            .key = (uint32_t)column(one, 1),
-                            .token = (uint64_t)column(one, 2),
-                            .message = message_at(one, 3)};
-
-    return c->row(c->context, &row);
+    return ledger_items((struct ledger){self, query}, item, context, err);
 }
 
 static int session_audit_fences(void *self, int (*row)(void *context, const struct fence_row *row),
                                 void *context, struct err *err)
 {
-    struct fence_call call = {row, context};
-
-    return audit(self,
-                 "SELECT row, key, token, client, incarnation, worker, seq FROM taken ORDER BY row",
-                 hand_fence, &call, err);
+    return ledger_fences((struct ledger){self, query}, row, context, err);
 }
 
 const struct store_ops postgres_store = {

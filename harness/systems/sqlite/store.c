@@ -12,21 +12,22 @@
  */
 #include "base/clock.h"
 #include "plan/plan.h"
+#include "systems/ledger.h"
 #include "systems/sqlite/sqlite.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
 
 static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS journal (row INTEGER PRIMARY KEY AUTOINCREMENT, client INTEGER,"
-    " incarnation INTEGER, worker INTEGER, seq INTEGER, key INTEGER, key_seq INTEGER,"
+    "CREATE TABLE IF NOT EXISTS journal (n INTEGER PRIMARY KEY AUTOINCREMENT, client INTEGER,"
+    " incarnation INTEGER, worker INTEGER, seq INTEGER, k INTEGER, key_seq INTEGER,"
     " version INTEGER, amount INTEGER, by_client INTEGER);"
     "CREATE INDEX IF NOT EXISTS journal_message ON journal (client, incarnation, worker, seq);"
-    "CREATE TABLE IF NOT EXISTS items (key INTEGER PRIMARY KEY, value INTEGER, version INTEGER,"
+    "CREATE TABLE IF NOT EXISTS items (k INTEGER PRIMARY KEY, value INTEGER, version INTEGER,"
     " removed INTEGER);"
     "CREATE TABLE IF NOT EXISTS tokens (id TEXT PRIMARY KEY) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS fences (key INTEGER PRIMARY KEY, token INTEGER);"
-    "CREATE TABLE IF NOT EXISTS taken (row INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER,"
+    "CREATE TABLE IF NOT EXISTS fences (k INTEGER PRIMARY KEY, token INTEGER);"
+    "CREATE TABLE IF NOT EXISTS taken (n INTEGER PRIMARY KEY AUTOINCREMENT, k INTEGER,"
     " token INTEGER, client INTEGER, incarnation INTEGER, worker INTEGER, seq INTEGER);";
 
 enum statement {
@@ -52,25 +53,25 @@ static const char *const statements[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
-    [APPEND] = "INSERT INTO journal (client, incarnation, worker, seq, key, key_seq, version,"
+    [APPEND] = "INSERT INTO journal (client, incarnation, worker, seq, k, key_seq, version,"
                " amount, by_client) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    [READ] = "SELECT value, version, removed FROM items WHERE key = ?1",
-    [ADD] = "UPDATE items SET value = value + ?2, version = version + 1, removed = 0 WHERE key = ?1"
+    [READ] = "SELECT value, version, removed FROM items WHERE k = ?1",
+    [ADD] = "UPDATE items SET value = value + ?2, version = version + 1, removed = 0 WHERE k = ?1"
             " RETURNING value, version, removed",
-    [PUT] = "INSERT INTO items VALUES (?1, ?2, 1, 0) ON CONFLICT (key) DO UPDATE SET"
+    [PUT] = "INSERT INTO items VALUES (?1, ?2, 1, 0) ON CONFLICT (k) DO UPDATE SET"
             " value = excluded.value, version = version + 1, removed = 0"
             " RETURNING value, version, removed",
-    [INSERT] = "INSERT INTO items VALUES (?1, ?2, 1, 0) ON CONFLICT (key) DO NOTHING"
+    [INSERT] = "INSERT INTO items VALUES (?1, ?2, 1, 0) ON CONFLICT (k) DO NOTHING"
                " RETURNING value, version, removed",
-    [PUT_IF] = "UPDATE items SET value = ?2, version = version + 1, removed = 0 WHERE key = ?1 AND"
+    [PUT_IF] = "UPDATE items SET value = ?2, version = version + 1, removed = 0 WHERE k = ?1 AND"
                " version = ?3 RETURNING value, version, removed",
-    [REMOVE] = "UPDATE items SET version = version + 1, removed = 1 WHERE key = ?1"
+    [REMOVE] = "UPDATE items SET version = version + 1, removed = 1 WHERE k = ?1"
                " RETURNING value, version, removed",
     [CLAIM] = "INSERT INTO tokens VALUES (?1) ON CONFLICT DO NOTHING RETURNING 1, 1, 0",
     [CLAIMED] = "SELECT 1, 1, 0 FROM tokens WHERE id = ?1",
-    [FENCE] = "INSERT INTO fences VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET"
+    [FENCE] = "INSERT INTO fences VALUES (?1, ?2) ON CONFLICT (k) DO UPDATE SET"
               " token = excluded.token WHERE excluded.token >= token RETURNING token, 1, 0",
-    [TAKE] = "INSERT INTO taken (key, token, client, incarnation, worker, seq)"
+    [TAKE] = "INSERT INTO taken (k, token, client, incarnation, worker, seq)"
              " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [JOURNALED] = "SELECT 1, 1, 0 FROM journal WHERE client = ?1 AND incarnation = ?2 AND"
                   " worker = ?3 AND seq = ?4 LIMIT 1",
@@ -340,113 +341,45 @@ static enum store_answer session_journaled(void *self, const struct msg_id *mess
 
 /* ---- audit */
 
-static int audit(struct session *s, const char *sql, int (*row)(sqlite3_stmt *select, void *call),
-                 void *call, struct err *err)
+static int query(void *self, const char *sql, int columns,
+                 int (*row)(void *call, const int64_t *values), void *call, struct err *err)
 {
+    struct session *s = self;
     sqlite3_stmt *select = NULL;
+    int64_t values[LEDGER_COLUMNS_MAX];
     int code;
 
     if (sqlite3_prepare_v2(s->db, sql, -1, &select, NULL) != SQLITE_OK)
         return refuse(s, err, sql);
-    while ((code = sqlite3_step(select)) == SQLITE_ROW)
-        if (row(select, call) != 0) {
+    while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+        for (int i = 0; i < columns; i++)
+            values[i] = sqlite3_column_int64(select, i);
+        if (row(call, values) != 0) {
             sqlite3_finalize(select);
             return err_set(err, "sqlite: the audit was stopped by its reader");
         }
+    }
     sqlite3_finalize(select);
     return code == SQLITE_DONE ? 0 : refuse(s, err, "audit");
-}
-
-static struct msg_id message_at(sqlite3_stmt *select, int first)
-{
-    return (struct msg_id){.client = (uint16_t)sqlite3_column_int(select, first),
-                           .incarnation = (uint16_t)sqlite3_column_int(select, first + 1),
-                           .worker = (uint16_t)sqlite3_column_int(select, first + 2),
-                           .seq = (uint64_t)sqlite3_column_int64(select, first + 3)};
-}
-
-struct journal_call {
-    int (*row)(void *context, const struct journal_row *row);
-    void *context;
-};
-
-static int hand_row(sqlite3_stmt *select, void *call)
-{
-    const struct journal_call *c = call;
-    struct journal_row row = {.row = sqlite3_column_int64(select, 0),
-                              .message = message_at(select, 1),
-                              .key = (uint32_t)sqlite3_column_int64(select, 5),
-                              .key_seq = (uint64_t)sqlite3_column_int64(select, 6),
-                              .version = sqlite3_column_int64(select, 7),
-                              .amount = sqlite3_column_int64(select, 8),
-                              .by = (uint16_t)sqlite3_column_int(select, 9)};
-
-    if (row.version == 0)
-        row.version = row.row; /* taken under the one write lock: covers every key's */
-    return c->row(c->context, &row);
 }
 
 static int session_audit(void *self, int (*row)(void *context, const struct journal_row *row),
                          void *context, struct err *err)
 {
-    struct journal_call call = {row, context};
-
-    return audit(self,
-                 "SELECT row, client, incarnation, worker, seq, key, key_seq, version, amount,"
-                 " by_client FROM journal ORDER BY row",
-                 hand_row, &call, err);
-}
-
-struct item_call {
-    int (*item)(void *context, const struct store_item *item);
-    void *context;
-};
-
-static int hand_item(sqlite3_stmt *select, void *call)
-{
-    const struct item_call *c = call;
-    struct store_item item = {.key = (uint32_t)sqlite3_column_int64(select, 0),
-                              .value = sqlite3_column_int64(select, 1),
-                              .version = (uint64_t)sqlite3_column_int64(select, 2),
-                              .removed = sqlite3_column_int(select, 3) != 0};
-
-    return c->item(c->context, &item);
+    return ledger_journal((struct ledger){self, query}, row, context, err);
 }
 
 static int session_audit_items(void *self,
                                int (*item)(void *context, const struct store_item *item),
                                void *context, struct err *err)
 {
-    struct item_call call = {item, context};
-
-    return audit(self, "SELECT key, value, version, removed FROM items ORDER BY key", hand_item,
-                 &call, err);
-}
-
-struct fence_call {
-    int (*row)(void *context, const struct fence_row *row);
-    void *context;
-};
-
-static int hand_fence(sqlite3_stmt *select, void *call)
-{
-    const struct fence_call *c = call;
-    struct fence_row row = {.row = sqlite3_column_int64(select, 0),
-                            .key = (uint32_t)sqlite3_column_int64(select, 1),
-                            .token = (uint64_t)sqlite3_column_int64(select, 2),
-                            .message = message_at(select, 3)};
-
-    return c->row(c->context, &row);
+    return ledger_items((struct ledger){self, query}, item, context, err);
 }
 
 static int session_audit_fences(void *self, int (*row)(void *context, const struct fence_row *row),
                                 void *context, struct err *err)
 {
-    struct fence_call call = {row, context};
-
-    return audit(self,
-                 "SELECT row, key, token, client, incarnation, worker, seq FROM taken ORDER BY row",
-                 hand_fence, &call, err);
+    return ledger_fences((struct ledger){self, query}, row, context, err);
 }
 
 const struct store_ops sqlite_store = {
