@@ -83,7 +83,7 @@ static int reach(struct redis_cache *s, struct err *err)
 
     if (s->link)
         return 0;
-    node = redis_resolve(s->plan, s->cluster, s->node, TIMEOUT_NS, err);
+    node = redis_resolve(s->plan, s->cluster, NULL, s->node, TIMEOUT_NS, err);
     s->link = node ? connect_to(node, err) : NULL;
     if (!s->link)
         return -1;

@@ -74,7 +74,7 @@ static void write_answered(struct redis_client *h, struct lane *lane, struct fli
     if (reply->type == REDIS_REPLY_ERROR) {
         code = redis_code_of(reply->str);
         if ((code == REDIS_CODE_READONLY || code == REDIS_CODE_MOVED ||
-             code == REDIS_CODE_MASTERDOWN) &&
+             code == REDIS_CODE_MASTERDOWN || code == REDIS_CODE_CLUSTERDOWN) &&
             h->current >= 0 && lane == h->lanes[h->current])
             h->misled = true; /* a node named by `via:` is talked to on purpose */
     } else if (reply->type == REDIS_REPLY_STRING) {
@@ -216,7 +216,7 @@ static int connect_primary(struct redis_client *h, struct err *err)
     uint16_t stay =
         h->current >= 0 ? h->plan->nodes[spec->first_node + (unsigned)h->current].id : NO_NODE;
     const struct plan_node *node =
-        redis_resolve(h->plan, h->cluster, stay, h->args->hiredis.connect_timeout_ns, err);
+        redis_resolve(h->plan, h->cluster, h->key, stay, h->args->hiredis.connect_timeout_ns, err);
 
     if (!node)
         return -1;
@@ -464,6 +464,7 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
                                .receives = spec->receives,
                                .current = -1};
     redis_client_names(h->args, &sends_to, &reads, &group);
+    h->key = sends_to ? sends_to : reads;
     h->unit_send = unit_named(spec->plan, sends_to);
     h->unit_read = unit_named(spec->plan, reads);
     h->done = calloc(DONE_MAX, sizeof(*h->done));

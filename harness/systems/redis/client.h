@@ -163,7 +163,9 @@ void redis_lane_command(struct lane *lane, const char *format, ...);
 /* The primary as a client finds it: from the first sentinel that answers, checked by the server's
  * ROLE; without sentinels the first server that says so, `stay` preferred. NULL: none now. Blocks
  * at most timeout_ns per node asked. */
-const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster, uint16_t stay,
+/* In a cluster: the one that serves the slot of `key`, by the word of the first that answers. */
+const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster,
+                                      const char *key, uint16_t stay,
                                       int64_t timeout_ns, struct err *err);
 
 /* ---- client.c, reader.c: a handle */
@@ -188,6 +190,7 @@ struct redis_client {
     int wake_fd;
     bool sends, receives;
     uint32_t unit_send, unit_read;
+    const char *key; /* what it works on: its slot says where to in a cluster */
     char consumer[64], processing[128], alive[128], unacked[128];
 
     struct lane *lanes[SERVERS_MAX]; /* by server index; made when first used */

@@ -87,7 +87,7 @@ static const struct param consume_params[] = {
      .help = "lists: taken and forgotten (blpop, brpop), moved to a processing list (blmove), or "
              "held in a sorted set until their time is over (visibility)"},
     {"processing", PARAM_STRING, ARG(consume, processing),
-     .help = "blmove: prefix of each consumer's processing list; LIST:processing when not given"},
+     .help = "blmove: prefix of each consumer's processing list; {LIST}:processing when not given"},
     {"lease", PARAM_DURATION, ARG(consume, lease_ns), .fallback = "1s", .min = 10 * MS_NS,
      .max = 3600 * SECOND_NS,
      .help = "blmove: time to live of the key that says this consumer lives; it is renewed "
@@ -113,7 +113,7 @@ static const struct param reap_params[] = {
      .help = "the list whose unfinished messages are given back: processing lists of consumers "
              "whose lease has ended, messages whose visibility timeout has"},
     {"processing", PARAM_STRING, ARG(reap, processing),
-     .help = "prefix of the processing lists; LIST:processing when not given"},
+     .help = "prefix of the processing lists; {LIST}:processing when not given"},
     {"every", PARAM_DURATION, ARG(reap, every_ns), .fallback = "100ms", .min = MS_NS,
      .max = 3600 * SECOND_NS, .help = "how often it looks"},
     {0}};
@@ -229,7 +229,7 @@ const char *redis_client_senseless(const void *args, unsigned instances)
     return why ? why : senseless_reader(args);
 }
 
-/* ---- names beside a list */
+/* ---- names beside a list, in its slot */
 
 void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,
                            size_t size)
@@ -237,15 +237,15 @@ void redis_processing_name(const struct redis_client_args *args, uint16_t client
     if (args->consume.processing)
         snprintf(out, size, "%s:%u", args->consume.processing, client_id);
     else
-        snprintf(out, size, "%s:processing:%u", args->consume.list, client_id);
+        snprintf(out, size, "{%s}:processing:%u", args->consume.list, client_id);
 }
 
 void redis_alive_name(const char *list, uint16_t client_id, char *out, size_t size)
 {
-    snprintf(out, size, "%s:alive:%u", list, client_id);
+    snprintf(out, size, "{%s}:alive:%u", list, client_id);
 }
 
 void redis_unacked_name(const char *list, char *out, size_t size)
 {
-    snprintf(out, size, "%s:unacked", list);
+    snprintf(out, size, "{%s}:unacked", list);
 }

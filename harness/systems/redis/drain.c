@@ -25,7 +25,9 @@ struct draining {
     struct cluster *cluster;
     const uint16_t *down;
     size_t n_down;
-    unsigned primary, replicas; /* replicas that must have everything */
+    const struct plan_dest *dest; /* in a cluster: whose primary is meant; NULL: anybody's */
+    unsigned primary, replicas;   /* replicas that must have everything */
+    bool follows[REDIS_NODES_MAX];
     uint32_t epoch;
     char replid[64];
     bool served; /* somebody was primary when last looked */
@@ -63,6 +65,14 @@ static int replication_info(struct cluster *cluster, unsigned index, const char 
 
 /* Everybody who should be up agrees on one primary and is linked to it; else err says who is not.
  */
+static int agreed_primary(struct draining *d, const struct redis_view *views,
+                          struct deadline deadline)
+{
+    if (!redis_is_cluster(redis_config(d->cluster)))
+        return redis_primary(d->cluster, views, &d->epoch);
+    return redis_owner(d->cluster, d->dest ? d->dest->name : "", deadline);
+}
+
 static int agree(struct draining *d, struct deadline deadline, struct err *err)
 {
     struct redis_view views[REDIS_NODES_MAX];
@@ -70,23 +80,28 @@ static int agree(struct draining *d, struct deadline deadline, struct err *err)
     int primary;
 
     redis_look(d->cluster, views, deadline);
-    primary = redis_primary(d->cluster, views, &d->epoch);
+    primary = agreed_primary(d, views, deadline);
     d->served = primary >= 0 && views[primary].primary;
     if (primary < 0)
         return err_set(err, "no primary that the majority agrees on");
     d->primary = (unsigned)primary;
     d->replicas = 0;
+    memset(d->follows, 0, sizeof(d->follows));
     for (unsigned i = 0; i < servers; i++) {
         if (is_down(d, i))
             continue;
         if (!views[i].answered)
             return err_set(err, "%s does not answer", name_of(d, i));
+        if (redis_is_cluster(redis_config(d->cluster)) && i != d->primary &&
+            (views[i].primary || views[i].of != primary))
+            continue; /* of another shard */
         if ((i == d->primary) != views[i].primary)
             return err_set(err, "%s calls itself %s, %s is primary", name_of(d, i),
                            views[i].primary ? "primary" : "replica", name_of(d, d->primary));
         if (i != d->primary && (views[i].of != primary || !views[i].linked))
             return err_set(err, "%s is not linked to %s", name_of(d, i), name_of(d, d->primary));
-        d->replicas += i != d->primary;
+        d->follows[i] = i != d->primary;
+        d->replicas += d->follows[i];
     }
     return 0;
 }
@@ -112,7 +127,7 @@ static int wait_level(struct draining *d, struct deadline deadline, struct err *
         return -1;
     offset = atoll(text);
     for (unsigned i = 0; i < servers; i++) {
-        if (i == d->primary || is_down(d, i))
+        if (!d->follows[i])
             continue;
         for (;;) {
             if (replication_info(d->cluster, i, "slave_repl_offset", text, sizeof(text), deadline,
@@ -134,9 +149,9 @@ static int wait_level(struct draining *d, struct deadline deadline, struct err *
 
 int redis_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadline, struct err *err)
 {
-    struct draining d = {.cluster = cluster};
+    /* replication is one stream for all keys, in a cluster for those of a shard */
+    struct draining d = {.cluster = cluster, .dest = &cluster->plan->dests[dest]};
 
-    (void)dest; /* replication is one stream for all keys */
     if (wait_agreed(&d, deadline, err) < 0 || wait_level(&d, deadline, err) < 0)
         return err_prefix(err, "quiesce");
     return 0;
@@ -276,6 +291,7 @@ int redis_mark(struct cluster *cluster, struct deadline deadline, struct err *er
 
         if (dest->kind != UNIT_CHANNEL || &cluster->plan->clusters[dest->cluster] != cluster->spec)
             continue;
+        d.dest = dest;
         if (wait_agreed(&d, deadline, err) < 0 || write_marker(&d, dest, &id, deadline, err) < 0)
             return err_prefix(err, "marker of %s", dest->name);
     }
@@ -304,6 +320,8 @@ int redis_drain(struct cluster *cluster, struct history_writer *audit, struct dr
         if (!ours(cluster, unit))
             continue;
         proofs[unit] = (struct drain_proof){.unit = unit, .position = -1, .counted = -1};
+        d.dest = &cluster->plan->dests[cluster->plan->units[unit].dest];
+        agreed = agreed && wait_agreed(&d, deadline, &why) == 0;
         if (agreed && drain_unit(&d, unit, audit, &proofs[unit], deadline, &why) == 0)
             continue;
         proofs[unit].down = !d.served;

@@ -166,6 +166,44 @@ static bool replicas_unseen(struct cluster *cluster, unsigned leader, struct dea
 
 /* Whom all must follow: on a machine that stands still for half a second the sentinels may have
  * moved the primary before the first look. It is where they say. */
+/* Every server calls the cluster whole, every replica is linked to its primary. */
+static bool cluster_apart(struct cluster *cluster, const struct redis_view *views,
+                          struct deadline deadline, char *why, size_t size)
+{
+    const struct redis_config *c = redis_config(cluster);
+
+    for (unsigned i = 0; i < redis_servers(c); i++) {
+        redisReply *reply = redis_ask(cluster, i, deadline, NULL, "CLUSTER INFO");
+        bool whole = reply && reply->str && strstr(reply->str, "cluster_state:ok");
+        unsigned of = redis_cluster_primary_of(c, i);
+
+        if (reply)
+            freeReplyObject(reply);
+        if (!whole)
+            snprintf(why, size, "%s does not call the cluster ok", name_of(cluster, i));
+        else if (i >= (unsigned)c->redis.primaries && (views[i].of != (int)of || !views[i].linked))
+            snprintf(why, size, "%s is not linked to %s", name_of(cluster, i),
+                     name_of(cluster, of));
+        else
+            continue;
+        return true;
+    }
+    return false;
+}
+
+static int wait_cluster(struct cluster *cluster, struct deadline deadline, struct err *err)
+{
+    struct redis_view views[REDIS_NODES_MAX];
+    char why[200] = "";
+
+    do {
+        redis_look(cluster, views, deadline);
+        if (!cluster_apart(cluster, views, deadline, why, sizeof(why)))
+            return 0;
+    } while (deadline_sleep(&deadline, 10 * TRY_EVERY_NS) == 0);
+    return err_set(err, "not formed: %s", why);
+}
+
 static int wait_formed(struct cluster *cluster, unsigned *leader, struct deadline deadline,
                        struct err *err)
 {
@@ -226,6 +264,8 @@ int redis_form(struct cluster *cluster, struct deadline deadline, struct err *er
         if (i >= servers && quicken_sentinel(cluster, i, deadline, err) < 0)
             return -1;
     }
+    if (redis_is_cluster(redis_config(cluster)))
+        return wait_cluster(cluster, deadline, err);
     if (wait_formed(cluster, &leader, deadline, err) < 0)
         return -1;
     return servers > 1 ? wait_stream(cluster, leader, deadline, err) : 0;
@@ -281,6 +321,8 @@ int redis_reset(struct cluster *cluster, const struct plan_case *next, struct de
     char why[200];
 
     (void)next; /* keys need no making */
+    if (redis_is_cluster(redis_config(cluster)))
+        return err_set(err, "a Redis Cluster is made anew for every case");
     redis_look(cluster, views, deadline);
     if (servers_apart(cluster, views, 0, why, sizeof(why)) ||
         sentinels_apart(cluster, views, 0, why, sizeof(why)))

@@ -155,9 +155,9 @@ redisReply *redis_lane_reply(struct lane *lane, bool *broken)
 {
     void *reply = NULL;
 
-    *broken = redisGetReplyFromReader(lane->c, &reply) != REDIS_OK ||
-              (reply && !lane->pushed &&
-               lane->answered == lane->tail); /* an answer nobody asked for */
+    *broken =
+        redisGetReplyFromReader(lane->c, &reply) != REDIS_OK ||
+        (reply && !lane->pushed && lane->answered == lane->tail); /* an answer nobody asked for */
     if (*broken && reply)
         redis_lane_free(lane, reply);
     return *broken ? NULL : reply;

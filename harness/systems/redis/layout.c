@@ -73,6 +73,12 @@ static void server_conf(struct text *t, const struct cluster *cluster, const str
         if (redis_verdict("redis.conf", p->key) == CONFIG_KEPT)
             LINE(t, "%s %s", p->key, p->value[0] ? p->value : "\"\"");
     }
+    if (redis_is_cluster(c)) {
+        LINE(t, "cluster-enabled yes");
+        LINE(t, "cluster-config-file nodes.conf");
+        LINE(t, "cluster-port %d", REDIS_BUS_PORT);
+        return;
+    }
     if (node->plan->index > 0)
         LINE(t, "replicaof %s %d", address_of(cluster, 0), REDIS_PORT);
 }
@@ -216,7 +222,7 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     struct text conf = {.arena = arena};
     const char **argv = arena_alloc(arena, 4 * sizeof(*argv));
     const char **env = arena_alloc(arena, 4 * sizeof(*env));
-    struct file_spec *file = arena_alloc(arena, sizeof(*file));
+    struct file_spec *file = arena_alloc(arena, 2 * sizeof(*file));
 
     if (cluster->spec->n_nodes > REDIS_NODES_MAX)
         return err_set(err, "more than %d nodes in one Redis cluster", REDIS_NODES_MAX);
@@ -227,6 +233,10 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     file->path = sentinel ? "sentinel.conf" : "redis.conf";
     file->text = conf.all;
     file->mode = 0644;
+    if (redis_is_cluster(c))
+        file[1] = (struct file_spec){.path = "nodes.conf",
+                                     .text = redis_nodes_conf(cluster, node->plan->index),
+                                     .mode = 0644};
     argv[0] = c->redis.binary;
     argv[1] = arena_printf(arena, "%s/%s", node->data, file->path);
     argv[2] = sentinel ? "--sentinel" : NULL;
@@ -236,7 +246,7 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     node->spec = (struct node_spec){.argv = argv,
                                     .env = env,
                                     .files = file,
-                                    .n_files = 1,
+                                    .n_files = redis_is_cluster(c) ? 2 : 1,
                                     .stop_within_ns = 5 * SECOND_NS,
                                     .cpu = -1};
     return 0;

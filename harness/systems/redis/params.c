@@ -14,16 +14,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const topologies[] = {"standalone", "replication", "sentinel", NULL};
+static const char *const topologies[] = {"standalone", "replication", "sentinel", "cluster", NULL};
 static const char *const timings[] = {"fast", "default", NULL};
 
 #define SETTING(member)                                                                            \
     offsetof(struct redis_config, redis.member) - offsetof(struct redis_config, redis)
 static const struct param settings[] = {
     {"topology", PARAM_CHOICE, SETTING(topology), .fallback = "standalone", .choices = topologies,
-     .help = "one server; a primary with replicas; the same watched by sentinels"},
+     .help = "one server; a primary with replicas; the same watched by sentinels; Redis Cluster"},
+    {"primaries", PARAM_INT, SETTING(primaries), .fallback = "3", .min = 3, .max = 5,
+     .help = "servers that share the slots (cluster)"},
     {"replicas", PARAM_INT, SETTING(replicas), .fallback = "2", .min = 1, .max = 9,
-     .help = "replicas of the primary (replication, sentinel)"},
+     .help = "replicas of the primary, of each in a cluster (replication, sentinel, cluster)"},
     {"sentinels", PARAM_INT, SETTING(sentinels), .fallback = "3", .min = 1, .max = 9,
      .help = "sentinels, each on a node of its own (sentinel)"},
     {"timing", PARAM_CHOICE, SETTING(timing), .fallback = "fast", .choices = timings,
@@ -82,7 +84,9 @@ const struct config_rule redis_config_rules[] = {
     {"redis.conf", "include", CONFIG_REFUSED, "other files are not read: put their keys here"},
     {"redis.conf", "loadmodule", CONFIG_REFUSED, "modules are not supported"},
     {"redis.conf", "rename-command", CONFIG_REFUSED, "the harness needs the commands' own names"},
-    {"redis.conf", "cluster-*", CONFIG_REFUSED, "topology: cluster is not there yet"},
+    {"redis.conf", "cluster-enabled", CONFIG_REPLACED, "follows from topology"},
+    {"redis.conf", "cluster-config-file", CONFIG_REPLACED, OURS},
+    {"redis.conf", "cluster-port", CONFIG_REPLACED, OURS},
     {"sentinel.conf", "port", CONFIG_REPLACED, OURS},
     {"sentinel.conf", "bind*", CONFIG_REPLACED, OURS},
     {"sentinel.conf", "dir", CONFIG_REPLACED, OURS},
@@ -129,6 +133,8 @@ unsigned redis_servers(const struct redis_config *config)
 {
     if (config->redis.topology == TOPOLOGY_STANDALONE)
         return 1;
+    if (config->redis.topology == TOPOLOGY_CLUSTER)
+        return (unsigned)(config->redis.primaries * (1 + config->redis.replicas));
     return 1 + (unsigned)config->redis.replicas;
 }
 
@@ -173,6 +179,9 @@ int redis_describe(const void *config, const struct layout_sink *sink, struct er
     if (check_pairs("redis.conf", &c->redis_conf, err) < 0 ||
         check_pairs("sentinel.conf", &c->sentinel_conf, err) < 0)
         return -1;
+    if (redis_servers(c) > 10)
+        return err_input(err, "redis: %u servers are more than 10: fewer primaries or replicas",
+                         redis_servers(c));
     for (unsigned i = 0; i < redis_servers(c); i++) {
         snprintf(name, sizeof(name), "redis-%u", i + 1);
         sink->node(sink->context, name, "server");

@@ -24,8 +24,8 @@ static void begin(struct redis_client *h)
     if (a->reap.processing)
         snprintf(h->processing, sizeof(h->processing), "%s:", a->reap.processing);
     else
-        snprintf(h->processing, sizeof(h->processing), "%s:processing:", a->reap.list);
-    snprintf(h->alive, sizeof(h->alive), "%s:alive:", a->reap.list);
+        snprintf(h->processing, sizeof(h->processing), "{%s}:processing:", a->reap.list);
+    snprintf(h->alive, sizeof(h->alive), "{%s}:alive:", a->reap.list);
     redis_unacked_name(a->reap.list, h->unacked, sizeof(h->unacked));
     h->began = true;
 }

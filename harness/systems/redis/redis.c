@@ -7,10 +7,14 @@
 
 /* Replication and clients share the server's port: a plane of either between two servers is the
  * same. */
-static const struct plane planes[] = {
-    {"client", {REDIS_PORT}}, {"replication", {REDIS_PORT}}, {"controller", {SENTINEL_PORT}}, {0}};
+static const struct plane planes[] = {{"client", {REDIS_PORT}},
+                                      {"replication", {REDIS_PORT}},
+                                      {"controller", {SENTINEL_PORT}},
+                                      {"bus", {REDIS_BUS_PORT}},
+                                      {0}};
 
-static const char *const roles[] = {"primary", "claims_primary", "replicas", "registered", NULL};
+static const char *const roles[] = {"primary", "claims_primary", "replicas", "registered",
+                                    "leader",  "followers",      NULL};
 
 static int installed(struct err *err)
 {
@@ -24,7 +28,8 @@ static const char *const blames[] = {">>> '", ">>> 'sentinel ", NULL};
 
 const struct system_ops redis_system = {
     .name = "redis",
-    .about = "Redis 7: standalone, replication, Sentinel; lists, streams, channels and plain keys",
+    .about = "Redis 7: standalone, replication, Sentinel, Cluster; lists, streams, channels and "
+             "plain keys",
     .params = redis_params,
     .config_size = sizeof(struct redis_config),
     .planes = planes,

@@ -1,16 +1,24 @@
 /*
- * Redis 7 as a system: standalone, replication, Sentinel; lists, streams and plain keys. What the
- * files of this folder share.
+ * Redis 7 as a system: standalone, replication, Sentinel, Cluster; lists, streams, channels and
+ * plain keys. What the files of this folder share.
  *
- *     params.c    keys of a suite, config rules, describe       layout.c   argv and config files of
- * a node control.c   one connection per node, one look at all      form.c     bring-up, rejoined,
- * reset, read back roles.c     who is primary, according to whom             drain.c    quiesce, D1
- * and D2 by marker audit.c     what the primary holds at the end             commands.c failover,
- * promote, follow outcomes.c  which error means what                        client*.c  the data
- * plane (client.h) redis.c     ends in the ops
+ *     params.c    keys of a suite, config rules, describe
+ *     layout.c    argv and config files of a node
+ *     control.c   one connection per node, one look at all
+ *     form.c      bring-up, rejoined, reset, read back
+ *     roles.c     who is primary, according to whom
+ *     slots.c     whose a key is in a cluster
+ *     drain.c     quiesce, D1 and D2 by marker
+ *     rest.c      what consumers have left to do
+ *     audit.c     what the primary holds at the end
+ *     commands.c  failover, promote, follow, kill_clients
+ *     outcomes.c  which error means what
+ *     client*.c   the data plane (client.h)
+ *     cache.c     the cache capability: versioned values, guards, locks
+ *     redis.c     ends in the ops
  *
- * Nodes: redis-1 (primary at the start), redis-2 …, then sentinel-1 …; kinds "server" and
- * "sentinel".
+ * Nodes: redis-1 (primary at the start, in a cluster the first ones), redis-2 …, then sentinel-1 …;
+ * kinds "server" and "sentinel".
  */
 #ifndef ASSAY_SYSTEMS_REDIS_REDIS_H
 #define ASSAY_SYSTEMS_REDIS_REDIS_H
@@ -25,18 +33,24 @@
 #include <stdint.h>
 
 #define REDIS_PORT 6379
+#define REDIS_BUS_PORT 16379
 #define SENTINEL_PORT 26379
 #define REDIS_MASTER "mymaster" /* the name in `sentinel monitor`, Redis's own example */
 #define REDIS_NODES_MAX 32
 
 /* ---- params.c: the cluster entry */
-enum redis_topology { TOPOLOGY_STANDALONE, TOPOLOGY_REPLICATION, TOPOLOGY_SENTINEL };
+enum redis_topology {
+    TOPOLOGY_STANDALONE,
+    TOPOLOGY_REPLICATION,
+    TOPOLOGY_SENTINEL,
+    TOPOLOGY_CLUSTER
+};
 enum redis_timing { TIMING_FAST, TIMING_DEFAULT };
 
 struct redis_config {
     struct {
         int topology, timing;
-        int64_t replicas, sentinels;
+        int64_t primaries, replicas, sentinels;
         const char *version, *binary;
     } redis;
     struct pairs redis_conf, sentinel_conf;
@@ -106,6 +120,20 @@ void redis_release(struct cluster *cluster);
 int redis_primary(const struct cluster *cluster, const struct redis_view *views, uint32_t *epoch);
 int redis_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline,
                   struct err *err);
+
+/* ---- slots.c: topology cluster */
+static inline bool redis_is_cluster(const struct redis_config *config)
+{
+    return config->redis.topology == TOPOLOGY_CLUSTER;
+}
+unsigned redis_slot_of(const char *key);
+/* Who serves the slot by this answer to CLUSTER SLOTS; NULL: nobody. */
+const char *redis_slot_address(const redisReply *slots, unsigned slot);
+/* Index of the server that more than half of all name for the key's slot; -1. */
+int redis_owner(struct cluster *cluster, const char *key, struct deadline deadline);
+/* At the start: primaries first, replica after replica. */
+unsigned redis_cluster_primary_of(const struct redis_config *config, unsigned index);
+const char *redis_nodes_conf(const struct cluster *cluster, unsigned self);
 
 /* ---- form.c */
 int redis_form(struct cluster *cluster, struct deadline deadline, struct err *err);

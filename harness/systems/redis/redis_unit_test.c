@@ -22,7 +22,7 @@ static const char *const script =
     "    promise: {loss: 0}\n"
     "    expect: pass\n";
 
-static struct plan *load(const char *cluster, struct err *err)
+static struct plan *load_case(const char *cluster, const char *text, struct err *err)
 {
     char path[] = "/tmp/redis-unit-XXXXXX";
     const char *suites[1] = {path};
@@ -31,11 +31,16 @@ static struct plan *load(const char *cluster, struct err *err)
     struct plan *plan;
 
     assert_true(fd >= 0);
-    dprintf(fd, "assay: 1\nclusters:\n  r: %s\n%s", cluster, script);
+    dprintf(fd, "assay: 1\nclusters:\n  r: %s\n%s", cluster, text);
     close(fd);
     plan = plan_load(&options, NULL, err);
     unlink(path);
     return plan;
+}
+
+static struct plan *load(const char *cluster, struct err *err)
+{
+    return load_case(cluster, script, err);
 }
 
 /* The config file of node `index`, in the plan's arena. */
@@ -165,6 +170,67 @@ static void stream_ids_rise_as_positions(void **state)
     assert_true(redis_stream_position("4102444800000-1") > 0); /* the year 2100 */
 }
 
+static void senseless_clients_are_refused(void **state)
+{
+    static const struct {
+        const char *client, *why;
+    } refused[] = {
+        {"{push: jobs, publish: news}", "a client sends to one place"},
+        {"{publish: news, confirm: {wait: 1}}", "a PUBLISH stores nothing"},
+        {"{push: jobs, confirm: {receivers: 1}}", "the answer of PUBLISH"},
+        {"{consume: {list: jobs, stream: s}}", "one of list, stream and channel"},
+        {"{consume: {list: jobs, noack: true}}", "needs a stream"},
+        {"{consume: {stream: s, noack: true, claim: 1s}}", "nothing is ever left pending"},
+        {"{consume: {list: jobs, processing: p}}", "belongs to mode: blmove"},
+        {"{reap: jobs, consume: jobs}", "a client of its own"},
+        {"{add: s, multi: script}", "it needs push:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        struct err err = {0};
+        char text[600];
+
+        snprintf(text, sizeof(text),
+                 "cases:\n  one:\n    clusters: {kv: r}\n    workload: {queue: {}}\n"
+                 "    clients: {app: {push: jobs}, w: %s}\n"
+                 "    script: [{send: {from: app, count: 1, name: b}}]\n"
+                 "    promise: {loss: 0}\n    expect: pass\n",
+                 refused[i].client);
+        assert_null(load_case("{redis: {topology: standalone}}", text, &err));
+        if (!strstr(err.text, refused[i].why))
+            fail_msg("%s: %s", refused[i].client, err.text);
+    }
+}
+
+static void slots_are_those_of_the_specification(void **state)
+{
+    (void)state;
+    assert_int_equal(redis_slot_of("123456789"), 0x31c3);
+    assert_int_equal(redis_slot_of("foo"), 12182);
+    assert_int_equal(redis_slot_of("{user1000}.following"), redis_slot_of("user1000"));
+    assert_int_not_equal(redis_slot_of("{}jobs"), redis_slot_of(""));
+}
+
+static void a_cluster_starts_knowing_itself(void **state)
+{
+    struct err err = {0};
+    struct plan *plan = load("{redis: {topology: cluster, primaries: 3, replicas: 1}, redis.conf: "
+                             "{cluster-node-timeout: \"1500\", cluster-enabled: \"no\"}}",
+                             &err);
+    const char *conf;
+
+    (void)state;
+    if (!plan)
+        fail_msg("%s", err.text);
+    assert_int_equal(plan->cases[0]->n_nodes, 6);
+    conf = conf_of(plan, 4);
+    assert_non_null(strstr(conf, "\ncluster-enabled yes\n"));
+    assert_non_null(strstr(conf, "\ncluster-node-timeout 1500\n"));
+    assert_null(strstr(conf, "replicaof"));
+    plan_free(plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +240,9 @@ int main(void)
         cmocka_unit_test(naming_a_key_makes_its_destination),
         cmocka_unit_test(every_code_has_its_line_and_its_source),
         cmocka_unit_test(stream_ids_rise_as_positions),
+        cmocka_unit_test(senseless_clients_are_refused),
+        cmocka_unit_test(slots_are_those_of_the_specification),
+        cmocka_unit_test(a_cluster_starts_knowing_itself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

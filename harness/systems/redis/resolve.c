@@ -71,12 +71,43 @@ static const struct plan_node *by_sentinel(const struct plan_case *plan,
     return NULL;
 }
 
-const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster, uint16_t stay,
-                                      int64_t timeout_ns, struct err *err)
+static const struct plan_node *slot_owner(const struct plan_case *plan,
+                                          const struct plan_cluster *spec,
+                                          const struct plan_node *asked, const char *key,
+                                          int64_t timeout_ns)
+{
+    redisReply *reply = ask_once(asked, REDIS_PORT, timeout_ns, "CLUSTER SLOTS");
+    const char *address = reply ? redis_slot_address(reply, redis_slot_of(key)) : NULL;
+    const struct plan_node *found = address ? node_at(plan, spec, address) : NULL;
+
+    if (reply)
+        freeReplyObject(reply);
+    return found && says_primary(found, timeout_ns) ? found : NULL;
+}
+
+static const struct plan_node *by_slot(const struct plan_case *plan,
+                                       const struct plan_cluster *spec, const char *key,
+                                       uint16_t stay, int64_t timeout_ns, struct err *err)
+{
+    const struct plan_node *found =
+        stay != NO_NODE ? slot_owner(plan, spec, &plan->nodes[stay], key, timeout_ns) : NULL;
+
+    for (unsigned i = 0; !found && i < redis_servers(spec->config); i++)
+        found = slot_owner(plan, spec, &plan->nodes[spec->first_node + i], key, timeout_ns);
+    if (!found)
+        err_set(err, "nobody names a primary that serves the slot of \"%s\"", key);
+    return found;
+}
+
+const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster,
+                                      const char *key, uint16_t stay, int64_t timeout_ns,
+                                      struct err *err)
 {
     const struct plan_cluster *spec = &plan->clusters[cluster];
     const struct redis_config *config = spec->config;
 
+    if (redis_is_cluster(config))
+        return by_slot(plan, spec, key ? key : "", stay, timeout_ns, err);
     if (redis_sentinels(config) > 0)
         return by_sentinel(plan, spec, timeout_ns, err);
     if (stay != NO_NODE && says_primary(&plan->nodes[stay], timeout_ns))

@@ -46,15 +46,21 @@ int redis_primary(const struct cluster *cluster, const struct redis_view *views,
     return -1;
 }
 
-static void say(const struct cluster *cluster, struct role_table *table, unsigned index,
-                uint16_t source, enum role_kind kind, uint32_t epoch)
+static void say_of(const struct cluster *cluster, struct role_table *table, uint32_t unit,
+                   unsigned index, uint16_t source, enum role_kind kind, uint32_t epoch)
 {
-    role_table_fact(table, (struct role_fact){.unit = NO_UNIT,
+    role_table_fact(table, (struct role_fact){.unit = unit,
                                               .node = cluster->nodes[index].plan->id,
                                               .source = source,
                                               .kind = (uint16_t)kind,
                                               .epoch = epoch,
                                               .seen_ns = clock_now_ns()});
+}
+
+static void say(const struct cluster *cluster, struct role_table *table, unsigned index,
+                uint16_t source, enum role_kind kind, uint32_t epoch)
+{
+    say_of(cluster, table, NO_UNIT, index, source, kind, epoch);
 }
 
 static void gauge(struct role_table *table, uint32_t unit, enum gauge_kind kind, int64_t value)
@@ -154,6 +160,29 @@ static void gauge_units(struct cluster *cluster, struct role_table *table, unsig
     }
 }
 
+/* In a cluster every key has a leader of its own, and that one's replicas follow. */
+static void say_owners(struct cluster *cluster, struct role_table *table,
+                       const struct redis_view *views, struct deadline deadline)
+{
+    const struct plan_case *plan = cluster->plan;
+
+    for (size_t d = 0; d < plan->n_dests; d++) {
+        const struct plan_dest *dest = &plan->dests[d];
+        int owner;
+
+        if (&plan->clusters[dest->cluster] != cluster->spec || dest->group ||
+            (owner = redis_owner(cluster, dest->name, deadline)) < 0)
+            continue;
+        say_of(cluster, table, dest->first_unit, (unsigned)owner, NO_NODE, ROLE_LEADER, 0);
+        for (unsigned i = 0; i < redis_servers(redis_config(cluster)); i++)
+            if (views[i].answered && !views[i].primary && views[i].of == owner)
+                say_of(cluster, table, dest->first_unit, i, NO_NODE, ROLE_FOLLOWER, 0);
+        if (may_look(redis_config(cluster)) &&
+            (dest->kind == UNIT_LIST || dest->kind == UNIT_STREAM))
+            (void)gauge_length(cluster, table, dest, (unsigned)owner, deadline);
+    }
+}
+
 int redis_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline,
                   struct err *err)
 {
@@ -163,7 +192,7 @@ int redis_observe(struct cluster *cluster, struct role_table *table, struct dead
 
     (void)err; /* a node that does not answer has no role: that is what there is to see */
     redis_look(cluster, views, deadline);
-    primary = redis_primary(cluster, views, &epoch);
+    primary = redis_is_cluster(redis_config(cluster)) ? -1 : redis_primary(cluster, views, &epoch);
     if (primary >= 0)
         say(cluster, table, (unsigned)primary, NO_NODE, ROLE_LEADER, epoch);
     for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
@@ -178,7 +207,9 @@ int redis_observe(struct cluster *cluster, struct role_table *table, struct dead
         if (views[i].linked)
             say(cluster, table, i, self, ROLE_IN_SYNC, 0);
     }
-    if (primary >= 0 && views[primary].answered)
+    if (redis_is_cluster(redis_config(cluster)))
+        say_owners(cluster, table, views, deadline);
+    else if (primary >= 0 && views[primary].answered)
         gauge_units(cluster, table, (unsigned)primary, deadline);
     return 0;
 }

@@ -70,10 +70,11 @@ static void name_of(const struct msg *msg, const char *prefix, const char *middl
 static size_t once_head(struct redis_client *h, const struct msg *msg, size_t size,
                         const char *script, const char *verb, const char *key)
 {
-    char mark[160], ttl[24];
+    char mark[200], prefix[128], ttl[24];
     struct words w;
 
-    name_of(msg, key, ":once:", mark, sizeof(mark));
+    snprintf(prefix, sizeof(prefix), "{%s}", key); /* in the slot of the key */
+    name_of(msg, prefix, ":once:", mark, sizeof(mark));
     snprintf(ttl, sizeof(ttl), "%lld", ONCE_TTL_MS);
     begin_words(&w, h->head, sizeof(h->head), 8);
     add_word(&w, "EVAL");

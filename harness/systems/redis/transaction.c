@@ -167,7 +167,7 @@ static void append_commit(struct redis_client *h, struct lane *lane)
 {
     char mistyped[128];
 
-    snprintf(mistyped, sizeof(mistyped), "%s:mistyped", h->args->push.list);
+    snprintf(mistyped, sizeof(mistyped), "{%s}:mistyped", h->args->push.list);
     h->txn->n_committed++;
     if (h->args->multi.mistyped > 0) {
         redis_lane_command(lane, "SET %s text", mistyped);
