@@ -36,15 +36,16 @@ static void fault(struct small *s, int64_t at_ns, enum fault_stamp stamp)
                                           .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)});
 }
 
-/* One send that takes 10 ms; what is not kept is acknowledged and lost. */
-static void send(struct small *s, int64_t at_ns, enum outcome outcome, bool kept)
+/* One send; what is not kept is acknowledged and lost. */
+static void send_taking(struct small *s, int64_t takes_ns, int64_t at_ns, enum outcome outcome,
+                        bool kept)
 {
     struct event e = {
         .type = EV_SEND_INVOKE, .at_ns = at_ns, .client = APP, .seq = s->seq++, .unit = NO_UNIT};
 
     events_add(&s->events, e);
     e.type = EV_SEND_COMPLETE;
-    e.at_ns += 10 * MS_NS;
+    e.at_ns += takes_ns;
     e.unit = 0;
     e.position = -1;
     e.outcome_level = event_result(outcome, outcome == OUTCOME_OK ? LEVEL_LEADER : LEVEL_NONE);
@@ -57,6 +58,11 @@ static void send(struct small *s, int64_t at_ns, enum outcome outcome, bool kept
         e.outcome_level = 0;
         events_add(&s->events, e); /* sorted below */
     }
+}
+
+static void send(struct small *s, int64_t at_ns, enum outcome outcome, bool kept)
+{
+    send_taking(s, 10 * MS_NS, at_ns, outcome, kept);
 }
 
 static int by_time(const void *a, const void *b)
@@ -152,6 +158,22 @@ static void a_zombie_is_no_recovery(void **state)
     expect(&r, "unavailable", 1, false);
 }
 
+/* A publisher hangs on a stopped server and is answered well when it wakes. */
+static void a_long_wait_is_no_recovery(void **state)
+{
+    struct small s;
+    struct check_result r;
+
+    (void)state;
+    open_recover(&s);
+    for (int64_t at = 11; at < 40; at++)
+        send_taking(&s, (60 - at) * S, at * S, OUTCOME_OK, true);
+    for (int64_t at = 60; at < 70; at++)
+        send(&s, at * S, OUTCOME_OK, true);
+    r = check(&s);
+    expect(&r, "unavailable", 1, false);
+}
+
 /* One success between refusals is none: five seconds without a refusal must follow. */
 static void flapping_is_no_recovery(void **state)
 {
@@ -236,6 +258,7 @@ int main(void)
         cmocka_unit_test(back_in_time),
         cmocka_unit_test(back_too_late),
         cmocka_unit_test(a_zombie_is_no_recovery),
+        cmocka_unit_test(a_long_wait_is_no_recovery),
         cmocka_unit_test(flapping_is_no_recovery),
         cmocka_unit_test(nobody_asked_long_enough),
         cmocka_unit_test(a_bound_may_be_used_up),
