@@ -74,7 +74,7 @@ static void take(struct audit *audit, size_t q, const struct content *content)
     *e = (struct event){.type = EV_CORRUPT,
                         .at_ns = clock_now_ns(),
                         .by = BY_AUDIT,
-                        .position = (int64_t)queue->n - 1,
+                        .position = queue->is_stream ? content->offset : (int64_t)queue->n - 1,
                         .unit = rabbit_unit_of(audit->cluster, q),
                         .code = check == PAYLOAD_FOREIGN ? 2 : 1};
     if (check != PAYLOAD_OK)
@@ -157,6 +157,8 @@ static int pump(struct audit *audit, amqp_frame_t *frame, bool *other, int64_t w
         if (q < audit->n) {
             take(audit, q, &audit->content);
             ++*taken;
+            if (audit->queues[q].is_stream) /* asks for more */
+                amqp_basic_ack(audit->connection, 1, audit->content.tag, false);
         }
     }
     content_next(&audit->content);
@@ -187,9 +189,12 @@ int audit_consume(struct audit *audit, size_t q, struct deadline deadline, struc
         .consumer_tag =
             amqp_cstring_bytes(arena_printf(&arena, "%zu-%u", q, audit->queues[q].consumers)),
     };
-    int status = amqp_send_method(audit->connection, 1, AMQP_BASIC_CONSUME_METHOD, &consume);
     bool ok = false;
+    int status;
 
+    if (audit->queues[q].is_stream)
+        rabbit_table_put(&arena, &consume.arguments, "x-stream-offset", "first");
+    status = amqp_send_method(audit->connection, 1, AMQP_BASIC_CONSUME_METHOD, &consume);
     arena_release(&arena);
     if (status != AMQP_STATUS_OK)
         return err_set(err, "audit: %s", amqp_error_string2(status));

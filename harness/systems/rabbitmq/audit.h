@@ -25,6 +25,7 @@ struct audit_queue {
     bool marked, marker_seen; /* a marker was sent in this round, and taken */
     int64_t marker_position;
     unsigned consumers;
+    bool is_stream; /* read from its beginning; taking takes nothing away */
 };
 
 struct audit {

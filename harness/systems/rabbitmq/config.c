@@ -179,11 +179,9 @@ static int check_queue(const struct rabbit_config *config, const struct rabbit_q
 {
     const char *type = queue_type(queue);
 
-    if (strcmp(type, "stream") == 0)
-        return err_input(err, "queue %s: streams are not there yet", queue->name);
-    if (strcmp(type, "classic") != 0 && strcmp(type, "quorum") != 0)
-        return err_input(err, "queue %s: x-queue-type \"%s\" (classic or quorum)", queue->name,
-                         type);
+    if (strcmp(type, "classic") != 0 && strcmp(type, "quorum") != 0 && strcmp(type, "stream") != 0)
+        return err_input(err, "queue %s: x-queue-type \"%s\" (classic, quorum or stream)",
+                         queue->name, type);
     if (queue->leader > config->server.nodes)
         return err_input(err, "queue %s: leader %lld, but the cluster has %lld nodes", queue->name,
                          (long long)queue->leader, (long long)config->server.nodes);
@@ -198,6 +196,12 @@ static bool queue_is_known(const struct rabbit_config *config, const char *name)
         if (strcmp(queues[i].name, name) == 0)
             return true;
     return false;
+}
+
+/* A stream keeps what was read. NULL: the default type, classic. */
+static enum unit_kind unit_kind_of(const char *type)
+{
+    return type && strcmp(type, "stream") == 0 ? UNIT_STREAM : UNIT_QUEUE;
 }
 
 /* Queues of definitions.json that `queues:` does not name. */
@@ -215,9 +219,10 @@ static int describe_definitions(const struct rabbit_config *config, const struct
     {
         const char *name = json_string_value(json_object_get(queue, "name"));
         const char *vhost = json_string_value(json_object_get(queue, "vhost"));
+        const json_t *type = json_object_get(json_object_get(queue, "arguments"), "x-queue-type");
 
         if (name && (!vhost || strcmp(vhost, "/") == 0) && !queue_is_known(config, name))
-            sink->dest(sink->context, name, UNIT_QUEUE, 1);
+            sink->dest(sink->context, name, unit_kind_of(json_string_value(type)), 1);
     }
     json_decref(root);
     return 0;
@@ -251,6 +256,6 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
         sink->node(sink->context, name, "server");
     }
     for (size_t i = 0; i < config->queues.n; i++)
-        sink->dest(sink->context, queues[i].name, UNIT_QUEUE, 1);
+        sink->dest(sink->context, queues[i].name, unit_kind_of(queue_type(&queues[i])), 1);
     return config->definitions ? describe_definitions(config, sink, err) : 0;
 }

@@ -61,14 +61,16 @@ static void keep(struct rabbit_client *c)
 
     assert(c->kept_n < DELIVERIES_KEPT_MAX);
     kept = &c->kept[(c->kept_first + c->kept_n++) % DELIVERIES_KEPT_MAX];
-    *kept = (struct kept){.delivery = {.payload = c->incoming.body,
-                                       .size = c->incoming.size,
-                                       .unit = c->read_unit,
-                                       .position = (int64_t)c->incoming.tag,
-                                       .epoch = c->epoch,
-                                       .flags = c->incoming.redelivered ? EV_REDELIVERED : 0,
-                                       .tag = c->incoming.tag},
-                          .owned = c->incoming.owned ? c->incoming.body : NULL};
+    *kept =
+        (struct kept){.delivery = {.payload = c->incoming.body,
+                                   .size = c->incoming.size,
+                                   .unit = c->read_unit,
+                                   .position = c->incoming.offset >= 0 ? c->incoming.offset
+                                                                       : (int64_t)c->incoming.tag,
+                                   .epoch = c->epoch,
+                                   .flags = c->incoming.redelivered ? EV_REDELIVERED : 0,
+                                   .tag = c->incoming.tag},
+                      .owned = c->incoming.owned ? c->incoming.body : NULL};
     c->incoming.owned = false;
 }
 

@@ -50,20 +50,27 @@ static void add_body(struct content *c, const amqp_bytes_t *part)
     c->have += part->len;
 }
 
-/* rabbitmq.com/dlx.html: dead-lettering adds this header. */
-static bool has_x_death(const amqp_basic_properties_t *properties)
+static const amqp_field_value_t *header_named(const amqp_basic_properties_t *properties,
+                                              const char *name)
 {
-    static const char name[] = "x-death";
-
     if (!properties || !(properties->_flags & AMQP_BASIC_HEADERS_FLAG))
-        return false;
+        return NULL;
     for (int i = 0; i < properties->headers.num_entries; i++) {
-        const amqp_bytes_t *key = &properties->headers.entries[i].key;
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
 
-        if (key->len == strlen(name) && memcmp(key->bytes, name, key->len) == 0)
-            return true;
+        if (entry->key.len == strlen(name) && memcmp(entry->key.bytes, name, entry->key.len) == 0)
+            return &entry->value;
     }
-    return false;
+    return NULL;
+}
+
+/* rabbitmq.com/dlx.html: dead-lettering adds x-death; rabbitmq.com/streams.html: the offset. */
+static void read_headers(struct content *c, const amqp_basic_properties_t *properties)
+{
+    const amqp_field_value_t *offset = header_named(properties, "x-stream-offset");
+
+    c->dead_lettered = header_named(properties, "x-death") != NULL;
+    c->offset = offset && offset->kind == AMQP_FIELD_KIND_I64 ? offset->value.i64 : -1;
 }
 
 enum content_state content_feed(struct content *c, const amqp_frame_t *frame)
@@ -75,7 +82,7 @@ enum content_state content_feed(struct content *c, const amqp_frame_t *frame)
     if (frame->frame_type == AMQP_FRAME_HEADER) {
         c->has_header = true;
         c->size = (size_t)frame->payload.properties.body_size;
-        c->dead_lettered = has_x_death(frame->payload.properties.decoded);
+        read_headers(c, frame->payload.properties.decoded);
     } else if (frame->frame_type == AMQP_FRAME_BODY) {
         add_body(c, &frame->payload.body_fragment);
     }

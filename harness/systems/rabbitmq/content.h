@@ -20,9 +20,10 @@
 
 struct content {
     amqp_method_number_t
-        method;    /* basic.deliver, basic.get-ok or basic.return; 0: none under way */
-    uint64_t tag;  /* delivery tag */
-    uint16_t code; /* return: reply code */
+        method;     /* basic.deliver, basic.get-ok or basic.return; 0: none under way */
+    uint64_t tag;   /* delivery tag */
+    uint16_t code;  /* return: reply code */
+    int64_t offset; /* in a stream (x-stream-offset); -1: of no stream */
     bool redelivered, dead_lettered; /* the latter: it has an x-death header */
     char consumer[24];               /* deliver: consumer tag, cut short */
     size_t size, have;

@@ -41,7 +41,7 @@ static enum ready quorum_ready(const struct rabbit_view *view, size_t q, int lea
 
         if (!(truth->members >> i & wanted >> i & 1) || own->applied == truth->applied)
             continue;
-        snprintf(why, size, "member on n%u has applied %lld of %lld entries", i + 1,
+        snprintf(why, size, "member on n%u has %lld of %lld entries", i + 1,
                  (long long)own->applied, (long long)truth->applied);
         return READY_NOT_YET;
     }
@@ -76,7 +76,7 @@ static enum ready queue_ready(const struct rabbit_view *view, size_t q, uint32_t
         snprintf(why, size, "its leader does not say what it holds");
         return READY_NOT_YET;
     }
-    if (truth->kind == QUEUE_QUORUM)
+    if (truth->kind != QUEUE_CLASSIC)
         return quorum_ready(view, q, leader, wanted, why, size);
     if ((truth->members & wanted) & ~truth->synced) {
         snprintf(why, size, "a mirror is not synchronised");
@@ -121,6 +121,7 @@ struct drain {
     uint32_t wanted;            /* nodes that should run */
     struct drain_queue {
         enum ready ready;
+        enum queue_kind kind;
         uint32_t term;
         int leader;
         bool may_mark, may_get;
@@ -173,6 +174,8 @@ static bool look_once(struct drain *drain, const struct rabbit_view *view, bool 
         struct drain_queue *queue = &drain->queues[q];
 
         queue->leader = rabbit_leader(view, q);
+        queue->kind =
+            queue->leader >= 0 ? view->nodes[queue->leader].queues[q].kind : QUEUE_UNKNOWN;
         queue->term = queue->leader >= 0 ? view->nodes[queue->leader].queues[q].term : 0;
         queue->ready = queue_ready(view, q, drain->wanted, queue->why, sizeof(queue->why));
         if (queue->ready == READY_LEVEL && view->nodes[queue->leader].queues[q].unacked != 0) {
@@ -209,8 +212,9 @@ static int wait_level(struct drain *drain, struct deadline deadline, struct err 
     }
 }
 
-/* No marker where it could push a real message out: a bound or an expiry by argument or policy. No
- * basic.get where the server has none: a quorum queue with a single active consumer (405). */
+/* No marker where it could push a real message out: a bound or an expiry by argument or policy (a
+ * stream is cut by whole segments). No basic.get where the server has none: streams (540), and a
+ * quorum queue with a single active consumer (405). */
 static int ask_limits(struct drain *drain, unsigned node, struct deadline deadline, struct err *err)
 {
     struct arena arena = {0};
@@ -227,13 +231,15 @@ static int ask_limits(struct drain *drain, unsigned node, struct deadline deadli
         arena_printf(
             &arena,
             "L=fun(N)->{ok,A}=rabbit_amqqueue:lookup({resource,<<\"/\">>,queue,N}),A end,"
-            "iolist_to_binary([[case catch [true||K<-[<<\"max-length\">>,<<\"max-length-bytes\">>,"
+            "iolist_to_binary([[case catch "
+            "[true||rabbit_stream_queue=/=amqqueue:get_type(L(N)),K<-["
+            "<<\"max-length\">>,<<\"max-length-bytes\">>,"
             "<<\"message-ttl\">>,<<\"expires\">>],"
             "rabbit_queue_type_util:args_policy_lookup(K,fun(_,V)->V end,L(N))=/=undefined]"
             " of []->\"m\";_->\"-\" end,"
             "case catch {amqqueue:get_type(L(N)),lists:keyfind(<<\"x-single-active-consumer\">>,1,"
-            "amqqueue:get_arguments(L(N)))} of {rabbit_quorum_queue,{_,_,true}}->\"-\";_->\"g\" "
-            "end]"
+            "amqqueue:get_arguments(L(N)))} of {rabbit_quorum_queue,{_,_,true}}->\"-\";"
+            "{rabbit_stream_queue,_}->\"-\";_->\"g\" end]"
             "||N<-[%s]]).",
             names),
         answer, sizeof(answer), deadline, err);
@@ -272,6 +278,8 @@ static int check_counts(struct drain *drain, const struct audit *audit, struct d
         if (!truth || truth->kind == QUEUE_UNKNOWN || leader != queue->leader)
             result = err_set(err, "queue %s has another leader than when the audit began",
                              rabbit_queue_name(drain->cluster, q));
+        else if (truth->kind == QUEUE_STREAM)
+            result = audit->queues[q].marker_seen; /* read to the marker, nothing is taken away */
         else if (truth->ready != 0 || truth->unacked != (int64_t)audit->queues[q].n)
             result = 0;
     }
@@ -284,7 +292,7 @@ static int add_consumers(struct drain *drain, struct audit *audit, struct deadli
                          struct err *err)
 {
     for (size_t q = 0; q < drain->n; q++)
-        if (drain->queues[q].ready == READY_LEVEL &&
+        if (drain->queues[q].ready == READY_LEVEL && !audit->queues[q].is_stream &&
             audit->queues[q].n >= (size_t)audit->queues[q].consumers * UINT16_MAX &&
             audit_consume(audit, q, deadline, err) < 0)
             return -1;
@@ -313,6 +321,8 @@ static int audit_round(struct drain *drain, struct audit *audit, struct deadline
 {
     struct deadline call = deadline_within(deadline, CALL_WITHIN_NS);
 
+    for (size_t q = 0; q < drain->n; q++)
+        audit->queues[q].is_stream = drain->queues[q].kind == QUEUE_STREAM;
     for (size_t q = 0; q < drain->n; q++)
         if (drain->queues[q].ready == READY_LEVEL && drain->queues[q].may_mark &&
             audit_marker(audit, q, call, err) < 0)
@@ -351,13 +361,19 @@ static void prove(struct drain *drain, const struct audit *audit, size_t q)
         return;
     }
     proof->proven = true;
-    proof->level = real == 0 ? DRAIN_D2 : DRAIN_D1;
+    proof->level = real == 0 && !taken->is_stream ? DRAIN_D2 : DRAIN_D1;
     proof->counted = (int64_t)real;
     if (queue->ready == READY_GONE) {
         snprintf(proof->why, sizeof(proof->why), "%s", queue->why);
         return;
     }
     proof->position = taken->marked ? taken->marker_position : -1;
+    if (taken->is_stream) {
+        snprintf(proof->why, sizeof(proof->why),
+                 "audit read %zu messages from the first on to the marker, all members level",
+                 real);
+        return;
+    }
     snprintf(proof->why, sizeof(proof->why),
              "audit took %zu messages%s, then the queue itself said ready 0, unacknowledged %zu",
              real, taken->marked ? " and the marker" : " (no marker: the queue has a limit)",
@@ -404,6 +420,8 @@ int rabbit_drain(struct cluster *cluster, struct history_writer *audit, struct d
     do
         result = drain_round(&drain, audit, deadline, err);
     while (result < 0 && deadline_sleep(&deadline, LOOK_EVERY_NS) == 0);
+    if (result == 0)
+        rabbit_drops_end(cluster, audit, deadline);
     for (size_t q = 0; q < drain.n && result < 0; q++)
         snprintf(proofs[rabbit_unit_of(cluster, q)].why, sizeof(proofs->why), "%.80s%s%.110s",
                  drain.queues[q].why, drain.queues[q].why[0] ? "; " : "", err->text);

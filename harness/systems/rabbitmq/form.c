@@ -174,9 +174,9 @@ static int declare_queue(struct cluster *cluster, amqp_connection_state_t connec
     if (queue->leader > 0 && cluster->spec->n_nodes > 1)
         rabbit_table_put(
             &arena, &table,
-            strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "quorum") == 0
-                ? "x-queue-leader-locator"
-                : "x-queue-master-locator",
+            strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "classic") == 0
+                ? "x-queue-master-locator"
+                : "x-queue-leader-locator",
             "client-local");
     snprintf(what, sizeof(what), "queue %.200s", queue->name);
     amqp_queue_declare(connection, 1, amqp_cstring_bytes(queue->name), false, queue->durable, false,
@@ -301,6 +301,7 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
     for (size_t i = 0; i < config->parameters.n; i++)
         if (set_parameter(cluster, &parameters[i], deadline, err) < 0)
             return -1;
+    rabbit_drops_begin(cluster, deadline);
     return settle_names(cluster, deadline, err);
 }
 
@@ -360,7 +361,8 @@ static bool has_rejoined(const struct rabbit_view *view, unsigned node)
         if (queue->kind == QUEUE_UNKNOWN ||
             (queue->kind == QUEUE_CLASSIC && queue->leads && queue->ready < 0))
             return false;
-        if (queue->kind == QUEUE_QUORUM && (queue->members >> node & 1) && queue->applied < 0)
+        if ((queue->kind == QUEUE_QUORUM || queue->kind == QUEUE_STREAM) &&
+            (queue->members >> node & 1) && queue->applied < 0)
             return false; /* its member has not been started yet */
     }
     return true;

@@ -89,7 +89,7 @@ static enum level level_of(const struct rabbit_client *c, const char *queue_name
 
     if (!queue)
         return LEVEL_LEADER;
-    if (strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "quorum") == 0)
+    if (strcmp(pairs_get(&queue->arguments, "x-queue-type", "classic"), "classic") != 0)
         return LEVEL_QUORUM;
     return queue->durable &&
                    strcmp(pairs_get(&c->args->publish.properties, "delivery_mode", "1"), "2") == 0

@@ -1,14 +1,14 @@
 /*
- * RabbitMQ as a system: one to many nodes, classic, mirrored and quorum queues. What the files of
- * this folder share.
+ * RabbitMQ as a system: one to many nodes; classic, mirrored and quorum queues, streams. What the
+ * files of this folder share.
  *
- *     config.c    keys of a suite, config rules, describe      layout.c   files and command line of
- * a node dist.c      one question to one Erlang node (dist.h)      view.c     one look at all nodes
- *     amqp.c      blocking AMQP calls of the control plane      form.c     bring-up, queues,
- * rejoined, reset roles.c     who leads what, according to whom             drain.c    quiesce, D1
- * and D2 audit.c     what the queues hold at the end               commands.c transfer_leader
- *     outcomes.c  which reply means what                        client.c   the data plane
- * (client.h) rabbitmq.c  ends in the ops
+ *     config.c    keys of a suite, config rules, describe     layout.c   files and command line
+ *     dist.c      one question to one Erlang node             view.c     one look at all nodes
+ *     amqp.c      blocking AMQP calls of the control plane    form.c     bring-up, rejoined, reset
+ *     roles.c     who leads what, according to whom           drain.c    quiesce, D1 and D2
+ *     audit.c     what the queues hold at the end             expiry.c   what they dropped
+ *     commands.c  script verbs of this system                 outcomes.c which reply means what
+ *     client.c    the data plane (client.h)                   rabbitmq.c ends in the ops
  *
  * Nodes: rabbit-1 …, Erlang nodes rabbit@n1 …; they find each other by an /etc/hosts of their own.
  */

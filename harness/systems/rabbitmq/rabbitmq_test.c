@@ -112,7 +112,8 @@ static void wrong_entries_are_refused(void **state)
     queue.leader = 0;
     queue.arguments = (struct pairs){&type, 1};
     assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
-    assert_string_equal(err.text, "queue jobs: x-queue-type \"quorom\" (classic or quorum)");
+    assert_string_equal(err.text,
+                        "queue jobs: x-queue-type \"quorom\" (classic, quorum or stream)");
     queue.arguments.n = 0;
     config.exchanges = (struct items){&exchange, 1};
     assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
@@ -308,6 +309,36 @@ static void messages_come_in_parts(void **state)
     content_next(&content);
 }
 
+static void headers_tell_offset_and_death(void **state)
+{
+    amqp_basic_deliver_t deliver = {.delivery_tag = 1};
+    amqp_table_entry_t entries[] = {
+        {.key = amqp_cstring_bytes("x-stream-offset"),
+         .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = 77}},
+        {.key = amqp_cstring_bytes("x-death"), .value = {.kind = AMQP_FIELD_KIND_BOOLEAN}},
+    };
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG,
+                                          .headers = {1, entries}};
+    const amqp_frame_t method = {.frame_type = AMQP_FRAME_METHOD,
+                                 .payload.method = {AMQP_BASIC_DELIVER_METHOD, &deliver}};
+    const amqp_frame_t header = {.frame_type = AMQP_FRAME_HEADER,
+                                 .payload.properties.decoded = &properties};
+    struct content content = {0};
+
+    (void)state;
+    content_feed(&content, &method);
+    assert_int_equal(content_feed(&content, &header), CONTENT_WHOLE);
+    assert_int_equal(content.offset, 77);
+    assert_false(content.dead_lettered);
+    content_next(&content);
+    properties.headers.entries = entries + 1;
+    content_feed(&content, &method);
+    assert_int_equal(content_feed(&content, &header), CONTENT_WHOLE);
+    assert_int_equal(content.offset, -1); /* of no stream */
+    assert_true(content.dead_lettered);
+    content_next(&content);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +351,7 @@ int main(void)
         cmocka_unit_test(long_bodies_are_cut_into_frames),
         cmocka_unit_test(a_full_buffer_is_no_wait),
         cmocka_unit_test(messages_come_in_parts),
+        cmocka_unit_test(headers_tell_offset_and_death),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

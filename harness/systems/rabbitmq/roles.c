@@ -40,7 +40,7 @@ static void queue_roles(struct role_table *table, const struct cluster *cluster,
         else if (member)
             add_fact(table, cluster, unit, i, ROLE_FOLLOWER, false, truth->term, now_ns);
         if (member && (running >> i & 1) &&
-            (truth->kind == QUEUE_QUORUM ? own->applied >= 0 : (truth->synced >> i & 1)))
+            (truth->kind != QUEUE_CLASSIC ? own->applied >= 0 : (truth->synced >> i & 1)))
             add_fact(table, cluster, unit, i, ROLE_IN_SYNC, false, truth->term, now_ns);
     }
     if (truth && truth->ready >= 0) {

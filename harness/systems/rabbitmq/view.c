@@ -17,7 +17,9 @@
  *     node BOOTED RUNNING PARTITIONED            RUNNING: n1,n2 …
  *     QUEUE KIND ROLE LEADER TERM APPLIED READY UNACKED MEMBERS SYNCED       one line per queue
  * A quorum queue's numbers are its local member's machine: ra:local_query is answered by the
- * process itself, whose metrics lag by 5 s. A classic queue's are asked of its process.
+ * process itself, whose metrics lag by 5 s. A classic queue's are asked of its process. A stream's
+ * are its local writer's or replica's own counters, ready is the writer's (a majority's is known by
+ * chunks only).
  */
 static const char question_format[] =
     "H=fun(N)->lists:last(string:split(atom_to_list(N),\"@\")) end,"
@@ -36,7 +38,15 @@ static const char question_format[] =
     "rabbit_amqqueue:info(A,[messages_ready,messages_unacknowledged])) of"
     " [{_,R0},{_,U0}] when is_integer(R0)->[R0,U0];_->[-1,-1] end,"
     " io_lib:format(\"classic ~w ~s 0 -1 ~w ~w ~s ~s\",[Here,H(node(P)),R,U,J(M),J(Y)]) end,"
+    "S=fun(A)->P=amqqueue:get_pid(A),M=amqqueue:get_type_state(A),"
+    " O=case catch rabbit_stream_queue:get_overview(amqqueue:get_name(A)) of"
+    " {_,O0} when is_map(O0)->O0;_->#{} end,"
+    " L=is_pid(P) andalso node(P)==node() andalso is_process_alive(P),"
+    " io_lib:format(\"stream ~w ~s ~w ~w ~w 0 ~s -\",[L,case is_pid(P) of true->H(node(P));"
+    "_->\"-\" end,maps:get(epoch,O,0),maps:get(offset,O,-2)+1,"
+    "case L of true->maps:get(offset,O,-1)+1;_->-1 end,J(maps:get(nodes,M))]) end,"
     "F=fun(A)->case amqqueue:get_type(A) of"
+    " rabbit_stream_queue->S(A);"
     " rabbit_quorum_queue->{Nm,_}=amqqueue:get_pid(A),"
     " io_lib:format(\"quorum ~w ~s ~w ~w ~w ~w ~s -\",[case catch ets:lookup(ra_state,Nm) of"
     " [R|_]->element(2,R)==leader;_->false end]++D(Nm)++"
@@ -202,7 +212,9 @@ static void read_queue(struct queue_view *q, const char *line)
         q->kind = QUEUE_ABSENT;
     if (n < 9)
         return;
-    q->kind = strcmp(kind, "quorum") == 0 ? QUEUE_QUORUM : QUEUE_CLASSIC;
+    q->kind = strcmp(kind, "quorum") == 0   ? QUEUE_QUORUM
+              : strcmp(kind, "stream") == 0 ? QUEUE_STREAM
+                                            : QUEUE_CLASSIC;
     q->leads = strcmp(leads, "true") == 0;
     q->leader = read_node(leader);
     q->term = (uint32_t)term;
@@ -360,7 +372,7 @@ int rabbit_leader(const struct rabbit_view *view, size_t q)
 
         if (!claim->leads)
             continue;
-        if (claim->kind == QUEUE_CLASSIC) { /* a partition may hold two: who sees more, leads */
+        if (claim->kind != QUEUE_QUORUM) { /* a partition may hold two: who sees more, leads */
             if (best < 0 ||
                 count_bits(view->nodes[i].running) > count_bits(view->nodes[best].running))
                 best = (int)i;

@@ -17,6 +17,12 @@
 #include "systems/rabbitmq/dist.h"
 #include "systems/rabbitmq/rabbitmq.h"
 
+/* Messages a node's queues dropped by their own rules: by type of queue, by rule (expiry.c). */
+enum { DROP_TYPES = 2, DROP_RULES = 3 };
+struct drops {
+    int64_t n[DROP_TYPES][DROP_RULES];
+};
+
 /* cluster->state */
 struct rabbit_state {
     struct rabbit_link {
@@ -27,6 +33,7 @@ struct rabbit_state {
     } links[RABBIT_NODES_MAX];
     const struct plan_case *plan; /* of `question` */
     char *question;
+    struct drops drops[RABBIT_NODES_MAX]; /* when the case began */
 };
 
 enum queue_kind {
@@ -35,14 +42,16 @@ enum queue_kind {
     QUEUE_ABSENT,  /* durable, but its home is down */
     QUEUE_CLASSIC,
     QUEUE_QUORUM,
+    QUEUE_STREAM,
 };
 
 struct queue_view { /* of one queue by one node */
     enum queue_kind kind;
     bool leads;               /* by its own word; classic: the queue's process runs here */
     int leader;               /* whom it takes for the leader; -1 nobody */
-    uint32_t term;            /* quorum: of its last applied entry */
-    int64_t applied;          /* quorum: index of its last applied entry; -1 unknown */
+    uint32_t term;            /* quorum: of its last applied entry; stream: epoch */
+    int64_t applied;          /* quorum: index of its last applied entry; stream: messages in this
+                                 member's log; -1 unknown */
     int64_t ready, unacked;   /* -1: not for this node to say */
     uint32_t members, synced; /* bit per node; classic: mirrors, and those that are synchronised */
 };
@@ -88,5 +97,10 @@ int rabbit_eval(struct cluster *cluster, unsigned node, const char *expression, 
 /* `text` as an Erlang binary, <<"…">>. From the arena. */
 const char *rabbit_binary(struct arena *arena, const char *text);
 void rabbit_release(struct cluster *cluster);
+
+/* expiry.c: what was dropped between the two is told as EV_EXPIRED. */
+void rabbit_drops_begin(struct cluster *cluster, struct deadline deadline);
+void rabbit_drops_end(struct cluster *cluster, struct history_writer *writer,
+                      struct deadline deadline);
 
 #endif
