@@ -3,6 +3,7 @@
  * damaged at random: equal counts of every kind. ASSAY_ORACLE_HISTORIES sets how many (100000).
  */
 #include "api/registry.h"
+#include "checkers/order.h"
 #include "checkers/testing/oracle.h"
 #include "checkers/testing/random.h"
 #include "checkers/testing/simulate.h"
@@ -400,9 +401,9 @@ static void compare(const struct world *w, struct events *list, uint64_t seed, u
 
 static void one_history(uint64_t seed, struct events *list, uint64_t *violated)
 {
-    static const struct {
-        int by, at;
-    } order[] = {{0, 0}, {0, 1}, {1, 2}};
+    static const struct order_args order[] = {{BY_PARTITION, AT_LOG, EACH_PRODUCER},
+                                              {BY_PARTITION, AT_DELIVERY, EACH_PRODUCER},
+                                              {BY_KEY, AT_EFFECT, EACH_PRODUCER}};
     struct simulate_options options = {.seed = seed,
                                        .steps = 40 + seed % 64,
                                        .believed = 150,

@@ -18,6 +18,7 @@
  * Memory: a maximum per (session, unit or key), a bit a message. Leaves out: one key on two
  * partitions (positions of two logs have no order).
  */
+#include "checkers/order.h"
 #include "api/checker.h"
 #include "checkers/duties.h"
 #include "checkers/gaps.h"
@@ -31,18 +32,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum by { BY_PARTITION, BY_KEY };
-enum at { AT_LOG, AT_DELIVERY, AT_EFFECT };
-enum producers { EACH_PRODUCER, ALL_PRODUCERS };
-
 #define STREAMS_OF_KEYS_MAX (1u << 22)
 #define RETURNED_MAX 1024
 
 enum { DELIVERED = 1, SETTLED = 2 }; /* bits of ranked_stream.seen, queues */
-
-struct order_args {
-    int by, at, producers;
-};
 
 /* Back in the queue for certain since `fenced_ns`, and not delivered again yet. */
 struct returned {
@@ -568,8 +561,9 @@ static const struct param params[] = {
      .help = "where the order must be seen"},
     {"producers", PARAM_CHOICE, offsetof(struct order_args, producers), .fallback = "each",
      .choices = (const char *const[]){"each", "all", NULL},
-     .help = "each: messages of one producer among themselves; all: (by key, at effect) also behind "
-             "those of a producer that had ended before this one began"},
+     .help =
+         "each: messages of one producer among themselves; all: (by key, at effect) also behind "
+         "those of a producer that had ended before this one began"},
     {0}};
 
 const struct checker_ops order_checker = {

@@ -4,6 +4,7 @@
  * is.
  */
 #include "api/registry.h"
+#include "checkers/order.h"
 #include "checkers/table.h"
 #include "checkers/testing/garden.h"
 #include "checkers/testing/simulate.h"
@@ -339,10 +340,9 @@ static void start_earlier(struct bed *g, size_t i)
     events_add(&g->planted, e);
 }
 
-struct order_choice {
-    int by, at;
-};
-static const struct order_choice at_log = {0, 0}, at_delivery = {0, 1}, at_effect = {1, 2};
+static const struct order_args at_log = {BY_PARTITION, AT_LOG, EACH_PRODUCER},
+                               at_delivery = {BY_PARTITION, AT_DELIVERY, EACH_PRODUCER},
+                               at_effect = {BY_KEY, AT_EFFECT, EACH_PRODUCER};
 
 static const struct planting {
     const char *kind, *stage, *checker;

@@ -5,6 +5,7 @@
 #include "api/checker.h"
 #include "api/registry.h"
 #include "base/clock.h"
+#include "checkers/order.h"
 #include "history/history.h"
 #include "plan/script.h"
 
@@ -280,9 +281,8 @@ static int names(const void *args, const char **sends_to, const char **reads, co
 const struct plan_case *traffic_plan(struct traffic *t)
 {
     static const struct broker_ops broker = {.name = "bench", .names = names};
-    static const struct {
-        int by, at;
-    } at_log = {0, 0}, at_delivery = {0, 1};
+    static const struct order_args at_log = {BY_PARTITION, AT_LOG, EACH_PRODUCER},
+                                   at_delivery = {BY_PARTITION, AT_DELIVERY, EACH_PRODUCER};
     static uint32_t duties[] = {0};
     static struct plan_node nodes[3] = {
         {.id = 0, .name = "n1"}, {.id = 1, .name = "n2"}, {.id = 2, .name = "n3"}};

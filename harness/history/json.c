@@ -52,7 +52,8 @@ static void put_place(struct history_reader *r, const struct event *e, unsigned 
         named(out, "node_name", name);
     }
     if (fields & EF_REF) {
-        static const char *const names[] = {"text", "burst", "dest", "step", "ref_client", "says"};
+        static const char *const names[] = {"text",       "burst", "dest",   "step",
+                                            "ref_client", "says",  "cluster"};
 
         member(out, "ref", e->ref);
         name_of_ref(r, e, name);
