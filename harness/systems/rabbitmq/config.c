@@ -222,7 +222,7 @@ static int describe_definitions(const struct rabbit_config *config, const struct
         const json_t *type = json_object_get(json_object_get(queue, "arguments"), "x-queue-type");
 
         if (name && (!vhost || strcmp(vhost, "/") == 0) && !queue_is_known(config, name))
-            sink->dest(sink->context, name, unit_kind_of(json_string_value(type)), 1);
+            sink->dest(sink->context, name, (int)unit_kind_of(json_string_value(type)), 1);
     }
     json_decref(root);
     return 0;
@@ -256,6 +256,6 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
         sink->node(sink->context, name, "server");
     }
     for (size_t i = 0; i < config->queues.n; i++)
-        sink->dest(sink->context, queues[i].name, unit_kind_of(queue_type(&queues[i])), 1);
+        sink->dest(sink->context, queues[i].name, (int)unit_kind_of(queue_type(&queues[i])), 1);
     return config->definitions ? describe_definitions(config, sink, err) : 0;
 }
