@@ -75,7 +75,7 @@ struct chaos_event {
                                       * expression, resolved by draw `index` when it fires */
     uint64_t index;
 };
-struct chaos_args { int64_t duration_ns; struct chaos_event *events; size_t n; int64_t at_most; };
+struct chaos_args { int64_t duration_ns, settle_ns; struct chaos_event *events; size_t n; int64_t at_most; };
 
 /* Keys every fault takes beside its own table's: `cut: {name: lag, between: […], for: 3s, at: {…}, within: 20s}`. */
 struct fault_common {

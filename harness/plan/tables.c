@@ -169,6 +169,8 @@ const struct param chaos_params[] = {
     {"within_budget", PARAM_STRING, offsetof(struct chaos_raw, at_most), .help = "same as at_most"},
     {"duration", PARAM_DURATION, offsetof(struct chaos_raw, args.duration_ns), .min = 1,
      .required = true, .help = "of the whole"},
+    {"settle", PARAM_DURATION, offsetof(struct chaos_raw, args.settle_ns), .fallback = "10s",
+     .help = "the load goes on at least this long after the last fault was healed"},
     {"targets", PARAM_STRINGS, offsetof(struct chaos_raw, targets), .fallback = "any node",
      .help = "whom it may hit: any node, leader(orders/0) …"},
     {"seed", PARAM_STRING, offsetof(struct chaos_raw, seed),

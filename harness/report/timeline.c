@@ -273,6 +273,7 @@ static void put_chaos(struct walk *w, struct happened *out, const struct step *s
 {
     const struct chaos_args *chaos = step->args;
     struct opened *window;
+    int64_t end_ns = began_ns + chaos->duration_ns;
 
     while ((window = claim(w, step, INT64_MAX)) != NULL) {
         const struct fault_ops *fault = fault_named(window->kind);
@@ -287,8 +288,10 @@ static void put_chaos(struct walk *w, struct happened *out, const struct step *s
         tree_put(w->arena, value, "for", time_tree(w, lasted_ns(w, window)));
         put_time(w, out, window->at_ns[STAMP_DECIDED]);
         comment(w, put_step(w, out, window->kind, value), "%s", stamp_text(w, window));
+        if (end_ns < window->at_ns[STAMP_HEAL_EFFECTIVE] + chaos->settle_ns)
+            end_ns = window->at_ns[STAMP_HEAL_EFFECTIVE] + chaos->settle_ns;
     }
-    put_time(w, out, began_ns + chaos->duration_ns);
+    put_time(w, out, end_ns);
     if (*left_out && out->n > 0)
         comment(w, &out->items[out->n - 1], "%s", left_out);
 }

@@ -34,7 +34,8 @@ static const char suite[] =
     "      - heal: split\n"
     "      - arm: {at: {client: one(work), step: before_process, nth: {random: [3, 9]}}, then: "
     "hold, within: 5s}\n"
-    "      - chaos: {faults: [kill], every: 4s, for: 1s, duration: 4s}\n"
+    "      - chaos: {faults: [kill], every: 4s, for: 1s, duration: 4s, "
+    "settle: 3s}\n"
     "    promise: {loss: 0}\n"
     "    expect: pass\n";
 
@@ -100,6 +101,7 @@ static void record(const char *folder, const struct plan_case *c)
     stamp(w, 2500, 2, STAMP_ASKED, 0, "redis-3");
     stamp(w, 2501, 2, STAMP_EFFECTIVE, 0, "");
     stamp(w, 3511, 2, STAMP_HEAL_DECIDED, 0, "");
+    stamp(w, 3512, 2, STAMP_HEAL_EFFECTIVE, 0, "");
     history_writer_close(w);
     assert_int_equal(sealer_finish(s, &err), 0);
     sealer_close(s);
@@ -120,9 +122,9 @@ static const char expected[] =
     "      - arm: {at: {client: work-2, step: before_process, nth: 7}, then: hold, within: 5s}\n"
     "      - quiet: {until: 2500ms, why: recorded}\n"
     "      # kill redis-3: decided 2.500000, asked 2.500000, effective 2.501000, heal decided "
-    "3.511000\n"
+    "3.511000, heal effective 3.512000\n"
     "      - kill: {target: redis-3, for: 1010ms}\n"
-    "      - quiet: {until: 5811ms, why: recorded}\n";
+    "      - quiet: {until: 6512ms, why: recorded}\n";
 
 static void what_happened_is_a_script_again(void **state)
 {

@@ -35,13 +35,30 @@ static bool await_turn(struct run *run, const struct chaos_args *chaos,
     return !atomic_load(&run->cancel.asked);
 }
 
+/* The rest of the time, and as long after the last fault as it was promised to go on: whether
+ * everything recovers shows only while somebody still asks for it. */
+static void settle(struct run *run, const struct chaos_args *chaos, int64_t began_ns)
+{
+    struct deadline end =
+        deadline_within(run->deadline, began_ns + chaos->duration_ns - clock_now_ns());
+    struct deadline healed = run->deadline;
+
+    while (windows_unhealed(run) > 0 && deadline_sleep(&healed, 10 * MS_NS) == 0)
+        ;
+    healed = deadline_within(run->deadline, chaos->settle_ns);
+    if (chaos->n > 0)
+        while (deadline_sleep(&healed, SECOND_NS) == 0)
+            ;
+    while (deadline_sleep(&end, SECOND_NS) == 0)
+        ;
+}
+
 /* Each event at its time from the start or when its turn comes; targets are resolved when it fires.
  */
 int chaos_step(struct run *run, const struct step *step, struct err *err)
 {
     const struct chaos_args *args = step->args;
     int64_t began_ns = clock_now_ns();
-    struct deadline end = deadline_within(run->deadline, args->duration_ns);
 
     for (size_t i = 0; i < args->n; i++) {
         const struct chaos_event *event = &args->events[i];
@@ -71,7 +88,6 @@ int chaos_step(struct run *run, const struct step *step, struct err *err)
         if (window_open(run, &one, err) < 0)
             return -1;
     }
-    while (deadline_sleep(&end, SECOND_NS) == 0)
-        ;
+    settle(run, args, began_ns);
     return 0;
 }

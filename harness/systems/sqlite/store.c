@@ -92,6 +92,21 @@ static int run_text(struct session *s, const char *sql, struct err *err)
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : refuse(s, err, sql);
 }
 
+/* Several processes race for the switch to WAL, and it does not always ask the busy handler: where
+ * waiting could deadlock with another reader it is refused at once (sqlite.org/c3ref/busy_handler).
+ */
+static int switch_to_wal(struct session *s, int64_t patience_ns, struct err *err)
+{
+    static const char sql[] = "PRAGMA journal_mode=WAL";
+    struct deadline end = {.at_ns = clock_now_ns() + patience_ns};
+    int code;
+
+    do
+        code = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    while (code == SQLITE_BUSY && deadline_sleep(&end, MS_NS) == 0);
+    return code == SQLITE_OK ? 0 : refuse(s, err, sql);
+}
+
 /* ---- sessions */
 
 static void session_close(void *self)
@@ -112,8 +127,7 @@ static int set_up(struct session *s, const struct sqlite_config *config, struct 
     const struct sqlite_settings *settings = config ? &config->settings : &defaults;
 
     sqlite3_busy_timeout(s->db, (int)(settings->busy_timeout_ns / MS_NS));
-    /* several processes may race for the switch to WAL: the busy handler covers it */
-    if (run_text(s, "PRAGMA journal_mode=WAL", err) < 0 ||
+    if (switch_to_wal(s, settings->busy_timeout_ns, err) < 0 ||
         run_text(s, pragmas[settings->synchronous], err) < 0 || run_text(s, schema, err) < 0)
         return -1;
     for (size_t i = 0; i < STATEMENTS; i++)
