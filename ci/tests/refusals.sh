@@ -78,8 +78,13 @@ check "a Kafka folder that is not there: status 3" status_is 3
 check "it is named" says '/nonexistent/kafka/libs: No such file'
 kafka 'brokers: 1, controllers: 1' 'acks: purple'
 run_assay run "$scratch/suite.yaml" --out "$scratch/k2"
-check "a client library that refuses its options: not a pass" test "$status" -ge 2
-check "client, library and property are named" says 'librdkafka: Invalid value .*acks'
+check "a value the client library does not take: status 2" status_is 2
+check "place, library and property are named" says 'suite.yaml:[0-9]+:[0-9]+: acks: librdkafka: Invalid value'
+kafka 'brokers: 1, controllers: 1' 'acks: "1", enable.idempotence: "true"'
+run_assay run "$scratch/suite.yaml" --out "$scratch/k3"
+check "a client library that refuses to open: not a pass" test "$status" -ge 3
+check "client, library and property are named" says 'app.*librdkafka: .*acks.*must be set to .*all'
+check "reports are valid" valid_reports "$scratch/k3"
 
 suite '{redis: {topology: standalone}}' 100ms
 sed -i 's/expect: .*/expect: pass/' "$scratch/suite.yaml"

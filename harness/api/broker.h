@@ -111,6 +111,8 @@ struct broker_ops {
     int (*implicit_kind)(const void *args);
     /* pure: why these args make no sense together, for so many instances; NULL: they do. NULL here: never asked */
     const char *(*senseless)(const void *args, unsigned instances);
+    /* pure: whether the client library takes the user's own words; err with status INPUT and their mark. NULL: all */
+    int (*check)(const void *args, struct err *err);
     size_t size;                  /* of a handle */
     int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);

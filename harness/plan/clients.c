@@ -294,6 +294,8 @@ static int connect_client(struct build *b, struct drafted *d)
         return -1;
     if (chosen >= 0 && check_refused(b, b->c->clusters[chosen].system, d->entry) < 0)
         return -1;
+    if (broker && broker->check && broker->check(args, b->err) < 0)
+        return -1;
     client->broker = broker;
     client->broker_args = broker ? args : NULL;
     why = broker && broker->senseless

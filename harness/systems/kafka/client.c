@@ -228,6 +228,7 @@ const struct broker_ops kafka_broker_ops = {
     .receive_verbs = kafka_receive_verbs,
     .names = kafka_client_names,
     .senseless = kafka_client_senseless,
+    .check = kafka_client_check,
     .size = sizeof(struct kafka_handle),
     .open = client_open,
     .send = client_send,

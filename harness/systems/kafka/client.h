@@ -54,6 +54,7 @@ extern const char *const kafka_send_verbs[], *const kafka_receive_verbs[];
 int kafka_client_names(const void *args, const char **sends_to, const char **reads,
                        const char **group);
 const char *kafka_client_senseless(const void *args, unsigned instances);
+int kafka_client_check(const void *args, struct err *err);
 
 struct kafka_handle {
     const struct plan_case *plan;

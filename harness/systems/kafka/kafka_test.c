@@ -213,6 +213,25 @@ static void test_senseless_clients(void **state)
     assert_string_equal(refused(&late), "");
 }
 
+static void test_words_of_the_library(void **state)
+{
+    struct pair keys[] = {{.key = "acks", .value = "all", .mark = {"suite.yaml", 7, 3}},
+                          {.key = "linger.ms", .value = "5", .mark = {"suite.yaml", 8, 3}}};
+    struct kafka_args args = {.librdkafka = {keys, 2}};
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(kafka_client_check(&args, &err), 0);
+    keys[1].key = "lingr.ms";
+    assert_int_equal(kafka_client_check(&args, &err), -1);
+    assert_int_equal(err.status, ERR_INPUT);
+    assert_non_null(strstr(err.text, "suite.yaml:8:3: librdkafka "));
+    assert_non_null(strstr(err.text, " has no \"lingr.ms\" (did you mean \"linger.ms\"?)"));
+    keys[0].value = "most";
+    assert_int_equal(kafka_client_check(&args, &err), -1);
+    assert_non_null(strstr(err.text, "suite.yaml:7:3: acks: librdkafka: Invalid value"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_wire_short_answers_are_bad_not_read),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_senseless_clients),
+        cmocka_unit_test(test_words_of_the_library),
     };
 
     return cmocka_run_group_tests_name("kafka", tests, NULL, NULL);
