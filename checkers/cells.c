@@ -61,6 +61,14 @@ void cells_word_evened(struct cells *cells, uint64_t at, unsigned state)
     cells->chunks[at] = state;
 }
 
+/* All 32 cells of the word that `at` stands in are in one state, and none of the mask's. */
+static bool word_is_none(const struct cell_chunk *chunk, uint64_t at, unsigned mask)
+{
+    uint64_t word = chunk->words[at % CELLS_CHUNK / 32];
+
+    return word == cells_even((unsigned)word & 3) && !(mask >> (word & 3) & 1);
+}
+
 uint64_t cells_next(const struct cells *cells, uint64_t from, uint64_t end, unsigned mask)
 {
     while (from < end) {
@@ -71,6 +79,10 @@ uint64_t cells_next(const struct cells *cells, uint64_t from, uint64_t end, unsi
             if (mask >> word & 1)
                 return from;
             from = (chunk + 1) * CELLS_CHUNK;
+            continue;
+        }
+        if (from % 32 == 0 && word_is_none((struct cell_chunk *)word, from, mask)) {
+            from += 32;
             continue;
         }
         if (mask >> cells_get(cells, from) & 1)

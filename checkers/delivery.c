@@ -297,8 +297,10 @@ CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
 
 static void delivery_events(void *self, const struct event *events, size_t n)
 {
+    size_t look = streams_look(events, n);
+
     for (size_t i = 0; i < n; i++) {
-        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
+        if (i < look)
             look_ahead(self, &events[i + STREAMS_AHEAD]);
         one_event(self, &events[i]);
     }

@@ -1,20 +1,11 @@
 /* Destinations of messages, names of things. */
 #include "checkers/duties.h"
 
-#include "api/event.h"
-
 #include <stdio.h>
 
 uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest)
 {
     return dest < plan->n_dests && plan->dests[dest].group ? plan->dests[dest].of : dest;
-}
-
-uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said)
-{
-    if (said < plan->n_units && plan->units[said].dest == dest)
-        return said;
-    return plan->dests[dest].n_units == 1 ? plan->dests[dest].first_unit : NO_UNIT;
 }
 
 bool duties_settled_is_done(const struct plan_case *plan, uint32_t dest)

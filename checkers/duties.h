@@ -6,7 +6,7 @@
 #ifndef ASSAY_CHECKERS_DUTIES_H
 #define ASSAY_CHECKERS_DUTIES_H
 
-#include "api/message.h"
+#include "api/event.h"
 #include "plan/plan.h"
 
 /* Destination of a unit, UINT32_MAX for none; and a group's destination made that of its log. */
@@ -16,7 +16,12 @@ static inline uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_
 }
 uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest);
 /* The destination's unit a message went to: `said`, or the only one it has, or NO_UNIT. */
-uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said);
+static inline uint32_t duties_unit(const struct plan_case *plan, uint32_t dest, uint32_t said)
+{
+    if (said < plan->n_units && plan->units[said].dest == dest)
+        return said;
+    return plan->dests[dest].n_units == 1 ? plan->dests[dest].first_unit : NO_UNIT;
+}
 /* Queues and lists forget what was settled; logs and streams keep it. */
 static inline bool duties_forgets(const struct plan_case *plan, uint32_t dest)
 {

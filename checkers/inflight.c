@@ -5,7 +5,7 @@
 
 static struct interval *make_interval(struct inflight *f, const struct event *e)
 {
-    struct interval *i = calloc(1, sizeof(*i));
+    struct interval *i = aligned_alloc(sizeof(*i), sizeof(*i));
 
     if ((f->n & (f->n - 1)) == 0)
         f->intervals = realloc(f->intervals, (f->n ? f->n * 2 : 1) * sizeof(struct interval *));
@@ -33,7 +33,7 @@ struct interval *inflight_find(struct inflight *f, const struct event *e)
     return *inflight_slot(f, e) = f->intervals[*number - 1];
 }
 
-static void drop(struct inflight *f, struct interval *i)
+void inflight_drop(struct inflight *f, struct interval *i)
 {
     f->room -= i->size;
     free(i->items);
@@ -47,7 +47,7 @@ void inflight_event(struct inflight *f, const struct event *e)
         struct interval *i = inflight_of(f, e);
 
         if (e->flags & EV_GAINED) {
-            drop(f, i);
+            inflight_drop(f, i);
             i->began_ns = e->at_ns;
             i->announced = true;
             i->reset = e->flags & EV_RESET;
@@ -58,7 +58,7 @@ void inflight_event(struct inflight *f, const struct event *e)
     } else if (e->type == EV_CLIENT_DEATH) {
         for (size_t n = 0; n < f->n; n++)
             if (f->intervals[n]->by == e->ref)
-                drop(f, f->intervals[n]);
+                inflight_drop(f, f->intervals[n]);
     }
 }
 
@@ -67,9 +67,9 @@ static struct inflight_item *at(const struct interval *i, size_t n)
     return &i->items[(i->first + n) & (i->size - 1)];
 }
 
-static bool grow(struct inflight *f, struct interval *i)
+bool inflight_grow(struct inflight *f, struct interval *i)
 {
-    size_t size = i->size ? i->size * 2 : INFLIGHT_FIRST;
+    uint32_t size = i->size ? i->size * 2 : INFLIGHT_FIRST;
     struct inflight_item *items;
 
     if (f->room + size - i->size > INFLIGHT_MAX)
@@ -87,33 +87,20 @@ static bool grow(struct inflight *f, struct interval *i)
     return true;
 }
 
-void inflight_add(struct inflight *f, struct interval *i, const struct event *e, uint64_t key)
-{
-    if (i->n == i->size && !grow(f, i)) {
-        f->full = true;
-        return;
-    }
-    i->n++;
-    *at(i, i->n - 1) = (struct inflight_item){e->position, key, e->key};
-}
-
-static void take(struct inflight *f, struct interval *i, size_t n,
-                 void (*each)(void *, const struct inflight_item *), void *context)
+static void take(struct inflight *f, struct interval *i, size_t n, inflight_each *each,
+                 void *context)
 {
     struct inflight_item item = *at(i, n);
 
     for (; n > 0; n--) /* mostly 0: settled in the order of delivery */
         *at(i, n) = *at(i, n - 1);
-    i->first = (i->first + 1) & (i->size - 1);
-    i->n--;
-    if (i->n == 0 && i->size > INFLIGHT_KEPT)
-        drop(f, i);
+    inflight_pop(f, i);
     if (each)
         each(context, &item);
 }
 
-void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
-                     void (*each)(void *, const struct inflight_item *), void *context)
+void inflight_settle_some(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
+                          inflight_each *each, void *context)
 {
     for (size_t n = 0; n < i->n;) {
         int64_t held = at(i, n)->position;

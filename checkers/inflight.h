@@ -26,15 +26,16 @@ struct inflight_item {
 };
 struct interval {
     uint16_t by;
+    bool announced; /* by an EV_OWN */
+    bool reset;     /* start is not the committed position */
     uint32_t unit, epoch, group;
     int64_t began_ns; /* EV_OWN, or the first delivery where none was recorded */
-    bool announced;   /* by an EV_OWN */
-    bool reset;       /* start is not the committed position */
     int64_t start;    /* -1 unknown */
     int64_t last;     /* greatest position delivered, -1 none */
     struct inflight_item *items;
-    size_t first, n, size; /* ring */
+    uint32_t first, n, size; /* ring */
 };
+_Static_assert(sizeof(struct interval) == 64, "one cache line");
 /* Consumers go round their units: what comes next was here before. */
 #define INFLIGHT_RECENT 4096u
 struct inflight {
@@ -64,10 +65,51 @@ static inline struct interval *inflight_of(struct inflight *f, const struct even
 /* EV_OWN: begins (or begins again) or ends an interval; EV_CLIENT_DEATH: its client holds nothing
  * any more. */
 void inflight_event(struct inflight *f, const struct event *e);
-void inflight_add(struct inflight *f, struct interval *i, const struct event *e, uint64_t key);
-/* Takes out what this settle covers, and calls `each` (may be NULL) for it. */
-void inflight_settle(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
-                     void (*each)(void *context, const struct inflight_item *item), void *context);
+
+typedef void inflight_each(void *context, const struct inflight_item *item);
+
+bool inflight_grow(struct inflight *f, struct interval *i); /* false: no room in all rings */
+void inflight_drop(struct inflight *f, struct interval *i); /* all it holds, and the room for it */
+/* Out of line: not the oldest, or more than one. */
+void inflight_settle_some(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
+                          inflight_each *each, void *context);
+
+static inline void inflight_add(struct inflight *f, struct interval *i, const struct event *e,
+                                uint64_t key)
+{
+    if (__builtin_expect(i->n == i->size, 0) && !inflight_grow(f, i)) {
+        f->full = true;
+        return;
+    }
+    i->items[(i->first + i->n) & (i->size - 1)] =
+        (struct inflight_item){e->position, key, e->key};
+    i->n++;
+}
+
+/* The oldest goes. An empty ring begins at its start again: consumers that hold one message stay in
+ * one cache line. */
+static inline void inflight_pop(struct inflight *f, struct interval *i)
+{
+    i->n--;
+    i->first = i->n ? (i->first + 1) & (i->size - 1) : 0;
+    if (__builtin_expect(i->n == 0 && i->size > INFLIGHT_KEPT, 0))
+        inflight_drop(f, i);
+}
+
+/* Takes out what this settle covers, and calls `each` (may be NULL) for it. Mostly the oldest. */
+static inline void inflight_settle(struct inflight *f, struct interval *i, int64_t position,
+                                   bool cumulative, inflight_each *each, void *context)
+{
+    if (!cumulative && i->n && i->items[i->first].position == position) {
+        struct inflight_item item = i->items[i->first];
+
+        inflight_pop(f, i);
+        if (each)
+            each(context, &item);
+    } else if (i->n) {
+        inflight_settle_some(f, i, position, cumulative, each, context);
+    }
+}
 void inflight_release(struct inflight *f);
 
 #endif

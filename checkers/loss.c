@@ -286,28 +286,34 @@ static bool loss_again(void *self, const struct drain_proof *proofs)
 
 CELLS_AHEAD void look_ahead(const struct loss *s, const struct event *e)
 {
-    const struct loss_stream *stream =
-        e->type == EV_AUDIT_LOG ? streams_recent(&s->streams, e) : NULL;
+    const struct loss_stream *stream = streams_recent(&s->streams, e);
 
     for (size_t d = 0; stream && d < stream->n_duties; d++)
         cells_prefetch(&stream->duties[d].state, e->seq);
 }
 
+static void second_pass(struct loss *s, const struct event *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (events[i].type == EV_SEND_COMPLETE)
+            loss_judge(s, &events[i]);
+        else if (events[i].type == EV_SEND_INVOKE)
+            loss_attempted(s, &events[i]);
+}
+
 static void loss_events(void *self, const struct event *events, size_t n)
 {
     struct loss *s = self;
+    size_t look = streams_look(events, n);
 
+    if (s->second) {
+        second_pass(s, events, n);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
-        const struct event *e = &events[i];
-
-        if (i + STREAMS_AHEAD < n)
-            look_ahead(s, e + STREAMS_AHEAD);
-        if (!s->second)
-            first_pass(s, e);
-        else if (e->type == EV_SEND_COMPLETE)
-            loss_judge(s, e);
-        else if (e->type == EV_SEND_INVOKE)
-            loss_attempted(s, e);
+        if (i < look)
+            look_ahead(s, &events[i + STREAMS_AHEAD]);
+        first_pass(s, &events[i]);
     }
 }
 

@@ -60,6 +60,7 @@ struct order {
     size_t n_returned;
     int64_t *last; /* per unit: greatest position audited */
     int64_t before, after, again, owners;
+    uint8_t looks_for; /* events that touch what no cache foresees */
     bool disturbed, unsorted;
     bool audit_began, late_gaps,
         second; /* gaps met behind the audit wait for a second look at it */
@@ -80,6 +81,7 @@ static int order_open(void *self, const struct plan_case *plan, const void *args
                         .found = {.current = "order"}};
     if (args)
         s->args = *(const struct order_args *)args;
+    s->looks_for = s->args.at == AT_DELIVERY ? EV_DELIVER : EV_AUDIT_LOG;
     s->clock_error_ns = earlier ? results_clock_error_ns(earlier) : CLOCK_ERROR_UNKNOWN_NS;
     ranks_open(&s->ranks, plan->n_dests);
     hazards_open(&s->hazards, plan);
@@ -137,10 +139,17 @@ static uint64_t stream_key(const struct order *s, const struct ranked_stream *se
     return (uint64_t)session->head.number << 32 | (s->args.by == BY_KEY ? e->key : 0);
 }
 
-/* True when it was met behind one that was submitted after it; `slot` names what is ordered. */
-static bool overtaken(struct order *s, uint64_t stream, uint64_t slot, uint64_t rank)
+/* An ownership interval, as `maxima` knows it. */
+static uint64_t owner_key(const struct event *e)
 {
-    uint64_t *max = table_put(&s->maxima, stream, slot);
+    return (uint64_t)e->by << 48 ^ (uint64_t)e->epoch << 16 ^ e->unit;
+}
+
+/* True when it was met behind one that was submitted after it; `slot` names what is ordered. */
+static bool overtaken(struct order *s, struct ranked_stream *session, uint64_t stream,
+                      uint64_t slot, uint64_t rank)
+{
+    uint64_t *max = table_put_at(&s->maxima, &session->met, stream, slot);
 
     if (!max)
         return false;
@@ -208,7 +217,7 @@ static void audited(struct order *s, const struct event *e)
     session = ranks_stream(&s->ranks, e);
     rank = ranks_meet(&s->ranks, session, e, dest);
     if (rank != RANK_UNKNOWN &&
-        (s->args.by == BY_KEY ? overtaken(s, stream_key(s, session, e), e->unit, rank)
+        (s->args.by == BY_KEY ? overtaken(s, session, stream_key(s, session, e), e->unit, rank)
                               : overtaken_in_unit(s, session, e->unit, rank))) {
         char text[160];
 
@@ -279,12 +288,11 @@ static void delivered_from_queue(struct order *s, const struct event *e, uint32_
 {
     struct interval *i = inflight_of(&s->inflight, e);
     struct ranked_stream *session = ranks_stream(&s->ranks, e);
-    unsigned seen = cells_get(&session->seen[dest], e->seq);
+    unsigned seen = cells_add(&session->seen[dest], e->seq, DELIVERED);
     uint64_t stream = stream_key(s, session, e), key = message_key(session->head.number, e->seq);
     uint64_t rank = ranks_of(&s->ranks, session, e);
     bool again = seen || e->flags & EV_REDELIVERED;
 
-    cells_set(&session->seen[dest], e->seq, seen | DELIVERED);
     inflight_add(&s->inflight, i, e, key);
     if (again) {
         comes_back(s, e, stream, key, rank, seen & SETTLED);
@@ -292,7 +300,7 @@ static void delivered_from_queue(struct order *s, const struct event *e, uint32_
     }
     if (s->args.at != AT_DELIVERY || rank == RANK_UNKNOWN)
         return;
-    if (overtaken(s, stream, (uint64_t)e->by << 48 ^ (uint64_t)e->epoch << 16 ^ e->unit, rank))
+    if (overtaken(s, session, stream, owner_key(e), rank))
         tell(s, "order", "delivery", e,
              "first delivered behind one that was submitted after it, to the same owner");
     for (size_t k = 0; k < s->n_returned; k++) {
@@ -333,11 +341,13 @@ static void settle_item(void *context, const struct inflight_item *item)
     uint64_t seq = item->key & MESSAGE_SEQ_MAX, rank = rank_of_message(seq);
     uint64_t stream =
         (uint64_t)session->head.number << 32 | (c->s->args.by == BY_KEY ? item->label : 0);
-    uint64_t *max = seq < session->end ? table_put(&c->s->settled, stream, c->unit) : NULL;
+    uint64_t *max = seq < session->end
+                        ? table_put_at(&c->s->settled, &session->settled, stream, c->unit)
+                        : NULL;
 
     if (max && *max < rank + 1)
         *max = rank + 1;
-    cells_set(&session->seen[c->dest], seq, cells_get(&session->seen[c->dest], seq) | SETTLED);
+    cells_add(&session->seen[c->dest], seq, SETTLED);
 }
 
 static void settles(struct order *s, const struct event *e)
@@ -395,7 +405,7 @@ static void journal_row(struct order *s, const struct event *e)
     if (e->seq >= session->end || cells_get(&session->seen[s->plan->n_dests], e->seq))
         return;
     cells_set(&session->seen[s->plan->n_dests], e->seq, 1);
-    if (overtaken(s, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,
+    if (overtaken(s, session, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,
                   rank_of_message(e->seq)))
         tell(s, "order", "effect", e,
              "took effect behind one of its key that was submitted after it");
@@ -476,14 +486,27 @@ CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
     uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
     const struct ranked_stream *session = streams_recent(&s->ranks.streams, e);
 
-    if (dest != UINT32_MAX && session && session->seen)
-        cells_prefetch(&session->seen[dest], e->seq);
+    if (dest == UINT32_MAX || !session || !session->seen)
+        return;
+    cells_prefetch(&session->seen[dest], e->seq);
+    if (s->args.at == AT_DELIVERY && duties_forgets(s->plan, dest)) {
+        uint64_t stream = stream_key(s, session, e);
+
+        if (!table_spot_is(&s->settled, &session->settled, stream, e->unit)) {
+            table_prefetch(&s->maxima, stream, owner_key(e));
+            table_prefetch(&s->settled, stream, e->unit);
+        }
+    }
 }
 
 static void first_pass(struct order *s, const struct event *events, size_t n)
 {
+    size_t look = streams_look(events, n);
+
+    if (s->args.at == AT_DELIVERY)
+        look = n > STREAMS_AHEAD ? n - STREAMS_AHEAD : 0;
     for (size_t i = 0; i < n; i++) {
-        if (i + STREAMS_AHEAD < n && events[i + STREAMS_AHEAD].type == EV_AUDIT_LOG)
+        if (i < look && events[i + STREAMS_AHEAD].type == s->looks_for)
             look_ahead(s, &events[i + STREAMS_AHEAD]);
         one_event(s, &events[i]);
     }

@@ -18,6 +18,7 @@ struct ranked_stream {
     uint64_t end;       /* all below were submitted; what nobody submitted has no rank */
     uint64_t resends;   /* since then */
     uint64_t unit, max; /* `order`: greatest rank met, plus one, in the unit looked at last */
+    struct table_spot met, settled; /* `order`: the same of queues, and of what was settled */
     struct cells *seen; /* per destination, one more for the journal: first attempts met, bits of
                            the checker's own */
 };

@@ -5,11 +5,8 @@
 
 static size_t slot_of(const struct table *table, uint64_t a, uint64_t b)
 {
-    uint64_t h = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
-    size_t i;
+    size_t i = table_home(table, a, b);
 
-    h = (h ^ h >> 29 ^ a >> 48) * UINT64_C(0xbf58476d1ce4e5b9);
-    i = (size_t)(h ^ h >> 32) & (table->size - 1);
     while (table->entries[i].used && (table->entries[i].a != a || table->entries[i].b != b))
         i = (i + 1) & (table->size - 1);
     return i;

@@ -81,10 +81,8 @@ struct shape {
     uint64_t widths;
     uint8_t type, bytes; /* of all differences together; at most 128 */
     uint8_t at_bytes;
-    bool ids;        /* client, incarnation or worker differ */
-    bool place;      /* key or unit differ */
-    bool rare;       /* one of the fields behind value differs */
-    uint16_t fields; /* of its type */
+    uint16_t differs; /* bit per packed_field whose width is not 0 */
+    uint16_t fields;  /* of its type */
 };
 
 struct unpacker {

@@ -174,11 +174,10 @@ static size_t run_of_top(struct history_reader *r, struct event *out, size_t max
         rival = r->heap[2];
     /* Behind a rival of the same key it would not be on top: no underflow. */
     limit = !rival ? INT64_MAX : lane->number < rival->number ? rival->key : rival->key - 1;
-    while (n < max && at < lane->n && key <= limit) {
-        out[n++] = lane->batch[at++];
-        if (at < lane->n && lane->batch[at].at_ns > key)
+    for (; n < max && at < lane->n && key <= limit; n++)
+        if (++at < lane->n && lane->batch[at].at_ns > key)
             key = lane->batch[at].at_ns;
-    }
+    memcpy(out, lane->batch + lane->at, n * sizeof(*out));
     lane->at = at;
     lane->key = key;
     sift_down(r, 0);

@@ -37,6 +37,17 @@ INLINE unsigned width(const struct shape *s, enum packed_field field)
     return (unsigned)(s->widths >> (4 * field)) & 15;
 }
 
+#define BIT(field) (1u << PACKED_##field)
+#define IDS (BIT(CLIENT) | BIT(INCARNATION) | BIT(WORKER))
+#define PLACE (BIT(KEY) | BIT(UNIT))
+#define LINKS (BIT(EPOCH) | BIT(REF))
+#define ENDS (BIT(NODE) | BIT(CODE) | BIT(RESULT) | BIT(FLAGS))
+
+INLINE bool differs(const struct shape *s, enum packed_field field)
+{
+    return s->differs >> field & 1;
+}
+
 /* The next difference of an event; moves *at behind it. */
 INLINE uint64_t take(const uint8_t **at, const struct shape *s, enum packed_field field)
 {
@@ -52,7 +63,7 @@ INLINE uint64_t take_slot(const uint8_t **at, const struct shape *s, enum packed
 {
     uint64_t actual = slot_predict(slots, slot);
 
-    if (width(s, field)) {
+    if (differs(s, field)) {
         actual += take(at, s, field);
         slot_learn(slots, slot, actual);
     } else {
@@ -93,7 +104,7 @@ INLINE uint64_t take_into(uint64_t word, unsigned shift, unsigned bits, const ui
 {
     uint64_t mask = (UINT64_MAX >> (64 - bits)) << shift;
 
-    if (!width(s, field))
+    if (!differs(s, field))
         return word;
     return (word & ~mask) | ((word + (take(at, s, field) << shift)) & mask);
 }
@@ -119,14 +130,20 @@ INLINE uint64_t take_unit_key(const uint8_t **at, const struct shape *s, struct 
     return unit_key;
 }
 
-INLINE bool take_rare(const uint8_t **at, const struct shape *s, struct event *last)
+INLINE void take_links(const uint8_t **at, const struct shape *s, struct event *last)
 {
     uint64_t word = get_word(last, 5);
 
     word = take_into(word, 0, 32, at, s, PACKED_EPOCH);
     word = take_into(word, 32, 32, at, s, PACKED_REF);
     set_word(last, 5, word);
-    word = get_word(last, 7);
+}
+
+/* False: no such outcome or level. */
+INLINE bool take_ends(const uint8_t **at, const struct shape *s, struct event *last)
+{
+    uint64_t word = get_word(last, 7);
+
     word = take_into(word, 0, 16, at, s, PACKED_NODE);
     word = take_into(word, 16, 16, at, s, PACKED_CODE);
     word = take_into(word, 48, 8, at, s, PACKED_RESULT);
@@ -142,13 +159,13 @@ INLINE bool unpack_event(const uint8_t *at, const struct shape *s, struct type_s
     struct event *last = &state->last;
     uint64_t seq = 0, position = 0, value = 0, unit_key, ids;
 
-    ids = s->ids ? take_ids(&at, s, last) : get_word(last, 6);
+    ids = s->differs & IDS ? take_ids(&at, s, last) : get_word(last, 6);
     if (s->fields & EF_MSG)
         seq = take_slot(&at, s, PACKED_SEQ, &state->seq,
                         slot_of_seq((uint16_t)ids, (uint16_t)(ids >> 32)));
-    if (width(s, PACKED_ATTEMPT))
+    if (differs(s, PACKED_ATTEMPT))
         set_word(last, 7, take_into(get_word(last, 7), 40, 8, &at, s, PACKED_ATTEMPT));
-    unit_key = s->place ? take_unit_key(&at, s, last) : get_word(last, 4);
+    unit_key = s->differs & PLACE ? take_unit_key(&at, s, last) : get_word(last, 4);
     if (s->fields & EF_POS)
         position = take_slot(&at, s, PACKED_POSITION, &state->position,
                              slot_of_position((uint32_t)unit_key));
@@ -156,7 +173,9 @@ INLINE bool unpack_event(const uint8_t *at, const struct shape *s, struct type_s
         value = take_slot(
             &at, s, PACKED_VALUE, &state->value,
             slot_of_value((uint32_t)(unit_key >> 32), (uint16_t)ids, (uint16_t)(ids >> 32)));
-    if (s->rare && !take_rare(&at, s, last))
+    if (s->differs & LINKS)
+        take_links(&at, s, last);
+    if (s->differs & ENDS && !take_ends(&at, s, last))
         return false;
     e->at_ns = at_ns;
     e->position = (int64_t)position;
@@ -234,14 +253,12 @@ static int read_shape(const struct unpacker *u, struct shape *s, const uint8_t *
         if (width(s, field) > 8)
             return -1;
         bytes += width(s, field);
+        s->differs |= (uint16_t)((width(s, field) != 0) << field);
     }
     if (s->type >= EVENT_TYPES || !(seen >> s->type & 1))
         return -1;
     s->bytes = (uint8_t)bytes;
     s->at_bytes = (uint8_t)width(s, PACKED_AT);
-    s->ids = s->widths >> (4 * PACKED_CLIENT) & 0xfff;
-    s->place = s->widths >> (4 * PACKED_KEY) & 0xff;
-    s->rare = s->widths >> (4 * PACKED_EPOCH) != 0;
     s->fields = (uint16_t)u->types[s->type]->fields;
     return 0;
 }
