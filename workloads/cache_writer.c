@@ -8,13 +8,14 @@
 
 #define AGAIN_NS (20 * MS_NS)
 
-/* Asks until it is done, where the suite says so; a guard's refusal is an answer. */
-static bool again(const struct cache_worker *c, enum outcome outcome)
+/* Asks until it is done, where the suite says so. What a guard refuses is answered; a server that
+ * refuses (a primary without replicas, one that is none any more) is asked again. */
+static bool again(const struct cache_worker *c, enum outcome outcome, bool guarded)
 {
     struct deadline pause = deadline_in(SECOND_NS, NULL);
 
-    if (outcome != OUTCOME_UNKNOWN || c->args->on_error != CACHE_RETRY ||
-        worker_stopping(c->worker))
+    if (outcome == OUTCOME_OK || (outcome == OUTCOME_FAIL && guarded) ||
+        c->args->on_error != CACHE_RETRY || worker_stopping(c->worker))
         return false;
     (void)deadline_sleep(&pause, AGAIN_NS);
     return true;
@@ -27,7 +28,7 @@ void cache_invalidate(struct cache_worker *c, uint32_t key, uint64_t version)
     worker_step(c->worker, BEFORE_CACHE_DELETE, NULL);
     do {
         outcome = c->cache->ops->remove(c->cache->self, key, version);
-    } while (again(c, outcome));
+    } while (again(c, outcome, false)); /* no guard refuses a delete */
     if (c->args->protocol == CACHE_PUBSUB)
         c->cache->ops->publish(c->cache->self, key, version);
     worker_step(c->worker, AFTER_CACHE_DELETE, NULL);
@@ -40,7 +41,7 @@ static void set_value(struct cache_worker *c, uint32_t key, const struct store_i
     worker_step(c->worker, BEFORE_CACHE_SET, NULL);
     do {
         outcome = cache_fill(c, key, item, 0);
-    } while (again(c, outcome));
+    } while (again(c, outcome, c->args->guard != GUARD_NONE));
     worker_step(c->worker, AFTER_CACHE_SET, NULL);
 }
 

@@ -47,6 +47,7 @@ struct role_query {
     uint32_t unit;
     enum role_kind kind;
     bool claims; /* by the nodes' own word instead of the quorum's */
+    const char *cluster; /* its alias; NULL: any */
 };
 
 /* The newest epoch wins: right after a failover two generations of answers may stand side by side.
@@ -60,7 +61,8 @@ static void collect(struct run *run, const struct role_query *query, struct valu
         abort();
     *out = (struct value){.kind = VALUE_NODES};
     for (size_t c = 0; c < run->plan->n_clusters; c++) {
-        if (!run->slots[c] || !run->slots[c]->roles)
+        if (!run->slots[c] || !run->slots[c]->roles ||
+            (query->cluster && strcmp(query->cluster, run->plan->clusters[c].alias) != 0))
             continue;
         role_table_read(run->slots[c]->roles, copy);
         for (uint32_t i = 0; i < copy->n_facts; i++) {
@@ -147,8 +149,9 @@ static int cluster_role(struct run *run, const struct expr *e, const struct word
     struct role_query query = {
         .unit = NO_UNIT, .kind = (enum role_kind)word->kind, .claims = word->claims};
 
-    (void)e;
     (void)err;
+    if (e->n == 1) /* primary(cache) */
+        query.cluster = e->args[0]->text;
     collect(run, &query, out);
     return 0;
 }
