@@ -4,6 +4,7 @@
  *     expand.c   suite case + seed → a tree that says everything: files read in, draws made
  *     case.c     that tree → struct plan_case, by the parts below, in this order
  *     cluster.c clients.c script.c promise.c   the parts
+ *     applies.c                                when it is worth running
  *     words.c rules.c                          what an expression may say, what a script must say
  */
 #ifndef ASSAY_PLAN_BUILD_H
@@ -54,6 +55,7 @@ long add_dest(struct build *b, unsigned cluster, const char *name, int unit_kind
 int check_refused(struct build *b, const struct system_ops *system, const struct tree *entry);
 int build_clients(struct build *b);
 int build_workload(struct build *b);
+int build_applies(struct build *b); /* applies.c */
 int build_script(struct build *b);
 int build_promises(struct build *b);
 int build_verdict(struct build *b); /* require, expect */
@@ -68,7 +70,7 @@ int check_target(struct build *b, const struct expr *e);
 const struct plan_client *client_of_word(const struct plan_case *c, const char *word);
 int unknown_client(struct build *b, const struct tree_mark *mark, const char *word);
 bool mentions_call(const struct expr *e, const char *name);
-enum word_when { WORD_ALWAYS, WORD_LIVE, WORD_JUDGED }; /* while the case runs, when it is over */
+enum word_when { WORD_ALWAYS, WORD_LIVE, WORD_JUDGED, WORD_BEFORE }; /* while the case runs, when it is over, before it does */
 struct word_help {
     const char *name;
     enum word_when when;

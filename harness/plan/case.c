@@ -138,8 +138,8 @@ struct plan_case *build_case(const struct tree *tree, struct arena *arena, FILE 
                              struct err *err)
 {
     static int (*const parts[])(struct build *) = {
-        build_head,   build_workload, build_clusters, build_clients, build_script,
-        check_script, build_promises, build_verdict,  build_rest,
+        build_head,   build_workload, build_clusters, build_clients, build_applies,
+        build_script, check_script,   build_promises, build_verdict, build_rest,
     };
     struct build b = {.tree = tree, .arena = arena, .warn = warn, .err = err};
 

@@ -153,8 +153,8 @@ static void keep(struct arena *arena, struct tree *out, const struct tree *c, co
 const struct tree *expand_case(const struct suite *suite, const struct suite_case *sc,
                                uint64_t seed, unsigned repeat, struct arena *arena, struct err *err)
 {
-    static const char *const rest[] = {"drain", "promise",  "require", "expect",
-                                       "final", "deadline", NULL};
+    static const char *const rest[] = {"applies", "drain", "promise",  "require",
+                                       "expect",  "final", "deadline", NULL};
     const struct tree *clusters = tree_get(sc->tree, "clusters");
     const struct tree *clients = tree_get(sc->tree, "clients");
     const struct tree *script;

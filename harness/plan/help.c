@@ -211,7 +211,8 @@ static void list_clients(FILE *out)
 
 static void list_words(FILE *out)
 {
-    static const char *const whens[] = {"", "while the case runs", "when the case is over"};
+    static const char *const whens[] = {"", "while the case runs", "when the case is over",
+                                        "in applies"};
 
     for (const struct word_help *w = word_table; w->name; w++) {
         char call[60];
@@ -227,6 +228,11 @@ static void list_words(FILE *out)
 
 static void list_case(FILE *out)
 {
+    fprintf(out, "applies:\n"
+                 "  CONDITION                  over what the servers say they run with, and why the "
+                 "case has nothing to say where\n                             it does not hold: "
+                 "{\"setting(kv, maxmemory) > 0\": without a limit nothing is evicted}; then it\n"
+                 "                             is not run: not_applicable, no failure and no pass\n");
     fprintf(out, "drain:\n");
     print_params(drain_params, 0, out);
     fprintf(out, "final:\n");
@@ -247,7 +253,7 @@ static const struct topic {
     {"promises", "what is judged, and the findings", list_checkers},
     {"checkers", "the same", list_checkers},
     {"expressions", "words of wait, bind, note, require and expect", list_words},
-    {"case", "drain, final, chaos", list_case},
+    {"case", "applies, drain, final, chaos", list_case},
     {0},
 };
 

@@ -94,7 +94,20 @@ struct plan_require {
     const struct expr *expr;
 };
 
-enum verdict { VERDICT_PASS, VERDICT_VACUOUS, VERDICT_INCONCLUSIVE, VERDICT_BROKEN, VERDICT_FAIL };
+struct plan_condition {
+    const struct expr *expr; /* over settings */
+    const char *otherwise;   /* why the case has nothing to say when it does not hold */
+};
+
+/* In the order of the lattice; the last stands outside of it: the case was not run. */
+enum verdict {
+    VERDICT_PASS,
+    VERDICT_VACUOUS,
+    VERDICT_INCONCLUSIVE,
+    VERDICT_BROKEN,
+    VERDICT_FAIL,
+    VERDICT_NOT_APPLICABLE
+};
 extern const char *const verdict_names[]; /* "pass", "vacuous", … */
 
 struct plan_expect {
@@ -136,6 +149,7 @@ struct plan_case {
     struct step_list script;
     struct plan_promise *promises; size_t n_promises;
     struct plan_require *require;  size_t n_require;
+    struct plan_condition *applies; size_t n_applies; /* all must hold, or the case is not run */
     struct plan_expect expect;
     int64_t drain_within_ns;       /* default 60 s */
     struct strings final_down;     /* final: {down: [$old]} */
@@ -178,6 +192,12 @@ char *plan_case_text(const struct plan_case *c, size_t *n); /* caller frees */
 struct plan_case *plan_case_read(const char *text, size_t n, struct arena *arena, struct err *err);
 /* Names for the numbers in a history's events, its document "names" (history/names.h). Caller frees. */
 char *plan_case_names(const struct plan_case *c, size_t *n);
+
+/* What a cluster's servers say they run with, as the history keeps it; NULL: they said nothing. */
+typedef const char *(*effective_text)(void *context, const char *alias, size_t *n);
+/* Is there anything to be tested? 1; 0 with the reason in `why`; -1 a condition makes no sense of a value. */
+int plan_applies(const struct plan_case *c, effective_text text, void *context, char *why,
+                 size_t size, struct err *err);
 
 /* Keys of the team's own config files that the sandbox has a value of its own for, or no use. */
 struct replaced_keys {

@@ -13,7 +13,8 @@
 
 #define CHECKERS_MAX 64
 
-const char *const verdict_names[] = {"pass", "vacuous", "inconclusive", "broken", "fail"};
+const char *const verdict_names[] = {"pass", "vacuous", "inconclusive", "broken", "fail",
+                                     "not_applicable"};
 
 static size_t count_checkers(void)
 {

@@ -354,6 +354,7 @@ static json_t *case_schema(void)
     json_object_set_new(properties, "drain", any_of(object_of(drain_params, true), def("text")));
     json_object_set_new(properties, "final", any_of(object_of(final_params, true), def("texts")));
     json_object_set_new(properties, "deadline", def("duration"));
+    json_object_set_new(properties, "applies", names_of("text"));
     json_object_set_new(properties, "promise", def("promise"));
     json_object_set_new(properties, "require", def("texts"));
     json_object_set_new(properties, "expect", def("expect"));

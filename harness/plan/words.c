@@ -20,11 +20,16 @@ const struct word_help word_table[] = {
      "every node that acts as its leader, by its own word"},
     {"isr", WORD_LIVE, "partition", "in-sync replicas"},
     {"online", WORD_LIVE, "queue", "members that are online, mirrors that are synchronised"},
-    {"primary", WORD_LIVE, "cluster, where there are several", "the primary, by the sentinel majority"},
-    {"claims_primary", WORD_LIVE, "cluster, where there are several", "every node that says it is a primary"},
-    {"replicas", WORD_LIVE, "cluster, where there are several", "nodes that say they are replicas"},
-    {"controller", WORD_LIVE, "cluster, where there are several", "the active controller; the sentinel leader"},
-    {"registered", WORD_LIVE, "cluster, where there are several", "brokers registered and unfenced, nodes running in the cluster"},
+    {"primary", WORD_LIVE, "cluster, where several have it",
+     "the primary, by the sentinel majority"},
+    {"claims_primary", WORD_LIVE, "cluster, where several have it",
+     "every node that says it is a primary"},
+    {"replicas", WORD_LIVE, "cluster, where several have it",
+     "nodes that say they are replicas"},
+    {"controller", WORD_LIVE, "cluster, where several have it",
+     "the active controller; the sentinel leader"},
+    {"registered", WORD_LIVE, "cluster, where several have it",
+     "brokers registered and unfenced, nodes running in the cluster"},
     {"coordinator", WORD_LIVE, "group", "the group's coordinator"},
     {"others", WORD_LIVE, "node or role", "every other server of its cluster"},
     {"role", WORD_LIVE, "node", "primary, replica or none, by the node's own word"},
@@ -61,6 +66,9 @@ const struct word_help word_table[] = {
     {"interleaved", WORD_JUDGED, "", "interleavings that went exactly as written"},
     {"outstanding_at_kill", WORD_JUDGED, "",
      "confirms outstanding when a node was killed, the least over the kills"},
+    {"setting", WORD_BEFORE, "cluster, topic or client, key",
+     "what the servers, the topic or the client run with: a number or word; none when empty, unset "
+     "when there is no such key, mixed where servers differ"},
     {0},
 };
 
@@ -185,6 +193,8 @@ static int check_time(struct build *b, const struct expr *e)
 
     if (word->when == WORD_ALWAYS || b->judging == (word->when == WORD_JUDGED))
         return 0;
+    if (word->when == WORD_BEFORE)
+        return mark_err(b->err, &e->mark, "%s is asked in applies: only", e->text);
     if (b->judging)
         return mark_err(b->err, &e->mark,
                         "%s is only known while the case runs: keep it with note: {name: %s}",

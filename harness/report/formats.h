@@ -25,6 +25,17 @@ void format_tap(const struct run_summary *run,
 void format_junit(const struct run_summary *run, struct buf *out); /* testdata/junit.xsd */
 void format_case(const struct judgement *j, const char *run_folder, struct buf *out);
 void format_table(const struct run_summary *run, struct buf *out);
+
+/* audit.c: "" unless a case of the run says what it applies to */
+void format_audit(const struct run_summary *run, struct buf *out);
+#define AUDIT_WORDS_MAX 12
+struct audit_words {
+    const char *items[AUDIT_WORDS_MAX];
+    size_t n;
+};
+struct audit_words promises_of(const struct plan_case *plan); /* "loss", "order" */
+struct audit_words faults_of(const struct plan_case *plan);   /* what its script does: "cut", "kill" */
+const char *audit_word(enum verdict verdict);           /* "holds", "breaks" … */
 /* "app/500", "app.1.0.2/7": what `assay explain` takes. */
 void format_message(const struct plan_case *plan, const struct msg_id *m, char *out, size_t size);
 static inline bool same_message(const struct msg_id *a, const struct msg_id *b)

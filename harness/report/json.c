@@ -248,6 +248,15 @@ static json_t *config(const struct judgement *j)
     return object;
 }
 
+static json_t *list_of(struct audit_words words)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < words.n; i++)
+        json_array_append_new(array, text(words.items[i]));
+    return array;
+}
+
 static json_t *one_case(const struct judgement *j)
 {
     json_t *object = json_object(), *matrix = json_object(), *exercised = json_object(),
@@ -271,6 +280,9 @@ static json_t *one_case(const struct judgement *j)
     put(object, "as_expected", json_boolean(j->as_expected));
     put(object, "reason", text(j->reason));
     put(object, "duration_ms", number(j->duration_ms));
+    put(object, "promises", list_of(promises_of(j->plan)));
+    put(object, "faults", list_of(faults_of(j->plan)));
+    put(object, "result", text(audit_word(j->verdict)));
     put(object, "findings", findings(j));
     put(object, "counts", counts(j));
     put(object, "exercised", exercised);

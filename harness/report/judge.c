@@ -127,6 +127,25 @@ static const char *disk_text(void *reader, uint16_t by, uint32_t ref)
     return history_text_of(reader, by, ref);
 }
 
+static const char *effective_of(void *reader, const char *alias, size_t *n)
+{
+    char name[200];
+
+    snprintf(name, sizeof(name), "effective/%s", alias);
+    return history_document(reader, name, n);
+}
+
+/* What the run decided not to run it by. A case that broke before its servers answered is broken. */
+static void look_at_applies(struct judgement *j, struct history_reader *reader)
+{
+    struct err err = {0};
+
+    if (plan_applies(j->plan, effective_of, reader, j->not_applicable, sizeof(j->not_applicable),
+                     &err) < 0 &&
+        !j->broken[0])
+        snprintf(j->broken, sizeof(j->broken), "%.599s", err.text);
+}
+
 static int judge_disk(const char *folder, const struct plan_case *plan, struct judgement *j,
                       struct err *err)
 {
@@ -139,6 +158,7 @@ static int judge_disk(const char *folder, const struct plan_case *plan, struct j
     result = read_plan(j, reader, &plan, err);
     if (result == 0) {
         begin(j, plan, folder);
+        look_at_applies(j, reader);
         counters_open(&j->counters, plan, disk_text, reader);
         result = check_history(folder, reader, plan, &observer, &j->check, err);
     }

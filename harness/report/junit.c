@@ -92,6 +92,10 @@ static void one_case(const struct judgement *j, const char *folder, struct buf *
         buf_char(out, '>');
         xml(out, story.data ? story.data : "");
         buf_printf(out, "</%s>\n", is_failure(j) ? "failure" : "error");
+    } else if (j->verdict == VERDICT_NOT_APPLICABLE) {
+        buf_text(out, "      <skipped");
+        attribute(out, "message", j->reason);
+        buf_text(out, "/>\n");
     } else {
         buf_text(out, "      <system-out>");
         xml(out, story.data ? story.data : "");
@@ -112,18 +116,19 @@ static void not_run(const struct run_summary *run, size_t i, struct buf *out)
 
 void format_junit(const struct run_summary *run, struct buf *out)
 {
-    size_t failures = 0, errors = run->n_not_run;
+    size_t failures = 0, errors = run->n_not_run, skipped = 0;
     int64_t ms = 0;
 
     for (size_t i = 0; i < run->n; i++) {
         failures += is_failure(run->cases[i]);
+        skipped += run->cases[i]->verdict == VERDICT_NOT_APPLICABLE;
         errors += !run->cases[i]->as_expected && !is_failure(run->cases[i]);
         ms += run->cases[i]->duration_ms;
     }
     buf_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite");
     attribute(out, "name", run->suite);
-    buf_printf(out, " tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"0\" time=\"%.3f\">\n",
-               run->n + run->n_not_run, failures, errors, (double)ms / 1000);
+    buf_printf(out, " tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n",
+               run->n + run->n_not_run, failures, errors, skipped, (double)ms / 1000);
     for (size_t i = 0; i < run->n; i++)
         one_case(run->cases[i], run->folder, out);
     for (size_t i = 0; i < run->n_not_run; i++)

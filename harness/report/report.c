@@ -185,6 +185,15 @@ const struct judgement *report_broken(struct report *report, const struct plan_c
     return tell(report, j);
 }
 
+static bool nothing_applied(const struct report *r)
+{
+    size_t n = 0;
+
+    while (n < r->n && r->cases[n]->verdict == VERDICT_NOT_APPLICABLE)
+        n++;
+    return n > 0 && n == r->n;
+}
+
 int report_close(struct report *report)
 {
     int status;
@@ -192,6 +201,8 @@ int report_close(struct report *report)
     if (!report)
         return 0;
     status = report->status;
+    if (status == 0 && nothing_applied(report))
+        status = 4; /* nothing was proven */
     if (report->n < report->n_planned)
         status = status_worse(status, 3); /* what was not run is broken */
     write_files(report, status);

@@ -79,6 +79,7 @@ struct judgement {
     bool drained;
     char drain_why[240];
     char inconclusive[300], vacuous[300], broken[600]; /* first reason of each; "" none */
+    char not_applicable[800];                          /* nothing was run, and why; "" */
     unsigned n_vacuous;                                /* reasons */
     int64_t duration_ms;
     struct history_info info;

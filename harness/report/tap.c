@@ -52,6 +52,10 @@ static void one_case(const struct judgement *j, size_t number, struct buf *out)
 
     buf_printf(out, "%sok %zu - ", j->as_expected ? "" : "not ", number);
     description(out, j->title);
+    if (j->verdict == VERDICT_NOT_APPLICABLE) {
+        buf_text(out, " # SKIP ");
+        description(out, j->reason);
+    }
     buf_printf(out, "\n  ---\n  verdict: %s\n  expected: %s\n", verdict_names[j->verdict],
                verdict_names[j->plan->expect.verdict]);
     line(out, "  ", "reason", j->reason);

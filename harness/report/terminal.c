@@ -19,6 +19,10 @@ static void head(const struct judgement *j, struct buf *out)
     for (size_t i = 0; i <= n; i++)
         upper[i] = (char)(verdict_names[j->verdict][i] >= 'a' ? verdict_names[j->verdict][i] - 32
                                                               : verdict_names[j->verdict][i]);
+    if (j->verdict == VERDICT_NOT_APPLICABLE) {
+        buf_printf(out, "-       %s\n  NOT APPLICABLE: %s\n", j->title, j->reason);
+        return;
+    }
     buf_printf(out, "%s  %s\n  %s%s: %s\n", j->as_expected ? "ok    " : "NOT OK", j->title, upper,
                j->as_expected ? ", as expected" : ", not as expected", j->reason);
 }
@@ -200,6 +204,8 @@ void format_case(const struct judgement *j, const char *run_folder, struct buf *
     char name[200];
 
     head(j, out);
+    if (j->verdict == VERDICT_NOT_APPLICABLE)
+        return;
     promised(j, out);
     replaced(j, out);
     if (j->counters.plan) { /* there is a history */
@@ -218,23 +224,32 @@ void format_case(const struct judgement *j, const char *run_folder, struct buf *
 
 void format_table(const struct run_summary *run, struct buf *out)
 {
-    size_t width = 4, as_expected = 0;
+    size_t width = 4, as_expected = 0, skipped = 0;
 
     for (size_t i = 0; i < run->n; i++)
         if (strlen(run->cases[i]->title) > width)
             width = strlen(run->cases[i]->title);
-    buf_printf(out, "\n%-*s  %-12s  %-11s  %8s  %s\n", (int)width, "case", "verdict", "as expected",
+    buf_printf(out, "\n%-*s  %-14s  %-11s  %8s  %s\n", (int)width, "case", "verdict", "as expected",
                "seconds", "why");
     for (size_t i = 0; i < run->n; i++) {
         const struct judgement *j = run->cases[i];
 
-        as_expected += j->as_expected;
-        buf_printf(out, "%-*s  %-12s  %-11s  %8.1f  %s\n", (int)width, j->title,
-                   verdict_names[j->verdict], j->as_expected ? "yes" : "NO",
+        bool not_applicable = j->verdict == VERDICT_NOT_APPLICABLE;
+
+        skipped += not_applicable;
+        as_expected += j->as_expected && !not_applicable;
+        buf_printf(out, "%-*s  %-14s  %-11s  %8.1f  %s\n", (int)width, j->title,
+                   verdict_names[j->verdict],
+                   not_applicable   ? "-"
+                   : j->as_expected ? "yes"
+                                    : "NO",
                    (double)j->duration_ms / 1000, j->reason);
     }
-    buf_printf(out, "\n%zu of %zu as expected, seed %llu", as_expected, run->n + run->n_not_run,
-               (unsigned long long)run->seed);
+    format_audit(run, out);
+    buf_printf(out, "\n%zu of %zu as expected, seed %llu", as_expected,
+               run->n + run->n_not_run - skipped, (unsigned long long)run->seed);
+    if (skipped)
+        buf_printf(out, ", %zu not applicable", skipped);
     if (run->n_not_run)
         buf_printf(out, ", %zu not run", run->n_not_run);
     buf_printf(out, ". %s/results.json\n", run->folder);

@@ -318,10 +318,23 @@ static int other_status(struct judgement *j)
     }
 }
 
+/* No failure and no pass: report_close sees to it that a run of nothing else is not green. */
+static void not_applicable(struct judgement *j)
+{
+    j->verdict = VERDICT_NOT_APPLICABLE;
+    also(j, "%s", j->not_applicable);
+    j->status = 0;
+    j->as_expected = true;
+}
+
 void verdict_decide(struct judgement *j)
 {
     const struct plan_expect *expect = &j->plan->expect;
 
+    if (j->not_applicable[0] && !j->broken[0]) {
+        not_applicable(j);
+        return;
+    }
     look_at_script(j);
     look_at_required(j);
     look_at_checkers(j);

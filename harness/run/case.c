@@ -88,6 +88,8 @@ static int seal_effective(struct run *run, struct cluster_slot *slot, struct err
         if (result == 0)
             result = sealer_document(run->sealer, name, text, n, err);
         pthread_mutex_unlock(&run->sealer_lock);
+        run->effective[slot->cluster.spec - run->plan->clusters] =
+            arena_strndup(&run->arena, text, n);
     }
     free(text);
     if (result < 0 && err->status == ERR_INPUT)
@@ -275,11 +277,41 @@ static int start_clients(struct run *run, struct err *err)
     return 0;
 }
 
+static const char *effective_of(void *context, const char *alias, size_t *n)
+{
+    const struct run *run = context;
+
+    for (size_t c = 0; c < run->plan->n_clusters; c++)
+        if (strcmp(run->plan->clusters[c].alias, alias) == 0 && run->effective[c]) {
+            *n = strlen(run->effective[c]);
+            return run->effective[c];
+        }
+    return NULL;
+}
+
+/* The judge asks the same of the history (report/judge.c). */
+static int applies(struct run *run, struct err *err)
+{
+    char why[800];
+    int answer = plan_applies(run->plan, effective_of, run, why, sizeof(why), err);
+
+    if (answer == 0)
+        progress(run, "not applicable: %s", why);
+    return answer;
+}
+
 static int play(struct run *run, struct err *err)
 {
+    int wanted;
+
     for (size_t c = 0; c < run->plan->n_clusters; c++)
-        if (seal_effective(run, run->slots[c], err) < 0 ||
-            cluster_watch(run, run->slots[c], err) < 0)
+        if (seal_effective(run, run->slots[c], err) < 0)
+            return -1;
+    wanted = applies(run, err);
+    if (wanted <= 0)
+        return wanted;
+    for (size_t c = 0; c < run->plan->n_clusters; c++)
+        if (cluster_watch(run, run->slots[c], err) < 0)
             return -1;
     if (fleet_open(run, err) < 0 || start_clients(run, err) < 0)
         return -1;
@@ -303,7 +335,7 @@ static int supervise(struct run *run, const struct cancel *interrupt, struct err
         pthread_join(run->tracks[i], NULL);
     atomic_store(&supervisor.stop, true);
     pthread_join(thread, NULL);
-    if (result == 0 && !run->is_broken)
+    if (result == 0 && !run->is_broken && run->script_began_ns)
         progress(run, "drained");
     fleet_close(run);
     return result;
@@ -371,6 +403,7 @@ static struct run *run_new(const struct case_options *options)
     pthread_mutex_init(&run->sealer_lock, NULL);
     run->slots =
         arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(struct cluster_slot *));
+    run->effective = arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(char *));
     return run;
 }
 

@@ -94,6 +94,7 @@ struct run {
     struct sandbox *sandbox;
     char folder[300];            /* of the case */
     struct cluster_slot **slots; /* plan->n_clusters */
+    const char **effective;      /* by cluster: what its servers say they run with; NULL: nothing */
     struct instance *instances;  /* plan->n_client_ids, by id */
     size_t n_instances;
     struct window windows[WINDOWS_MAX];

@@ -21,7 +21,7 @@ struct builder {
 static const char *const suite_keys[] = {"assay", "about", "inputs", "clusters", "cases", NULL};
 static const char *const case_keys[] = {
     "about",   "clusters", "workload", "clients", "matrix", "script", "chaos",    "drain",
-    "promise", "require",  "require+", "expect",  "twins",  "final",  "deadline", NULL};
+    "promise", "require",  "require+", "expect",  "twins",  "final",  "deadline", "applies", NULL};
 static const char *const twin_keys[] = {"about", "with", "require", "require+", "expect", NULL};
 static const char *const with_keys[] = {"clusters", "workload", "clients",  "promise",
                                         "drain",    "final",    "deadline", NULL};
