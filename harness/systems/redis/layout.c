@@ -57,10 +57,10 @@ static void server_conf(struct text *t, const struct cluster *cluster, const str
     LINE(t, "dir %s", node->data);
     LINE(t, "logfile \"\"");
     LINE(t, "replica-announce-ip %s", node->plan->address);
-    /* a fresh replica must not wait 5 s for company before it is served */
-    ours(t, user, "repl-diskless-sync-delay", "0");
-    ours(t, user, "save", "\"\"");
-    if (c->redis.timing == TIMING_FAST) {
+    if (c->redis.timing == TIMING_FAST) { /* `default`: what is not said is as Redis ships it */
+        /* a fresh replica must not wait 5 s for company before it is served */
+        ours(t, user, "repl-diskless-sync-delay", "0");
+        ours(t, user, "save", "\"\"");
         ours(t, user, "repl-ping-replica-period", "1");
         ours(t, user, "repl-timeout", "5");
         /* after a diskless sync the stream starts with the replica's next ACK, up to 1 s later */
@@ -105,10 +105,8 @@ static bool names_no_primary(const char *key)
 /* Keys of the server's own config that a sentinel.conf may hold (not behind `sentinel`). */
 static bool plain_key(const char *key)
 {
-    static const char *const keys[] = {"loglevel", "maxclients", "timeout", "tcp-keepalive", NULL};
-
-    for (size_t i = 0; keys[i]; i++)
-        if (strcasecmp(keys[i], key) == 0)
+    for (const char *const *word = redis_config_words; *word; word++)
+        if (strcasecmp(*word, key) == 0)
             return true;
     return false;
 }

@@ -93,7 +93,7 @@ static void a_sentinel_conf_comes_short_or_as_the_file_has_it(void **state)
     struct err err = {0};
     struct plan *plan =
         load("{redis: {topology: sentinel, replicas: 2, sentinels: 3}, sentinel.conf: {quorum: "
-             "\"3\", parallel-syncs: \"2\", sentinel: [\"down-after-milliseconds prod 700\", "
+             "\"3\", parallel-syncs: \"2\", acllog-max-len: \"128\", sentinel: [\"down-after-milliseconds prod 700\", "
              "\"monitor prod 10.0.0.1 6379 1\", \"deny-scripts-reconfig yes\"]}}",
              &err);
     const char *conf;
@@ -105,6 +105,7 @@ static void a_sentinel_conf_comes_short_or_as_the_file_has_it(void **state)
     assert_non_null(strstr(conf, "\nsentinel monitor mymaster 10.77.1.1 6379 3\n"));
     assert_non_null(strstr(conf, "\nsentinel down-after-milliseconds mymaster 700\n"));
     assert_null(strstr(conf, " 500\n"));
+    assert_non_null(strstr(conf, "\nacllog-max-len 128\n"));
     assert_non_null(strstr(conf, "\nsentinel parallel-syncs mymaster 2\n"));
     assert_non_null(strstr(conf, "\nsentinel deny-scripts-reconfig yes\n"));
     assert_non_null(strstr(conf, "\nsentinel known-replica mymaster 10.77.1.3 6379\n"));
