@@ -240,6 +240,17 @@ static const struct tree *merge_param(const struct param *p, const struct tree *
     }
 }
 
+static void take_away(struct tree *map, const char *key)
+{
+    size_t at = (size_t)tree_find(map, key);
+    size_t after = map->n - at - 1;
+
+    memmove(&map->keys[at], &map->keys[at + 1], after * sizeof(*map->keys));
+    memmove(&map->items[at], &map->items[at + 1], after * sizeof(*map->items));
+    memmove(&map->marks[at], &map->marks[at + 1], after * sizeof(*map->marks));
+    map->n--;
+}
+
 const struct tree *config_files_merge(const struct param *params, const struct tree *map,
                                       const char *folder, struct arena *arena, struct err *err)
 {
@@ -257,7 +268,10 @@ const struct tree *config_files_merge(const struct param *params, const struct t
         merged = merge_param(p, value, folder, arena, err);
         if (!merged)
             return NULL;
-        tree_put(arena, copy, p->key, merged);
+        if (p->type == PARAM_STRING && merged != value && tree_is_empty(merged))
+            take_away(copy, p->key); /* file: none: as if it had not been named */
+        else
+            tree_put(arena, copy, p->key, merged);
     }
     return copy;
 }
