@@ -26,14 +26,6 @@ struct relay {
     uint64_t position;
 };
 
-static const struct plan_cluster *cluster_named(const struct plan_case *plan, const char *alias)
-{
-    for (size_t i = 0; i < plan->n_clusters; i++)
-        if (strcmp(plan->clusters[i].alias, alias) == 0)
-            return &plan->clusters[i];
-    return NULL;
-}
-
 /* ---- where it stands, in a file as connectors have it */
 
 static void path_of(const struct relay *r, char *out, size_t size)
@@ -105,7 +97,7 @@ static void carry(struct relay *r, const struct store_change *change)
 
 int cache_relay_run(struct cache_worker *c, struct err *err)
 {
-    struct relay r = {.c = c, .db = cluster_named(worker_case(c->worker), c->args->db)};
+    struct relay r = {.c = c, .db = plan_cluster_named(worker_case(c->worker), c->args->db)};
 
     r.ops = r.db ? r.db->system->store : NULL;
     if (!r.ops || !r.ops->feed_open)

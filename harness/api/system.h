@@ -90,6 +90,8 @@ struct outcome_rule {
     enum outcome outcome;
     const char *source;          /* "KIP-…", header, man page */
 };
+/* What the table says of `code`; OUTCOME_UNKNOWN where it says nothing: what nobody knows may have happened. */
+enum outcome outcome_of_code(const struct outcome_rule *table, int code);
 
 /* Planes: ports of their own, for `plane:`. Ends with a NULL name. */
 struct plane {

@@ -328,14 +328,6 @@ static int number_client(struct build *b, struct drafted *d)
     return 0;
 }
 
-static const struct plan_cluster *cluster_named(const struct plan_case *c, const char *alias)
-{
-    for (size_t i = 0; i < c->n_clusters; i++)
-        if (strcmp(c->clusters[i].alias, alias) == 0)
-            return &c->clusters[i];
-    return NULL;
-}
-
 static int no_such_cluster(struct build *b, const char *alias, const char *what)
 {
     const struct tree *workload = tree_get(b->tree, "workload");
@@ -362,10 +354,10 @@ static int check_needs(struct build *b, const struct drafted *d)
         return mark_err(b->err, &d->entry->mark, "client \"%s\": %s", d->client->name, why);
     if (workload->needs)
         workload->needs(args, role_args, &needs);
-    cluster = needs.store ? cluster_named(b->c, needs.store) : NULL;
+    cluster = needs.store ? plan_cluster_named(b->c, needs.store) : NULL;
     if (needs.store && !(cluster && cluster->system->store))
         return no_such_cluster(b, needs.store, "store");
-    cluster = needs.cache ? cluster_named(b->c, needs.cache) : NULL;
+    cluster = needs.cache ? plan_cluster_named(b->c, needs.cache) : NULL;
     if (needs.cache && !(cluster && cluster->system->cache))
         return no_such_cluster(b, needs.cache, "cache");
     return 0;
@@ -373,10 +365,7 @@ static int check_needs(struct build *b, const struct drafted *d)
 
 static bool name_is_taken(const struct plan_case *c, const char *name)
 {
-    for (size_t i = 0; i < c->n_clusters; i++)
-        if (strcmp(c->clusters[i].alias, name) == 0)
-            return true;
-    return plan_node_named(c, name) >= 0;
+    return plan_cluster_named(c, name) || plan_node_named(c, name) >= 0;
 }
 
 static int build_client(struct build *b, const struct tree *clients, size_t i)

@@ -19,6 +19,14 @@ const struct plan_client *plan_client_of_id(const struct plan_case *c, uint16_t 
     return NULL;
 }
 
+const struct plan_cluster *plan_cluster_named(const struct plan_case *c, const char *alias)
+{
+    for (size_t i = 0; i < c->n_clusters; i++)
+        if (strcmp(c->clusters[i].alias, alias) == 0)
+            return &c->clusters[i];
+    return NULL;
+}
+
 long plan_dest_named(const struct plan_case *c, const char *name)
 {
     for (size_t i = 0; i < c->n_dests; i++)

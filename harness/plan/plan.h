@@ -216,6 +216,7 @@ const struct config_rule *config_rule_of(const struct system_ops *system, const 
 /* Look-ups; NULL or -1 when there is none. */
 const struct plan_client *plan_client_named(const struct plan_case *c, const char *name);
 const struct plan_client *plan_client_of_id(const struct plan_case *c, uint16_t id);
+const struct plan_cluster *plan_cluster_named(const struct plan_case *c, const char *alias);
 long plan_dest_named(const struct plan_case *c, const char *name);
 long plan_unit_named(const struct plan_case *c, const char *name); /* "orders/0", "jobs"; a topic with one partition by its bare name too */
 long plan_node_named(const struct plan_case *c, const char *name);

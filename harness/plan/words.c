@@ -140,15 +140,10 @@ static const struct plan_client *client_of_instance(const struct plan_case *c, c
 
 static bool is_named_in_case(const struct plan_case *c, const char *name)
 {
-    if (plan_node_named(c, name) >= 0 || plan_dest_named(c, name) >= 0 ||
-        plan_unit_named(c, name) >= 0 || plan_client_named(c, name) ||
-        client_of_instance(c, name) ||
-        plan_burst_named(c, name) > 0)
-        return true;
-    for (size_t i = 0; i < c->n_clusters; i++)
-        if (strcmp(c->clusters[i].alias, name) == 0)
-            return true;
-    return false;
+    return plan_node_named(c, name) >= 0 || plan_dest_named(c, name) >= 0 ||
+           plan_unit_named(c, name) >= 0 || plan_client_named(c, name) ||
+           client_of_instance(c, name) || plan_burst_named(c, name) > 0 ||
+           plan_cluster_named(c, name);
 }
 
 static void warn_node_name(struct build *b, const struct expr *e)

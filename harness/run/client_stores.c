@@ -18,16 +18,6 @@
 #define OPEN_WITHIN_NS (20 * SECOND_NS)
 #define OPEN_AGAIN_NS (50 * MS_NS)
 
-static long cluster_named(const struct worker *w, const char *alias)
-{
-    const struct plan_case *plan = w->client->plan;
-
-    for (size_t i = 0; i < plan->n_clusters; i++)
-        if (strcmp(plan->clusters[i].alias, alias) == 0)
-            return (long)i;
-    return -1;
-}
-
 /* A client that starts while its store cannot be reached tries for a while, as applications do. */
 static bool opens_again(const struct worker *w, struct deadline *deadline, const struct err *err)
 {
@@ -59,8 +49,8 @@ static struct store record_store(struct worker *w, struct store inner, uint32_t 
 static int open_store(struct worker *w, enum store_where where, struct store *out, struct err *err)
 {
     const char *alias = w->client->needs.store;
-    long number = cluster_named(w, alias);
-    const struct plan_cluster *cluster = number < 0 ? NULL : &w->client->plan->clusters[number];
+    const struct plan_case *plan = w->client->plan;
+    const struct plan_cluster *cluster = plan_cluster_named(plan, alias);
     struct deadline deadline = deadline_in(OPEN_WITHIN_NS, NULL);
     struct store store;
 
@@ -69,7 +59,7 @@ static int open_store(struct worker *w, enum store_where where, struct store *ou
     store = (struct store){cluster->system->store, calloc(1, cluster->system->store->size)};
     if (!store.self)
         return err_set(err, "out of memory");
-    while (store.ops->open(store.self, w->client->plan, cluster, w->client->folder, where, err) < 0)
+    while (store.ops->open(store.self, plan, cluster, w->client->folder, where, err) < 0)
         if (!opens_again(w, &deadline, err)) {
             free(store.self);
             return err_prefix(err, "store %s", alias);
@@ -79,7 +69,7 @@ static int open_store(struct worker *w, enum store_where where, struct store *ou
 
         store = liar_wrap_store(store, w->client->lies, &spec);
     }
-    *out = record_store(w, store, (uint32_t)number, where);
+    *out = record_store(w, store, (uint32_t)(cluster - plan->clusters), where);
     return 0;
 }
 
@@ -93,8 +83,7 @@ static int open_cache(struct worker *w, struct err *err)
                                              .me = w->me,
                                              .fills = &w->operations.fills,
                                              .locks = &w->operations.locks};
-    long number = cluster_named(w, needs->cache);
-    const struct plan_cluster *cluster = number < 0 ? NULL : &w->client->plan->clusters[number];
+    const struct plan_cluster *cluster = plan_cluster_named(w->client->plan, needs->cache);
     struct client_spec spec = worker_spec(w);
     struct deadline deadline = deadline_in(OPEN_WITHIN_NS, NULL);
     struct cache cache;

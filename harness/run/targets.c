@@ -42,18 +42,15 @@ static bool add_named(struct run *run, const char *name, struct fault_targets *o
 {
     size_t n = 0;
     struct instance *instances = fleet_named(run, name, &n);
+    const struct plan_cluster *cluster = plan_cluster_named(run->plan, name);
 
     for (size_t i = 0; i < n; i++)
         add_instance(out, &instances[i]);
     if (instances)
         return true;
-    for (size_t c = 0; c < run->plan->n_clusters; c++)
-        if (strcmp(run->plan->clusters[c].alias, name) == 0) {
-            for (unsigned i = 0; i < run->plan->clusters[c].n_nodes; i++)
-                add_node(run, out, (uint16_t)(run->plan->clusters[c].first_node + i));
-            return true;
-        }
-    return false;
+    for (unsigned i = 0; cluster && i < cluster->n_nodes; i++)
+        add_node(run, out, (uint16_t)(cluster->first_node + i));
+    return cluster != NULL;
 }
 
 /* Only what can be hit: a draw among running instances, not the dead. */

@@ -96,8 +96,5 @@ enum outcome kafka_outcome(rd_kafka_resp_err_t code, rd_kafka_msg_status_t statu
 
 enum outcome kafka_outcome_of_code(rd_kafka_resp_err_t code)
 {
-    for (const struct outcome_rule *rule = kafka_outcomes; rule->name; rule++)
-        if (rule->code == (int)code)
-            return rule->outcome;
-    return OUTCOME_UNKNOWN; /* what we do not know may have happened */
+    return outcome_of_code(kafka_outcomes, (int)code);
 }

@@ -180,14 +180,6 @@ static void session_rollback(void *self)
     roll_back(self);
 }
 
-static enum outcome outcome_of(unsigned code)
-{
-    for (const struct outcome_rule *rule = mariadb_outcomes; rule->name; rule++)
-        if ((unsigned)rule->code == code)
-            return rule->outcome;
-    return OUTCOME_UNKNOWN; /* not in the table: nothing is claimed */
-}
-
 static enum outcome session_commit(void *self, int16_t *code)
 {
     struct session *s = self;
@@ -203,7 +195,7 @@ static enum outcome session_commit(void *self, int16_t *code)
         return OUTCOME_OK;
     if (errno_now != NO_TRANSACTION)
         lose(s);
-    return outcome_of(errno_now);
+    return outcome_of_code(mariadb_outcomes, (int)errno_now);
 }
 
 /* ---- items */

@@ -336,10 +336,7 @@ static enum outcome session_commit(void *self, int16_t *code)
     if (!result || PQstatus(s->link) == CONNECTION_BAD)
         lose(s);
     *code = (int16_t)c;
-    for (const struct outcome_rule *rule = postgres_outcomes; rule->name; rule++)
-        if (rule->code == (int)c)
-            return rule->outcome;
-    return OUTCOME_OK;
+    return c == POSTGRES_OK ? OUTCOME_OK : outcome_of_code(postgres_outcomes, (int)c);
 }
 
 /* ---- items */
