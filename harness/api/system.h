@@ -44,6 +44,7 @@ struct node_spec {
     int64_t stop_within_ns;    /* SIGTERM takes this long at most before it counts as hung */
     int cpu;                   /* -1: node % ncpu */
     unsigned uid;              /* 0: as we are; else in a user namespace of its own (servers that refuse root) */
+    const char *root;          /* NULL, or the root folder it runs in (systems/server.h) */
 };
 
 enum node_phase { PHASE_DOWN, PHASE_STARTING, PHASE_UP, PHASE_PAUSED, PHASE_DEAD };

@@ -10,6 +10,7 @@
 
 #include "api/registry.h"
 #include "run/verbs.h"
+#include "systems/server.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -209,6 +209,7 @@ static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct nod
     options = (struct keeper_options){
         .hostname = node->spec.hostname ? node->spec.hostname : node->plan->name,
         .folder = node->data,
+        .root = node->spec.root,
         .hosts = node->spec.hosts,
         .cpu = node->spec.cpu >= 0
                    ? node->spec.cpu

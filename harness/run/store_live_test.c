@@ -24,9 +24,11 @@ static const char suite[] = "assay: 1\n"
                             "  lite: {sqlite: {}}\n"
                             "  pg: {postgres: {nodes: 2, patience: 2s}}\n"
                             "  maria: {mariadb: {patience: 2s}}\n"
+                            "  pg17: {postgres: {nodes: 2, patience: 2s, version: '17'}}\n"
+                            "  maria11: {mariadb: {patience: 2s, version: '11.8'}}\n"
                             "cases:\n"
                             "  stores:\n"
-                            "    clusters: {kv: kv, lite: lite, pg: pg, maria: maria}\n"
+                            "    clusters: {kv: kv, lite: lite, pg: pg, maria: maria, pg17: pg17, maria11: maria11}\n"
                             "    workload: {queue: {structure: list}}\n"
                             "    clients: {app: {push: jobs, confirm: reply}}\n"
                             "    script: [{send: {from: app, count: 1, name: one}}]\n"
@@ -323,6 +325,19 @@ static int on_mariadb(void *unused)
     return on_cluster("maria");
 }
 
+/* From root folders, which ci/roots makes. */
+static int on_postgres_17(void *unused)
+{
+    (void)unused;
+    return on_cluster("pg17");
+}
+
+static int on_mariadb_11(void *unused)
+{
+    (void)unused;
+    return on_cluster("maria11");
+}
+
 #define INSIDE(name, what)                                                                         \
     static void name(void **state)                                                                 \
     {                                                                                              \
@@ -332,6 +347,8 @@ static int on_mariadb(void *unused)
 INSIDE(sqlite_keeps_the_contract, on_sqlite)
 INSIDE(postgres_keeps_the_contract, on_postgres)
 INSIDE(mariadb_keeps_the_contract, on_mariadb)
+INSIDE(postgres_17_keeps_the_contract, on_postgres_17)
+INSIDE(mariadb_11_8_keeps_the_contract, on_mariadb_11)
 
 static int tests(void)
 {
@@ -339,6 +356,8 @@ static int tests(void)
         cmocka_unit_test(sqlite_keeps_the_contract),
         cmocka_unit_test(postgres_keeps_the_contract),
         cmocka_unit_test(mariadb_keeps_the_contract),
+        cmocka_unit_test(postgres_17_keeps_the_contract),
+        cmocka_unit_test(mariadb_11_8_keeps_the_contract),
     };
 
     plan = plan_load_text(suite, sizeof(suite) - 1, "stores.yaml", ".", 1, &err);

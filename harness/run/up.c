@@ -10,6 +10,7 @@
 #include "run/run.h"
 #include "run/shell.h"
 #include "run/suite_run.h"
+#include "systems/server.h"
 
 #include <ftw.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 #include "run/suite_run.h"
 #include "sandbox/sandbox.h"
 #include "suite/units.h"
+#include "systems/server.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -177,21 +178,6 @@ static int parse_suites(struct suite_options *o, int argc, char **argv)
     o->plan.suites = (const char *const *)&argv[optind];
     o->plan.n_suites = (size_t)(argc - optind);
     return 0;
-}
-
-void cache_folder(char *out, size_t size)
-{
-    const char *chosen = getenv("ASSAY_CACHE");
-    ssize_t n = readlink("/proc/self/exe", out, size - 8);
-
-    if (chosen) {
-        snprintf(out, size, "%s", chosen);
-        return;
-    }
-    out[n > 0 ? n : 0] = '\0';
-    if (strrchr(out, '/'))
-        *strrchr(out, '/') = '\0';
-    strcat(out, "/cache");
 }
 
 static void default_out(struct suite_options *o)
@@ -393,6 +379,21 @@ int verb_check(int argc, char **argv)
     return status < 0 ? say(&err) : status;
 }
 
+/* The servers of root folders: what `version:` may name beside what is installed. */
+static void show_roots(void)
+{
+    for (const struct root_server *s = root_servers; s->system; s++) {
+        char name[60], version[64];
+        bool there = root_server_version(s, version, sizeof(version), NULL) == 0;
+
+        snprintf(name, sizeof(name), "%s %s", s->flavour ? s->flavour : s->system, s->version);
+        if (there)
+            printf("%-28s yes  %s, in the root folder %s\n", name, version, s->root);
+        else
+            printf("%-28s no   root folder %s: ci/roots makes it\n", name, s->root);
+    }
+}
+
 int verb_doctor(int argc, char **argv)
 {
     struct capability capabilities[48];
@@ -414,5 +415,6 @@ int verb_doctor(int argc, char **argv)
         printf("%-28s %-3s  %s\n", all_systems[i]->name, there ? "yes" : "no",
                there ? all_systems[i]->about : err.text);
     }
+    show_roots();
     return 0;
 }

@@ -19,9 +19,6 @@ int verb_bench(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_help(int argc, char **argv);
 
-/* Beside the binary, or ASSAY_CACHE: what outlives runs (class-data archives, jars, formatted
- * folders). */
-void cache_folder(char *out, size_t size);
 /* rm -r of a folder of ours. */
 void remove_tree(const char *path);
 

@@ -49,7 +49,7 @@ static int overlay(const char *lower, const char *name, const char *target)
     snprintf(upper, sizeof(upper), SCRATCH "/%s.upper", name);
     snprintf(work, sizeof(work), SCRATCH "/%s.work", name);
     struct stat like;
-    if (mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0)
+    if ((mkdir(upper, 0755) < 0 && errno != EEXIST) || mkdir(work, 0755) < 0)
         return -1;
     if (stat(lower, &like) == 0 && chmod(upper, like.st_mode & 07777) < 0)
         return -1;
@@ -96,10 +96,31 @@ static int bind_under_root(const char *path, unsigned long flags)
     return make_parents(target) < 0 ? -1 : mount(path, target, NULL, MS_BIND | flags, NULL);
 }
 
-/* Lays the root folder under an overlay and hangs in what a server needs of the host. */
-static int lay_root(const char *root, const char *shared)
+/* Folders that will be written to, in the upper layer from the start: a folder of the lower one whose
+ * owner is nobody in our user namespace (root made it, an ordinary user runs it) cannot be copied up
+ * (EOVERFLOW). */
+static int prepare_upper(const struct mount_plan *plan)
 {
-    if (mkdir(NEW_ROOT, 0755) < 0 || overlay(root, "root", NEW_ROOT) < 0)
+    const char *const paths[] = {"/tmp", "/dev", "/proc", "/sys", plan->folder, plan->shared};
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        if (!paths[i])
+            continue;
+        snprintf(path, sizeof(path), SCRATCH "/root.upper%s", paths[i]);
+        if (make_parents(path) < 0)
+            return -1;
+    }
+    return chmod(SCRATCH "/root.upper/tmp", 01777);
+}
+
+/* Lays the root folder under an overlay and hangs in what a server needs of the host. */
+static int lay_root(const struct mount_plan *plan)
+{
+    const char *shared = plan->shared;
+
+    if (mkdir(NEW_ROOT, 0755) < 0 || prepare_upper(plan) < 0 ||
+        overlay(plan->root, "root", NEW_ROOT) < 0)
         return -1;
     if (bind_under_root("/dev", MS_REC) < 0 || make_parents(NEW_ROOT "/proc") < 0)
         return -1;
@@ -135,7 +156,7 @@ int keeper_mounts(const struct mount_plan *plan, const char **what)
     if (mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=0755") < 0)
         return -1;
     *what = "lay the root folder under an overlay (needs Linux 5.11 and the module \"overlay\")";
-    if (plan->root && lay_root(plan->root, plan->shared) < 0)
+    if (plan->root && lay_root(plan) < 0)
         return -1;
     *what = "bind /etc/hosts";
     if (plan->hosts &&

@@ -44,13 +44,3 @@ int program_says(const char *binary, const char *argument, char *out, size_t siz
     waitpid(pid, &status, 0);
     return 0;
 }
-
-int program_is_version(const char *binary, const char *version, const char *wanted, struct err *err)
-{
-    size_t n = wanted ? strlen(wanted) : 0;
-
-    if (strncmp(version, wanted ? wanted : "", n) == 0 &&
-        (n == 0 || version[n] == '\0' || version[n] == '.'))
-        return 0;
-    return err_input(err, "%s is version %s, the suite asks for %s", binary, version, wanted);
-}

@@ -8,9 +8,5 @@
 
 /* Output of `binary argument`; the process gets 5 s. -1: it cannot be run, no server would come up. */
 int program_says(const char *binary, const char *argument, char *out, size_t size, struct err *err);
-/* Is `version` what the suite asks for, as far as that goes ("15" takes 15.20)? wanted NULL:
- * anything. */
-int program_is_version(const char *binary, const char *version, const char *wanted,
-                       struct err *err);
 
 #endif

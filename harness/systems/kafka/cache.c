@@ -10,6 +10,7 @@
  */
 #include "base/draw.h"
 #include "systems/kafka/kafka.h"
+#include "systems/server.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -461,16 +462,10 @@ int kafka_installed(struct err *err)
 {
     static const struct kafka_config defaults = {0};
     struct kafka_places places;
-    const char *chosen = getenv("ASSAY_CACHE");
     char cache[500];
-    ssize_t n = readlink("/proc/self/exe", cache, sizeof(cache) - 10);
-    char *slash;
 
-    cache[n > 0 ? n : 0] = '\0';
-    slash = strrchr(cache, '/');
-    if (slash)
-        strcpy(slash, "/cache"); /* as run/ places it */
-    if (kafka_places_find(&places, &defaults, chosen ? chosen : cache, false, err) < 0)
+    cache_folder(cache, sizeof(cache));
+    if (kafka_places_find(&places, &defaults, cache, false, err) < 0)
         return -1;
     kafka_places_release(&places);
     return 0;

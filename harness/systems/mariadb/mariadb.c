@@ -10,6 +10,7 @@
 
 #include "plan/plan.h"
 #include "systems/program.h"
+#include "systems/server.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,9 +29,9 @@ static const struct param settings[] = {
      .help = "how long a client waits for an answer before it gives the connection up (whole "
              "seconds); a COMMIT without one is unknown"},
     {"version", PARAM_STRING, SETTING(version),
-     .help = "what the server must say it is, as far as given: \"10.11\""},
-    {"home", PARAM_STRING, SETTING(home), .fallback = DEFAULT_HOME,
-     .help = "installation with sbin/mariadbd and bin/mariadb-install-db"},
+     .help = "as far as it matters: \"10.11\"; the installed one or a root folder's (ci/roots)"},
+    {"home", PARAM_STRING, SETTING(home),
+     .help = "installation with sbin/mariadbd and bin/mariadb-install-db; default: /usr"},
     {0}};
 
 static const struct param params[] = {
@@ -67,10 +68,63 @@ static bool is_kept(const char *key)
     return !rule || rule->verdict == CONFIG_KEPT;
 }
 
+static const char *home_of(const struct mariadb_config *c)
+{
+    return c->mariadb.home ? c->mariadb.home : DEFAULT_HOME;
+}
+
+/* ---- which server */
+
+/* "… Ver 10.11.19-MariaDB-… for debian-linux-gnu" */
+static int installed_version(const void *config, char *out, size_t size, struct err *err)
+{
+    const struct mariadb_config *c = config;
+    char path[512], text[512], *v;
+
+    snprintf(path, sizeof(path), "%s/sbin/mariadbd", home_of(c));
+    if (program_says(path, "--version", text, sizeof(text), err) < 0)
+        return -1;
+    v = strstr(text, "Ver ");
+    if (!v)
+        return err_input(err, "%s --version says \"%.80s\", no MariaDB version", path, text);
+    v += strlen("Ver ");
+    v[strcspn(v, "- \n")] = '\0';
+    snprintf(out, size, "%s", v);
+    return 0;
+}
+
+static struct server_wish wish_of(const struct mariadb_config *c)
+{
+    return (struct server_wish){.system = "mariadb",
+                                .version = c->mariadb.version,
+                                .own = c->mariadb.home != NULL,
+                                .installed = installed_version,
+                                .config = c};
+}
+
+static int find_server(const struct mariadb_config *c, struct server_place *out, struct err *err)
+{
+    struct server_wish wish = wish_of(c);
+
+    return server_find(&wish, out, err);
+}
+
+static int version(const void *config, char *out, size_t size, struct err *err)
+{
+    struct server_place place;
+
+    if (find_server(config, &place, err) < 0)
+        return -1;
+    snprintf(out, size, "%s", place.version);
+    return 0;
+}
+
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
 {
-    (void)config;
-    (void)err;
+    struct server_wish wish = wish_of(config);
+
+    if (server_known(&wish, err) < 0)
+        return -1;
     sink->node(sink->context, "mariadb-1", "server");
     return 0;
 }
@@ -121,8 +175,10 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
     const char **argv = arena_alloc(arena, 4 * sizeof(*argv));
     const char **env = arena_alloc(arena, 5 * sizeof(*env));
     struct file_spec *files = arena_alloc(arena, 3 * sizeof(*files));
+    struct server_place place;
 
-    (void)err;
+    if (find_server(c, &place, err) < 0)
+        return -1;
     files[0] = (struct file_spec){.path = "start.sh", .text = start_script, .mode = 0755};
     files[1] = (struct file_spec){.path = "my.cnf", .text = conf_text(cluster, node), .mode = 0644};
     files[2] = (struct file_spec){.path = "users.sql", .text = users, .mode = 0644};
@@ -132,33 +188,16 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
     env[0] = "PATH=/usr/local/bin:/usr/bin:/bin";
     env[1] = "LC_ALL=C";
     env[2] = arena_printf(arena, "HOME=%s", node->data);
-    env[3] = arena_printf(arena, "HOME_OF=%s", c->mariadb.home);
+    env[3] = arena_printf(arena, "HOME_OF=%s", home_of(c));
     node->spec = (struct node_spec){.argv = argv,
                                     .env = env,
                                     .files = files,
                                     .n_files = 3,
                                     .stop_within_ns = 10 * SECOND_NS,
                                     .cpu = -1,
-                                    .uid = SERVER_UID};
+                                    .uid = SERVER_UID,
+                                    .root = server_root(&place, arena)};
     return 0;
-}
-
-/* "… Ver 10.11.19-MariaDB-… for debian-linux-gnu" */
-static int version(const void *config, char *out, size_t size, struct err *err)
-{
-    const struct mariadb_config *c = config;
-    char path[512], text[512], *v;
-
-    snprintf(path, sizeof(path), "%s/sbin/mariadbd", c->mariadb.home);
-    if (program_says(path, "--version", text, sizeof(text), err) < 0)
-        return -1;
-    v = strstr(text, "Ver ");
-    if (!v)
-        return err_input(err, "%s --version says \"%.80s\", no MariaDB version", path, text);
-    v += strlen("Ver ");
-    v[strcspn(v, "- \n")] = '\0';
-    snprintf(out, size, "%s", v);
-    return program_is_version(path, v, c->mariadb.version, err);
 }
 
 static int installed(struct err *err)

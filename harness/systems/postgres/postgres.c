@@ -11,6 +11,7 @@
 
 #include "plan/plan.h"
 #include "systems/program.h"
+#include "systems/server.h"
 
 #include <glob.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 /* Debian and Ubuntu keep one folder per major version: the newest is taken. */
-#define HOMES "/usr/lib/postgresql/*/bin"
+#define HOMES "/usr/lib/postgresql"
 /* Servers refuse to run as root: inside a user namespace of its own anybody will do. */
 #define SERVER_UID 1000
 
@@ -33,7 +34,8 @@ static const struct param settings[] = {
      .help = "how long a client waits for an answer before it gives the connection up; a COMMIT "
              "without one is unknown"},
     {"version", PARAM_STRING, SETTING(version),
-     .help = "what the server must say it is, as far as given: \"15\", \"15.20\""},
+     .help = "as far as it matters: \"15\", \"15.20\"; the installed one or a root folder's "
+             "(ci/roots)"},
     {"home", PARAM_STRING, SETTING(home),
      .help = "folder of postgres, initdb and pg_basebackup; default: the newest in "
              "/usr/lib/postgresql"},
@@ -64,23 +66,74 @@ static const struct config_rule rules[] = {
     {"postgresql.conf", "shared_preload_libraries", CONFIG_REFUSED, "extensions are not supported"},
     {0}};
 
-/* `given`, or the newest installed; what is not there is told when it is run. */
-static void find_home(const char *given, char *out, size_t size)
+/* `given`, or the newest in the root folder ("": the machine), as it is called there; what is not
+ * there is told when it is run. */
+static void find_home(const char *root, const char *given, char *out, size_t size)
 {
+    char pattern[700];
     glob_t found;
     int newest = 0;
 
-    snprintf(out, size, "%s", given ? given : "/usr/lib/postgresql/bin");
-    if (given || glob(HOMES, 0, NULL, &found) != 0)
+    snprintf(out, size, "%s", given ? given : HOMES "/bin");
+    snprintf(pattern, sizeof(pattern), "%s" HOMES "/*/bin", root);
+    if (given || glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        int version = atoi(found.gl_pathv[i] + strlen("/usr/lib/postgresql/"));
+        const char *home = found.gl_pathv[i] + strlen(root);
+        int major = atoi(home + strlen(HOMES "/"));
 
-        if (version > newest)
-            snprintf(out, size, "%s", found.gl_pathv[i]);
-        newest = version > newest ? version : newest;
+        if (major > newest)
+            snprintf(out, size, "%s", home);
+        newest = major > newest ? major : newest;
     }
     globfree(&found);
+}
+
+/* ---- which server */
+
+/* "postgres (PostgreSQL) 15.20 (Debian …)" */
+static int installed_version(const void *config, char *out, size_t size, struct err *err)
+{
+    const struct postgres_config *c = config;
+    char home[500], path[512], text[512], *v;
+
+    find_home("", c->postgres.home, home, sizeof(home));
+    snprintf(path, sizeof(path), "%s/postgres", home);
+    if (program_says(path, "--version", text, sizeof(text), err) < 0)
+        return -1;
+    v = strstr(text, "(PostgreSQL) ");
+    if (!v)
+        return err_input(err, "%s --version says \"%.80s\", no PostgreSQL version", path, text);
+    v += strlen("(PostgreSQL) ");
+    v[strcspn(v, " \n")] = '\0';
+    snprintf(out, size, "%s", v);
+    return 0;
+}
+
+static struct server_wish wish_of(const struct postgres_config *c)
+{
+    return (struct server_wish){.system = "postgres",
+                                .version = c->postgres.version,
+                                .own = c->postgres.home != NULL,
+                                .installed = installed_version,
+                                .config = c};
+}
+
+static int find_server(const struct postgres_config *c, struct server_place *out, struct err *err)
+{
+    struct server_wish wish = wish_of(c);
+
+    return server_find(&wish, out, err);
+}
+
+static int version(const void *config, char *out, size_t size, struct err *err)
+{
+    struct server_place place;
+
+    if (find_server(config, &place, err) < 0)
+        return -1;
+    snprintf(out, size, "%s", place.version);
+    return 0;
 }
 
 static bool is_kept(const char *key)
@@ -93,10 +146,11 @@ static bool is_kept(const char *key)
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
 {
     const struct postgres_config *c = config;
+    struct server_wish wish = wish_of(c);
     char name[32];
 
-    (void)err;
-
+    if (server_known(&wish, err) < 0)
+        return -1;
     for (int64_t i = 1; i <= c->postgres.nodes; i++) {
         snprintf(name, sizeof(name), "postgres-%lld", (long long)i);
         sink->node(sink->context, name, i == 1 ? "primary" : "replica");
@@ -166,11 +220,12 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
     const char **env = arena_alloc(arena, 6 * sizeof(*env));
     struct file_spec *files = arena_alloc(arena, 3 * sizeof(*files));
     const char *primary = cluster->plan->nodes[cluster->spec->first_node].address;
-
+    struct server_place place;
     char home[512];
 
-    (void)err;
-    find_home(c->postgres.home, home, sizeof(home));
+    if (find_server(c, &place, err) < 0)
+        return -1;
+    find_home(place.root, c->postgres.home, home, sizeof(home));
     files[0] = (struct file_spec){.path = "start.sh", .text = start_script, .mode = 0755};
     files[1] = (struct file_spec){
         .path = "postgresql.conf", .text = conf_text(cluster, node), .mode = 0644};
@@ -189,34 +244,16 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
                                     .n_files = 3,
                                     .stop_within_ns = 10 * SECOND_NS,
                                     .cpu = -1,
-                                    .uid = SERVER_UID};
+                                    .uid = SERVER_UID,
+                                    .root = server_root(&place, arena)};
     return 0;
-}
-
-/* "postgres (PostgreSQL) 15.20 (Debian …)" */
-static int version(const void *config, char *out, size_t size, struct err *err)
-{
-    const struct postgres_config *c = config;
-    char home[500], path[512], text[512], *v;
-
-    find_home(c->postgres.home, home, sizeof(home));
-    snprintf(path, sizeof(path), "%s/postgres", home);
-    if (program_says(path, "--version", text, sizeof(text), err) < 0)
-        return -1;
-    v = strstr(text, "(PostgreSQL) ");
-    if (!v)
-        return err_input(err, "%s --version says \"%.80s\", no PostgreSQL version", path, text);
-    v += strlen("(PostgreSQL) ");
-    v[strcspn(v, " \n")] = '\0';
-    snprintf(out, size, "%s", v);
-    return program_is_version(path, v, c->postgres.version, err);
 }
 
 static int installed(struct err *err)
 {
     char home[500], path[512];
 
-    find_home(NULL, home, sizeof(home));
+    find_home("", NULL, home, sizeof(home));
     snprintf(path, sizeof(path), "%s/postgres", home);
     if (access(path, X_OK) < 0)
         return err_set(err, "%s is not there: apt install postgresql", path);

@@ -20,7 +20,7 @@ static const struct param server_params[] = {
     {"nodes", PARAM_INT, SERVER(nodes), .fallback = "1", .min = 1, .max = RABBIT_NODES_MAX,
      .help = "how many nodes form the cluster"},
     {"version", PARAM_STRING, SERVER(version),
-     .help = "what the server must say it is, as far as given: \"3.10\""},
+     .help = "as far as it matters: \"3.10\"; the installed one or a root folder's (ci/roots)"},
     {"plugins", PARAM_STRINGS, SERVER(plugins),
      .help = "plugins that are enabled: rabbitmq_shovel, rabbitmq_stream …"},
     {"home", PARAM_STRING, SERVER(home),
@@ -235,6 +235,8 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
     const struct rabbit_exchange *exchanges = config->exchanges.items;
     char name[32];
 
+    if (rabbit_version_known(config, err) < 0)
+        return -1;
     for (size_t i = 0; i < config->queues.n; i++)
         if (check_queue(config, &queues[i], err) < 0)
             return -1;

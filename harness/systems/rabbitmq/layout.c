@@ -6,6 +6,7 @@
  * and `-start_epmd false` nodes find each other without epmd, at one fixed port.
  */
 #include "systems/rabbitmq/rabbitmq.h"
+#include "systems/server.h"
 
 #include <glob.h>
 #include <stdio.h>
@@ -27,17 +28,21 @@ static const struct pair our_conf[] = {
     {.key = "cluster_formation.discovery_retry_interval", .value = "100"},
 };
 
-/* The installed server's folder: the last by name. */
-static int find_home(const char *given, char *out, size_t size, struct err *err)
+/* ---- which server */
+
+/* The server's folder as it is called in the root folder ("": the machine): the last by name. */
+static int find_home(const char *root, const char *given, char *out, size_t size, struct err *err)
 {
+    char pattern[700];
     glob_t found = {0};
     int n = -1;
 
+    snprintf(pattern, sizeof(pattern), "%s/usr/lib/rabbitmq/lib/rabbitmq_server-*", root);
     if (given) {
         n = snprintf(out, size, "%s", given);
     } else {
-        if (glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*", 0, NULL, &found) == 0)
-            n = snprintf(out, size, "%s", found.gl_pathv[found.gl_pathc - 1]);
+        if (glob(pattern, 0, NULL, &found) == 0)
+            n = snprintf(out, size, "%s", found.gl_pathv[found.gl_pathc - 1] + strlen(root));
         globfree(&found);
     }
     if (n < 0)
@@ -47,12 +52,15 @@ static int find_home(const char *given, char *out, size_t size, struct err *err)
 }
 
 /* A server says its version by the folder of its main application. */
-static int version_of(const char *home, char *out, size_t size, struct err *err)
+static int installed_version(const void *self, char *out, size_t size, struct err *err)
 {
-    char pattern[600];
+    const struct rabbit_config *config = self;
+    char home[512], pattern[600];
     glob_t found = {0};
     const char *name;
 
+    if (find_home("", config->server.home, home, sizeof(home), err) < 0)
+        return -1;
     snprintf(pattern, sizeof(pattern), "%s/plugins/rabbit-[0-9]*", home);
     if (glob(pattern, 0, NULL, &found) != 0) {
         globfree(&found);
@@ -67,20 +75,37 @@ static int version_of(const char *home, char *out, size_t size, struct err *err)
     return 0;
 }
 
+static struct server_wish wish_of(const struct rabbit_config *config)
+{
+    return (struct server_wish){.system = "rabbitmq",
+                                .version = config->server.version,
+                                .own = config->server.home != NULL,
+                                .installed = installed_version,
+                                .config = config};
+}
+
+static int find_server(const struct rabbit_config *config, struct server_place *out,
+                       struct err *err)
+{
+    struct server_wish wish = wish_of(config);
+
+    return server_find(&wish, out, err);
+}
+
+int rabbit_version_known(const struct rabbit_config *config, struct err *err)
+{
+    struct server_wish wish = wish_of(config);
+
+    return server_known(&wish, err);
+}
+
 int rabbit_version(const void *self, char *out, size_t size, struct err *err)
 {
-    const struct rabbit_config *config = self;
-    const char *wanted = config->server.version;
-    char home[512];
+    struct server_place place;
 
-    if (find_home(config->server.home, home, sizeof(home), err) < 0 ||
-        version_of(home, out, size, err) < 0)
+    if (find_server(self, &place, err) < 0)
         return -1;
-    if (wanted && strncmp(out, wanted, strlen(wanted)) != 0)
-        return err_input(err,
-                         "RabbitMQ %s is wanted, %s is %s: name another with "
-                         "rabbitmq: {home: …}",
-                         wanted, home, out);
+    snprintf(out, size, "%s", place.version);
     return 0;
 }
 
@@ -255,18 +280,21 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     const char **argv = arena_alloc(arena, 6 * sizeof(*argv));
     struct file_spec *files = arena_alloc(arena, 5 * sizeof(*files));
     const char *modules = modules_list(cluster);
-    char home[512];
+    struct server_place place;
+    char home[512], outside[1200];
     size_t n = 0;
 
-    if (find_home(config->server.home, home, sizeof(home), err) < 0)
+    if (find_server(config, &place, err) < 0 ||
+        find_home(place.root, config->server.home, home, sizeof(home), err) < 0)
         return -1;
     argv[0] = "/bin/sh";
     argv[1] = "-c";
     argv[2] = start_script;
     argv[3] = arena_printf(arena, "%s/sbin/rabbitmq-server", home);
     argv[4] = "-noinput";
-    if (access(argv[3], X_OK) < 0)
-        return err_errno(err, "%s", argv[3]);
+    snprintf(outside, sizeof(outside), "%s%s", place.root, argv[3]);
+    if (access(outside, X_OK) < 0)
+        return err_errno(err, "%s", outside);
     files[n++] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
     files[n++] = (struct file_spec){
         .path = "rabbitmq.conf", .text = conf_text(cluster, config), .mode = 0644};
@@ -286,6 +314,7 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
         .hosts = hosts_text(cluster),
         .stop_within_ns = 20 * SECOND_NS,
         .cpu = -1,
+        .root = server_root(&place, arena),
     };
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "systems/redis/redis.h"
 
 #include "systems/program.h"
+#include "systems/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +213,67 @@ static void sentinel_conf(struct text *t, const struct cluster *cluster, const s
                  SENTINEL_PORT, sentinel_id(t->arena, i - servers));
 }
 
+/* ---- which server */
+
+static const char *binary_of(const struct redis_config *c)
+{
+    if (c->redis.binary)
+        return c->redis.binary;
+    return c->redis.flavour == FLAVOUR_VALKEY ? "/usr/bin/valkey-server" : "/usr/bin/redis-server";
+}
+
+/* What the machine's own binary says it is: "Redis server v=7.0.15 …", "Valkey server v=8.1.1 …". */
+static int installed_version(const void *config, char *out, size_t size, struct err *err)
+{
+    const char *binary = binary_of(config);
+    char text[512], *v;
+
+    if (program_says(binary, "--version", text, sizeof(text), err) < 0)
+        return err_prefix(err, "redis binary");
+    v = strstr(text, "v=");
+    if (!v)
+        return err_input(err, "%s --version says \"%.80s\", no Redis version", binary, text);
+    v += 2;
+    v[strcspn(v, " \n")] = '\0';
+    snprintf(out, size, "%s", v);
+    return 0;
+}
+
+static struct server_wish wish_of(const struct redis_config *c)
+{
+    return (struct server_wish){.system = "redis",
+                                .flavour = c->redis.flavour == FLAVOUR_VALKEY ? "valkey" : NULL,
+                                .version = c->redis.version,
+                                .own = c->redis.binary != NULL,
+                                .installed = installed_version,
+                                .config = c};
+}
+
+static int find_server(const struct redis_config *c, struct server_place *out, struct err *err)
+{
+    struct server_wish wish = wish_of(c);
+
+    return server_find(&wish, out, err);
+}
+
+int redis_version_known(const struct redis_config *c, struct err *err)
+{
+    struct server_wish wish = wish_of(c);
+
+    return server_known(&wish, err);
+}
+
+int redis_version(const void *config, char *out, size_t size, struct err *err)
+{
+    const struct redis_config *c = config;
+    struct server_place place;
+
+    if (find_server(c, &place, err) < 0)
+        return -1;
+    snprintf(out, size, "%s%s", c->redis.flavour == FLAVOUR_VALKEY ? "valkey " : "", place.version);
+    return 0;
+}
+
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
 {
     const struct redis_config *c = redis_config(cluster);
@@ -221,9 +283,12 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     const char **argv = arena_alloc(arena, 4 * sizeof(*argv));
     const char **env = arena_alloc(arena, 4 * sizeof(*env));
     struct file_spec *file = arena_alloc(arena, 2 * sizeof(*file));
+    struct server_place place;
 
     if (cluster->spec->n_nodes > REDIS_NODES_MAX)
         return err_set(err, "more than %d nodes in one Redis cluster", REDIS_NODES_MAX);
+    if (find_server(c, &place, err) < 0)
+        return -1;
     if (sentinel)
         sentinel_conf(&conf, cluster, node);
     else
@@ -235,7 +300,7 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
         file[1] = (struct file_spec){.path = "nodes.conf",
                                      .text = redis_nodes_conf(cluster, node->plan->index),
                                      .mode = 0644};
-    argv[0] = c->redis.binary;
+    argv[0] = binary_of(c);
     argv[1] = arena_printf(arena, "%s/%s", node->data, file->path);
     argv[2] = sentinel ? "--sentinel" : NULL;
     env[0] = "PATH=/usr/local/bin:/usr/bin:/bin";
@@ -246,23 +311,7 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
                                     .files = file,
                                     .n_files = redis_is_cluster(c) ? 2 : 1,
                                     .stop_within_ns = 5 * SECOND_NS,
-                                    .cpu = -1};
+                                    .cpu = -1,
+                                    .root = server_root(&place, arena)};
     return 0;
-}
-
-int redis_version(const void *config, char *out, size_t size, struct err *err)
-{
-    const struct redis_config *c = config;
-    char text[512], *v;
-
-    if (program_says(c->redis.binary, "--version", text, sizeof(text), err) < 0)
-        return err_prefix(err, "redis binary");
-    v = strstr(text, "v=");
-    if (!v)
-        return err_input(err, "%s --version says \"%.80s\", no Redis version", c->redis.binary,
-                         text);
-    v += 2;
-    v[strcspn(v, " \n")] = '\0';
-    snprintf(out, size, "%s", v);
-    return program_is_version(c->redis.binary, v, c->redis.version, err);
 }

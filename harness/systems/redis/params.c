@@ -15,6 +15,7 @@
 #include <string.h>
 
 static const char *const topologies[] = {"standalone", "replication", "sentinel", "cluster", NULL};
+static const char *const flavours[] = {"redis", "valkey", NULL};
 static const char *const timings[] = {"fast", "default", NULL};
 
 #define SETTING(member)                                                                            \
@@ -31,9 +32,12 @@ static const struct param settings[] = {
     {"timing", PARAM_CHOICE, SETTING(timing), .fallback = "fast", .choices = timings,
      .help = "fast: periods shortened, a failover takes under a second; default: as Redis ships"},
     {"version", PARAM_STRING, SETTING(version),
-     .help = "what the binary must say it is, as far as given: \"7\", \"7.0.15\""},
-    {"binary", PARAM_STRING, SETTING(binary), .fallback = "/usr/bin/redis-server",
-     .help = "the redis-server to run, also as sentinel"},
+     .help = "as far as it matters: \"7\", \"7.0.15\"; the installed one or a root folder's "
+             "(ci/roots)"},
+    {"flavour", PARAM_CHOICE, SETTING(flavour), .fallback = "redis", .choices = flavours,
+     .help = "valkey: Redis's continuation under its old licence, from a root folder"},
+    {"binary", PARAM_STRING, SETTING(binary),
+     .help = "the server to run, also as sentinel; default: /usr/bin/redis-server"},
     {0}};
 
 static const struct param destination[] = {{0}};
@@ -178,6 +182,8 @@ int redis_describe(const void *config, const struct layout_sink *sink, struct er
 
     if (check_pairs("redis.conf", &c->redis_conf, err) < 0 ||
         check_pairs("sentinel.conf", &c->sentinel_conf, err) < 0)
+        return -1;
+    if (redis_version_known(c, err) < 0)
         return -1;
     if (redis_servers(c) > 10)
         return err_input(err, "redis: %u servers are more than 10: fewer primaries or replicas",

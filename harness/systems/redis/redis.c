@@ -28,7 +28,7 @@ static const char *const blames[] = {">>> '", ">>> 'sentinel ", NULL};
 
 const struct system_ops redis_system = {
     .name = "redis",
-    .about = "Redis 7: standalone, replication, Sentinel, Cluster; lists, streams, channels and "
+    .about = "Redis 7 and 8, Valkey: standalone, replication, Sentinel, Cluster; lists, streams, channels and "
              "plain keys",
     .params = redis_params,
     .config_size = sizeof(struct redis_config),

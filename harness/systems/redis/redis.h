@@ -46,11 +46,13 @@ enum redis_topology {
     TOPOLOGY_CLUSTER
 };
 enum redis_timing { TIMING_FAST, TIMING_DEFAULT };
+enum redis_flavour { FLAVOUR_REDIS, FLAVOUR_VALKEY };
 
 struct redis_config {
     struct {
         int topology, timing;
         int64_t primaries, replicas, sentinels;
+        int flavour;
         const char *version, *binary;
     } redis;
     struct pairs redis_conf, sentinel_conf;
@@ -73,6 +75,8 @@ int redis_verdict(const char *file, const char *key);
 /* ---- layout.c */
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err);
 int redis_version(const void *config, char *out, size_t size, struct err *err);
+/* Refuses a version that nobody has. */
+int redis_version_known(const struct redis_config *config, struct err *err);
 
 /* ---- control.c: cluster->state */
 struct redis_state {

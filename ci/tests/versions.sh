@@ -1,0 +1,52 @@
+#!/bin/bash
+# Servers of other versions: root folders are made where they are missing, the catalogue's rows run on each of
+# them, bad and good; a version that nobody has and a root folder that is not there are refused.
+. "$(dirname "$0")/lib.sh"
+export ASSAY_CACHE=${ASSAY_CACHE:-$(dirname "$assay")/cache}
+
+check "ci/roots makes what is missing" ci/roots
+check "and a second time has nothing to do" test -z "$(ci/roots 2>&1)"
+run_assay doctor
+for line in 'redis 8\.0' 'valkey 8\.1' 'rabbitmq 4\.0' 'postgres 17' 'mariadb 11\.8'; do
+    check "doctor lists $line" says "^$line +yes .*root folder debian-13"
+done
+
+cat >"$scratch/one.yaml" <<'YAML'
+assay: 1
+inputs:
+  version: {value: "8.0", help: "of the server"}
+  flavour: {value: redis, help: "redis or valkey"}
+clusters:
+  one: {redis: {version: "${version}", flavour: "${flavour}"}}
+cases:
+  a-list:
+    about: A list on one server.
+    clusters: {kv: one}
+    workload: {queue: {structure: list}}
+    clients: {app: {push: jobs, confirm: reply}}
+    script: [{send: {from: app, count: 10, name: load}}]
+    promise: {loss: 0}
+    expect: {vacuous: not_exercised(loss)}
+YAML
+run_assay plan "$scratch/one.yaml" --set version=8.2
+check "an unknown version is refused when the suite is read" status_is 2
+check "with its place and the nearest there are" says 'one.yaml:[0-9]+:[0-9]+: redis: version "8.2" is not known; the nearest: "8.1" with flavour: valkey, "8.0"'
+run_assay run "$scratch/one.yaml" --set version=8.0.99 --out "$scratch/later"
+check "a later patch than the root folder's is refused" status_is 2
+check "with the command that may bring it" says 'ci/roots --again'
+ASSAY_CACHE=$scratch/nothing run_assay run "$scratch/one.yaml" --out "$scratch/missing"
+check "a root folder that is not there ends with 3" status_is 3
+check "and the command that makes it" says 'ci/roots makes it'
+ASSAY_CACHE=$scratch/nothing run_assay doctor
+check "which doctor says, too" says '^redis 8\.0 +no .*ci/roots makes it'
+
+for suite in suites/versions/*.yaml; do
+    name=$(basename "$suite" .yaml)
+    run_assay run "$suite" --quiet --out "$scratch/$name"
+    check "$name: every case ends as expected" status_is 0
+done
+for version in 'redis.: .8\.0' 'redis.: .valkey 8\.1' 'rabbitmq.: .4\.0' 'postgres.: .17\.' 'mariadb.: .11\.8' 'kafka.: .4\.1\.1'; do
+    check "results name $version" grep -qrE "$version" "$scratch"/*/results.json
+done
+check "nothing is left behind" nothing_left
+done_testing
