@@ -96,9 +96,9 @@ static int bind_under_root(const char *path, unsigned long flags)
     return make_parents(target) < 0 ? -1 : mount(path, target, NULL, MS_BIND | flags, NULL);
 }
 
-/* Folders that will be written to, in the upper layer from the start: a folder of the lower one whose
- * owner is nobody in our user namespace (root made it, an ordinary user runs it) cannot be copied up
- * (EOVERFLOW). */
+/* Folders that will be written to, in the upper layer from the start: a folder of the lower one
+ * whose owner is nobody in our user namespace (root made it, an ordinary user runs it) cannot be
+ * copied up (EOVERFLOW). */
 static int prepare_upper(const struct mount_plan *plan)
 {
     const char *const paths[] = {"/tmp", "/dev", "/proc", "/sys", plan->folder, plan->shared};

@@ -55,9 +55,8 @@ static bool same_flavour(const struct root_server *server, const struct server_w
 static const struct root_server *root_server_of(const struct server_wish *wish)
 {
     for (const struct root_server *s = root_servers; s->system; s++)
-        if (same_flavour(s, wish) &&
-            (!wish->version || version_begins(s->version, wish->version) ||
-             version_begins(wish->version, s->version)))
+        if (same_flavour(s, wish) && (!wish->version || version_begins(s->version, wish->version) ||
+                                      version_begins(wish->version, s->version)))
             return s;
     return NULL;
 }
@@ -125,8 +124,8 @@ static int unknown_version(const struct server_wish *wish, const char *installed
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? ", " : "",
                  offers[i].text);
     return err_input(err, "%s: version \"%s\"%s%s is not known; the nearest: %s", wish->system,
-                     wanted, wish->flavour ? " of flavour " : "", wish->flavour ? wish->flavour : "",
-                     n ? text : "none");
+                     wanted, wish->flavour ? " of flavour " : "",
+                     wish->flavour ? wish->flavour : "", n ? text : "none");
 }
 
 /* The machine's own will do. */
@@ -239,8 +238,9 @@ int server_find(const struct server_wish *wish, struct server_place *out, struct
                           server->root);
     if (wish->version && !version_begins(out->version, wish->version) &&
         !version_begins(wish->version, out->version))
-        return err_input(err, "%s %s is wanted, the root folder %s has %s (ci/roots --again makes "
-                              "it anew)",
+        return err_input(err,
+                         "%s %s is wanted, the root folder %s has %s (ci/roots --again makes "
+                         "it anew)",
                          wish->system, wish->version, server->root, out->version);
     return 0;
 }

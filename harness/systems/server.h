@@ -1,6 +1,7 @@
 /*
- * Where the server of a version is: installed on the machine, or in a root folder that ci/roots made
- * from another distribution's packages (CACHE/roots/NAME, with CACHE/roots/NAME.packages beside it).
+ * Where the server of a version is: installed on the machine, or in a root folder that ci/roots
+ * made from another distribution's packages (CACHE/roots/NAME, with CACHE/roots/NAME.packages
+ * beside it).
  *
  *     struct server_wish wish = {.system = "redis", .version = "8.0", .installed = …};
  *     if (server_known(&wish, err) < 0) …                // at load: there is no such version
@@ -40,7 +41,8 @@ struct server_place {
 /* INPUT with the nearest versions there are, when no root folder can have it and the machine has
  * another. The machine is only looked at where it would be refused. */
 int server_known(const struct server_wish *wish, struct err *err);
-/* As server_known; and a root folder that is not there is refused with the command that makes it. */
+/* As server_known; and a root folder that is not there is refused with the command that makes it.
+ */
 int server_find(const struct server_wish *wish, struct server_place *out, struct err *err);
 const char *server_root(const struct server_place *place, struct arena *arena);
 /* Version of a root folder's server, from its list of packages: 0, or -1 when it is not there. */

@@ -3,7 +3,6 @@
 
 #include "systems/rabbitmq/rabbitmq.h"
 
-#include <amqp_tcp_socket.h>
 #include <stdlib.h>
 #include <string.h>
 

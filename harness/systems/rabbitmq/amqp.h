@@ -12,8 +12,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "systems/rabbitmq/library.h"
 
-#include <amqp.h>
 #include <stdbool.h>
 
 #define FRAME_BYTES 131072 /* RabbitMQ's own default frame_max */

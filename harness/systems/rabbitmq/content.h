@@ -13,7 +13,8 @@
 #ifndef ASSAY_SYSTEMS_RABBITMQ_CONTENT_H
 #define ASSAY_SYSTEMS_RABBITMQ_CONTENT_H
 
-#include <amqp.h>
+#include "systems/rabbitmq/library.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -24,7 +24,6 @@ static const struct pair our_conf[] = {
     {.key = "log.file", .value = "false"},
     {.key = "log.console.use_colors", .value = "off"},
     {.key = "cluster_formation.peer_discovery_backend", .value = "classic_config"},
-    {.key = "cluster_formation.discovery_retry_limit", .value = "1"},
     {.key = "cluster_formation.discovery_retry_interval", .value = "100"},
 };
 
@@ -153,9 +152,18 @@ static bool same_setting(const char *ours, const char *theirs)
            strncmp(ours, theirs, n) == 0 && (theirs[n] == '.' || !theirs[n]);
 }
 
-static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config)
+/* 3.x asks each peer and forms with whom it finds: one try is quickest. 4.x selects one peer, waits
+ * for that one's database, and when the tries are used up stays alone for good. */
+static const char *formation_tries(const char *version)
 {
-    const char *text = "";
+    return atoi(version) < 4 ? "1" : "300";
+}
+
+static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config,
+                             const char *version)
+{
+    const char *text = arena_printf(
+        cluster->arena, "cluster_formation.discovery_retry_limit = %s\n", formation_tries(version));
 
     for (size_t i = 0; i < sizeof(our_conf) / sizeof(our_conf[0]); i++) {
         bool theirs = false;
@@ -297,7 +305,7 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
         return err_errno(err, "%s", outside);
     files[n++] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
     files[n++] = (struct file_spec){
-        .path = "rabbitmq.conf", .text = conf_text(cluster, config), .mode = 0644};
+        .path = "rabbitmq.conf", .text = conf_text(cluster, config, place.version), .mode = 0644};
     files[n++] = (struct file_spec){
         .path = "enabled_plugins", .text = plugins_text(cluster, config), .mode = 0644};
     if (modules)

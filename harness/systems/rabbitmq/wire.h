@@ -15,8 +15,8 @@
 #define ASSAY_SYSTEMS_RABBITMQ_WIRE_H
 
 #include "base/err.h"
+#include "systems/rabbitmq/library.h"
 
-#include <amqp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

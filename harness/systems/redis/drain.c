@@ -19,6 +19,8 @@
 #include <string.h>
 
 #define TRY_EVERY_NS (20 * MS_NS)
+/* A primary that hung for a moment may have lost its office since: it is asked for again. */
+#define LEVEL_WITHIN_NS (3 * SECOND_NS)
 #define TRY_WITHIN_NS (5 * SECOND_NS)
 
 struct draining {
@@ -152,9 +154,14 @@ int redis_quiesce(struct cluster *cluster, uint32_t dest, struct deadline deadli
     /* replication is one stream for all keys, in a cluster for those of a shard */
     struct draining d = {.cluster = cluster, .dest = &cluster->plan->dests[dest]};
 
-    if (wait_agreed(&d, deadline, err) < 0 || wait_level(&d, deadline, err) < 0)
-        return err_prefix(err, "quiesce");
-    return 0;
+    for (;;) {
+        if (wait_agreed(&d, deadline, err) < 0)
+            return err_prefix(err, "quiesce");
+        if (wait_level(&d, deadline_within(deadline, LEVEL_WITHIN_NS), err) == 0)
+            return 0;
+        if (deadline_passed(&deadline))
+            return err_prefix(err, "quiesce");
+    }
 }
 
 /* ---- one unit */

@@ -222,7 +222,8 @@ static const char *binary_of(const struct redis_config *c)
     return c->redis.flavour == FLAVOUR_VALKEY ? "/usr/bin/valkey-server" : "/usr/bin/redis-server";
 }
 
-/* What the machine's own binary says it is: "Redis server v=7.0.15 …", "Valkey server v=8.1.1 …". */
+/* What the machine's own binary says it is: "Redis server v=7.0.15 …", "Valkey server v=8.1.1 …".
+ */
 static int installed_version(const void *config, char *out, size_t size, struct err *err)
 {
     const char *binary = binary_of(config);

@@ -4,8 +4,8 @@
  *
  *     rabbitmq_bare HOST PORT QUEUE BYTES OUTSTANDING SECONDS      → "messages seconds"
  */
-#include <amqp.h>
-#include <amqp_tcp_socket.h>
+
+#include "systems/rabbitmq/library.h"
 
 #include <stdbool.h>
 #include <stdint.h>
