@@ -4,6 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 export ASSAY_CACHE=${ASSAY_CACHE:-$(dirname "$assay")/cache}
 
+fetch() { . ci/packages; build=$(dirname "$ASSAY_CACHE") install_log=$scratch/install.log; fetch_kafka 4.1.1; }
+check "Kafka 4.1.1 is fetched where it is missing" fetch
 check "ci/roots makes what is missing" ci/roots
 check "and a second time has nothing to do" test -z "$(ci/roots 2>&1)"
 run_assay doctor
