@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define BATCH 1024
+#define KEYS 16
 #define SIZE_MAX_BYTES (1 << 20)
 
 static long outcomes[2]; /* ok, not ok */
@@ -79,14 +80,15 @@ static void produce(int argc, char **argv, long count, size_t size)
 {
     rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, argc, argv);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[3], NULL);
+    static const char keys[KEYS][2] = {"0", "1", "2", "3", "4", "5", "6", "7",
+                                       "8", "9", "a", "b", "c", "d", "e", "f"};
     char *payload = calloc(1, size);
 
     for (long i = 0; i < count;) {
-        char key[12];
-        int n = snprintf(key, sizeof(key), "%ld", i % 16);
+        const char *key = keys[i % KEYS];
 
         if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload, size, key,
-                             (size_t)n, NULL) == 0)
+                             1, NULL) == 0)
             i++;
         else if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             rd_kafka_poll(rk, 10);
