@@ -142,7 +142,7 @@ static void append_script(struct redis_client *h, struct lane *lane, const char 
     const char **argv = calloc(words, sizeof(*argv));
     size_t *sizes = calloc(words, sizeof(*sizes));
     char count[24], *command;
-    int size;
+    long long size; /* what hiredis gives since 1.0; before it was an int */
 
     if (!argv || !sizes)
         abort();
