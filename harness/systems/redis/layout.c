@@ -284,11 +284,11 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
     const char **argv = arena_alloc(arena, 4 * sizeof(*argv));
     const char **env = arena_alloc(arena, 4 * sizeof(*env));
     struct file_spec *file = arena_alloc(arena, 2 * sizeof(*file));
-    struct server_place place;
+    struct server_place place = {0}; /* the machine's own, whatever its version */
 
     if (cluster->spec->n_nodes > REDIS_NODES_MAX)
         return err_set(err, "more than %d nodes in one Redis cluster", REDIS_NODES_MAX);
-    if (find_server(c, &place, err) < 0)
+    if ((c->redis.version || c->redis.flavour == FLAVOUR_VALKEY) && find_server(c, &place, err) < 0)
         return -1;
     if (sentinel)
         sentinel_conf(&conf, cluster, node);
