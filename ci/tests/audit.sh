@@ -5,7 +5,7 @@
 
 audit() { # name, lines of redis.conf, options… → its rows: "CASE=RESULT" a line
     name=$1
-    printf "$2" >"$scratch/$name.conf"
+    printf "repl-diskless-sync-delay 0\n$2" >"$scratch/$name.conf"
     shift 2
     run_assay run suites/audits/redis.yaml --set redis_conf="$scratch/$name.conf" --set sentinel_conf="$scratch/sentinel.conf" --out "$scratch/$name" "$@"
     python3 -c 'import json, sys; [print(c["name"] + "=" + c["result"]) for c in json.load(open(sys.argv[1]))["cases"]]' \
@@ -13,7 +13,10 @@ audit() { # name, lines of redis.conf, options… → its rows: "CASE=RESULT" a 
 }
 row() { grep -qxF "$1" "$scratch/rows" || { cat "$scratch/rows"; tail -n 12 "$scratch/out"; return 1; }; }
 
-printf 'sentinel monitor prod 10.0.0.1 6379 2\nsentinel down-after-milliseconds prod 3000\nsentinel failover-timeout prod 10000\nacllog-max-len 128\n' >"$scratch/sentinel.conf"
+sentinels() { # down-after-milliseconds
+    printf "sentinel monitor prod 10.0.0.1 6379 2\nsentinel down-after-milliseconds prod $1\nacllog-max-len 128\n" >"$scratch/sentinel.conf"
+}
+sentinels 3000
 
 audit nothing 'save ""\nappendonly no\n' --case 'restart-*' --case memory-full
 check "nothing saved, no limit: nothing but rows that do not apply" row "restart-from-log=not applicable"
@@ -41,5 +44,10 @@ check "nobody need follow the primary: breaks" row "primary-cut-off=breaks"
 check "Sentinel is quicker than a restart: not applicable" row "quick-restart=not applicable"
 audit followed 'appendonly no\nmin-replicas-to-write 1\nmin-replicas-max-lag 2\n' --case primary-cut-off
 check "min-replicas-to-write: holds" row "primary-cut-off=holds"
+sentinels 6000
+audit empty 'save ""\nappendonly no\n' --case quick-restart
+check "a restart is quicker than Sentinel, and nothing is saved: breaks" row "quick-restart=breaks"
+audit kept 'save ""\nappendonly yes\n' --case quick-restart
+check "with a log: holds" row "quick-restart=holds"
 check "nothing is left behind" nothing_left
 done_testing
