@@ -318,7 +318,8 @@ static void fill_spec(struct cluster *cluster, struct node *node, const struct k
         memcpy(bytes, places->checkpoint_bytes, places->checkpoint_size);
         add_file(spec, "log/bootstrap.checkpoint", bytes, places->checkpoint_size);
     }
-    spec->stop_within_ns = 30 * SECOND_NS; /* brokers wait > 20 s for a controller that is gone */
+    /* > 20 s where the controller is gone, > 30 s seen on a loaded machine */
+    spec->stop_within_ns = 60 * SECOND_NS;
     spec->cpu = -1;
 }
 
