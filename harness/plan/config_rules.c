@@ -19,6 +19,13 @@ const struct config_rule *config_rule_of(const struct system_ops *system, const 
     return NULL;
 }
 
+bool config_is_kept(const struct system_ops *system, const char *file, const char *key)
+{
+    const struct config_rule *rule = config_rule_of(system, file, key);
+
+    return !rule || rule->verdict == CONFIG_KEPT;
+}
+
 int check_refused(struct build *b, const struct system_ops *system, const struct tree *entry)
 {
     for (size_t s = 0; entry->kind == TREE_MAP && s < entry->n; s++) {

@@ -209,9 +209,10 @@ struct replaced_keys {
     size_t n;
 };
 struct replaced_keys plan_replaced_keys(const struct plan_case *c, struct arena *arena);
-/* The rule for one key; NULL: it is kept. */
+/* The rule for one key of a team's file; NULL: it is kept. */
 const struct config_rule *config_rule_of(const struct system_ops *system, const char *file,
                                          const char *key);
+bool config_is_kept(const struct system_ops *system, const char *file, const char *key);
 
 /* Look-ups; NULL or -1 when there is none. */
 const struct plan_client *plan_client_named(const struct plan_case *c, const char *name);

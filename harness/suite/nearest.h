@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 struct nearest {
-    const char *word, *best; /* borrowed */
+    const char *word, *best; /* borrowed, until nearest_hint */
     size_t distance;
     char hint[120];
 };

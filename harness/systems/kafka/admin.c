@@ -6,7 +6,6 @@
 
 #include "suite/nearest.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,7 +310,7 @@ static int read_back(const rd_kafka_ConfigResource_t *resource, const char *name
     for (size_t i = 0; i < asked->n; i++) {
         const struct pair *pair = &asked->items[i];
 
-        if (!kafka_is_replaced(file, pair->key) && !reported(entries, n, pair->key))
+        if (config_is_kept(&kafka_system, file, pair->key) && !reported(entries, n, pair->key))
             return err_input(err, "%s:%d:%d: %s: %s does not know the key \"%s\"%s",
                              pair->mark.file ? pair->mark.file : "suite", pair->mark.line,
                              pair->mark.column, file, name, pair->key,

@@ -66,7 +66,7 @@ rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *gro
     if (set(conf, "client.id", id, err) < 0)
         goto fail;
     for (size_t i = 0; i < users->n; i++)
-        if (!kafka_is_replaced("librdkafka", users->items[i].key) &&
+        if (config_is_kept(&kafka_system, "librdkafka", users->items[i].key) &&
             set(conf, users->items[i].key, users->items[i].value, err) < 0)
             goto fail;
     if (set_transactional(conf, h, group, err) < 0)

@@ -13,30 +13,33 @@
 #include <string.h>
 
 /* The library's table for people is the one place that has the aliases too (linger.ms is one). */
-static void offer_all(struct nearest *near)
+static char *table_for_people(void)
 {
-    char *text = NULL, *rest = NULL;
+    char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
 
     if (!f)
-        return;
+        return NULL;
     rd_kafka_conf_properties_show(f);
     fclose(f);
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        line[strcspn(line, " |")] = '\0';
-        nearest_offer(near, line);
-    }
-    free(text);
+    return text;
 }
 
 static int no_such_key(const struct pair *pair, struct err *err)
 {
+    char *text = table_for_people(), *rest = NULL;
     struct nearest near = nearest_to(pair->key);
 
-    offer_all(&near);
-    return mark_err(err, &pair->mark, "librdkafka %s has no \"%s\"%s", rd_kafka_version_str(),
-                    pair->key, nearest_hint(&near));
+    for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        line[strcspn(line, " |")] = '\0';
+        nearest_offer(&near, line);
+    }
+    mark_err(err, &pair->mark, "librdkafka %s has no \"%s\"%s", rd_kafka_version_str(), pair->key,
+             nearest_hint(&near));
+    free(text);
+    return -1;
 }
 
 int kafka_client_check(const void *opaque, struct err *err)

@@ -78,8 +78,6 @@ int kafka_broker_id(const struct cluster *cluster, const struct plan_node *node)
 extern const char kafka_log4j1[], kafka_log4j2[]; /* all to standard output */
 extern const struct config_rule kafka_config_rules[];
 extern const struct plane kafka_planes[];
-/* Keys we set ourselves; the rest of what stands in server.properties is the user's. */
-bool kafka_is_replaced(const char *file, const char *key);
 
 /* ---- a running cluster as we see it (view.c) */
 

@@ -48,16 +48,17 @@ static void test_every_rule_has_a_source(void **state)
 static void test_whose_key_it_is(void **state)
 {
     (void)state;
-    assert_true(kafka_is_replaced("server.properties", "listeners"));
-    assert_true(kafka_is_replaced("server.properties", "advertised.listeners"));
-    assert_true(kafka_is_replaced("server.properties", "ssl.keystore.location"));
-    assert_true(kafka_is_replaced("server.properties", "log.dirs"));
-    assert_false(kafka_is_replaced("server.properties", "log.retention.ms"));
-    assert_false(kafka_is_replaced("server.properties", "min.insync.replicas"));
-    assert_false(kafka_is_replaced("server.properties", "unclean.leader.election.enable"));
-    assert_true(kafka_is_replaced("librdkafka", "bootstrap.servers"));
-    assert_true(kafka_is_replaced("librdkafka", "sasl.password"));
-    assert_false(kafka_is_replaced("librdkafka", "acks"));
+    assert_false(config_is_kept(&kafka_system, "server.properties", "listeners"));
+    assert_false(config_is_kept(&kafka_system, "server.properties", "advertised.listeners"));
+    assert_false(config_is_kept(&kafka_system, "server.properties", "ssl.keystore.location"));
+    assert_false(config_is_kept(&kafka_system, "server.properties", "log.dirs"));
+    assert_true(config_is_kept(&kafka_system, "server.properties", "log.retention.ms"));
+    assert_true(config_is_kept(&kafka_system, "server.properties", "min.insync.replicas"));
+    assert_true(
+        config_is_kept(&kafka_system, "server.properties", "unclean.leader.election.enable"));
+    assert_false(config_is_kept(&kafka_system, "librdkafka", "bootstrap.servers"));
+    assert_false(config_is_kept(&kafka_system, "librdkafka", "sasl.password"));
+    assert_true(config_is_kept(&kafka_system, "librdkafka", "acks"));
 }
 
 /* ---- wire */

@@ -10,7 +10,6 @@
 #include "base/draw.h"
 #include "systems/kafka/kafka.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,14 +67,6 @@ const struct config_rule kafka_config_rules[] = {
     {CLIENT, "plugin.library.paths", CONFIG_REFUSED, "no foreign code inside our clients"},
     {0},
 };
-
-bool kafka_is_replaced(const char *file, const char *key)
-{
-    for (const struct config_rule *rule = kafka_config_rules; rule->pattern; rule++)
-        if (strcmp(rule->file, file) == 0 && fnmatch(rule->pattern, key, 0) == 0)
-            return rule->verdict == CONFIG_REPLACED;
-    return false;
-}
 
 /* Quick failures and small footprints; a user's own values win. FACTS of a two-core machine. */
 static const struct pair defaults[] = {
@@ -209,7 +200,7 @@ static const char *server_properties(const struct cluster *cluster, const struct
         if (!pairs_get(users, replication[i].key, NULL))
             text_pair(&t, arena, replication[i].key, replication[i].value);
     for (size_t i = 0; i < users->n; i++)
-        if (!kafka_is_replaced(SERVER, users->items[i].key))
+        if (config_is_kept(&kafka_system, SERVER, users->items[i].key))
             text_pair(&t, arena, users->items[i].key, users->items[i].value);
     return t.bytes;
 }

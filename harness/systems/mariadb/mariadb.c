@@ -61,13 +61,6 @@ static const struct config_rule rules[] = {
     {"my.cnf", "plugin*", CONFIG_REFUSED, "plugins are not supported"},
     {0}};
 
-static bool is_kept(const char *key)
-{
-    const struct config_rule *rule = config_rule_of(&mariadb_system, "my.cnf", key);
-
-    return !rule || rule->verdict == CONFIG_KEPT;
-}
-
 static const char *home_of(const struct mariadb_config *c)
 {
     return c->mariadb.home ? c->mariadb.home : DEFAULT_HOME;
@@ -144,7 +137,7 @@ static const char *conf_text(const struct cluster *cluster, const struct node *n
         node->data, MARIADB_SERVER_ID);
 
     for (size_t i = 0; i < c->conf.n; i++)
-        if (is_kept(c->conf.items[i].key))
+        if (config_is_kept(&mariadb_system, "my.cnf", c->conf.items[i].key))
             text = arena_printf(arena, "%s%s=%s\n", text, c->conf.items[i].key,
                                 c->conf.items[i].value);
     return text;

@@ -136,13 +136,6 @@ static int version(const void *config, char *out, size_t size, struct err *err)
     return 0;
 }
 
-static bool is_kept(const char *key)
-{
-    const struct config_rule *rule = config_rule_of(&postgres_system, "postgresql.conf", key);
-
-    return !rule || rule->verdict == CONFIG_KEPT;
-}
-
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
 {
     const struct postgres_config *c = config;
@@ -185,7 +178,7 @@ static const char *conf_text(const struct cluster *cluster, const struct node *n
                               node->plan->address, POSTGRES_PORT);
 
     for (size_t i = 0; i < c->conf.n; i++)
-        if (is_kept(c->conf.items[i].key))
+        if (config_is_kept(&postgres_system, "postgresql.conf", c->conf.items[i].key))
             text = arena_printf(arena, "%s%s = '%s'\n", text, c->conf.items[i].key,
                                 quoted(arena, c->conf.items[i].value));
     return text;

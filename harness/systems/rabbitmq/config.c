@@ -9,7 +9,6 @@
  */
 #include "systems/rabbitmq/rabbitmq.h"
 
-#include <fnmatch.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,14 +122,6 @@ const struct config_rule rabbit_config_rules[] = {
     {CONF, "stomp.*", CONFIG_REFUSED, "the plugin is not started"},
     {CONF, "stream.*", CONFIG_REFUSED, "the plugin is not started"},
     {0}};
-
-int rabbit_verdict(const char *key)
-{
-    for (const struct config_rule *rule = rabbit_config_rules; rule->pattern; rule++)
-        if (fnmatch(rule->pattern, key, 0) == 0)
-            return (int)rule->verdict;
-    return CONFIG_KEPT;
-}
 
 /* ---- JSON */
 
@@ -248,11 +239,6 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
                 return err_input(err, "exchange %s: bound to \"%s\", which is no queue here",
                                  exchanges[i].name, bindings[k].queue);
     }
-    for (size_t i = 0; i < config->conf.n; i++)
-        for (const struct config_rule *r = rabbit_config_rules; r->pattern; r++)
-            if (r->verdict == CONFIG_REFUSED &&
-                fnmatch(r->pattern, config->conf.items[i].key, 0) == 0)
-                return err_input(err, "rabbitmq.conf: %s: %s", config->conf.items[i].key, r->why);
     for (int64_t i = 1; i <= config->server.nodes; i++) {
         snprintf(name, sizeof(name), "rabbit-%lld", (long long)i);
         sink->node(sink->context, name, "server");

@@ -169,8 +169,9 @@ static const char *conf_text(struct cluster *cluster, const struct rabbit_config
         bool theirs = false;
 
         for (size_t k = 0; k < config->conf.n; k++)
-            theirs |= rabbit_verdict(config->conf.items[k].key) == CONFIG_KEPT &&
-                      same_setting(our_conf[i].key, config->conf.items[k].key);
+            theirs |=
+                config_is_kept(&rabbitmq_system, "rabbitmq.conf", config->conf.items[k].key) &&
+                same_setting(our_conf[i].key, config->conf.items[k].key);
         if (!theirs)
             text = arena_printf(cluster->arena, "%s%s = %s\n", text, our_conf[i].key,
                                 our_conf[i].value);
@@ -180,7 +181,7 @@ static const char *conf_text(struct cluster *cluster, const struct rabbit_config
                             "%scluster_formation.classic_config.nodes.%lld = rabbit@n%lld\n", text,
                             (long long)i, (long long)i);
     for (size_t k = 0; k < config->conf.n; k++)
-        if (rabbit_verdict(config->conf.items[k].key) == CONFIG_KEPT)
+        if (config_is_kept(&rabbitmq_system, "rabbitmq.conf", config->conf.items[k].key))
             text = arena_printf(cluster->arena, "%s%s = %s\n", text, config->conf.items[k].key,
                                 config->conf.items[k].value);
     return text;

@@ -71,11 +71,10 @@ struct rabbit_config {
 };
 
 extern const struct param rabbit_params[];
+extern const struct system_ops rabbitmq_system;
 extern const struct config_rule rabbit_config_rules[];
 extern const char *const rabbit_config_words[]; /* ends with NULL */
 int rabbit_describe(const void *config, const struct layout_sink *sink, struct err *err);
-/* What happens to a key of rabbitmq.conf; CONFIG_KEPT where no rule matches. */
-int rabbit_verdict(const char *key);
 /* A tree as JSON: what looks like a number, true or false is one. Caller frees. */
 char *rabbit_json(const struct tree *tree);
 

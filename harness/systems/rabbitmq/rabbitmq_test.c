@@ -16,8 +16,6 @@
 
 #include <cmocka.h>
 
-extern const struct system_ops rabbitmq_system;
-
 /* ---- tables */
 
 static void every_outcome_has_a_source(void **state)
@@ -34,12 +32,13 @@ static void every_outcome_has_a_source(void **state)
 static void whose_key_it_is(void **state)
 {
     (void)state;
-    assert_int_equal(rabbit_verdict("listeners.tcp.default"), CONFIG_REPLACED);
-    assert_int_equal(rabbit_verdict("cluster_formation.k8s.host"), CONFIG_REPLACED);
-    assert_int_equal(rabbit_verdict("cluster_partition_handling"), CONFIG_KEPT);
-    assert_int_equal(rabbit_verdict("vm_memory_high_watermark.relative"), CONFIG_KEPT);
-    assert_int_equal(rabbit_verdict("queue_master_locator"), CONFIG_KEPT);
-    assert_int_equal(rabbit_verdict("mqtt.vhost"), CONFIG_REFUSED);
+    assert_false(config_is_kept(&rabbitmq_system, "rabbitmq.conf", "listeners.tcp.default"));
+    assert_false(config_is_kept(&rabbitmq_system, "rabbitmq.conf", "cluster_formation.k8s.host"));
+    assert_true(config_is_kept(&rabbitmq_system, "rabbitmq.conf", "cluster_partition_handling"));
+    assert_true(
+        config_is_kept(&rabbitmq_system, "rabbitmq.conf", "vm_memory_high_watermark.relative"));
+    assert_true(config_is_kept(&rabbitmq_system, "rabbitmq.conf", "queue_master_locator"));
+    assert_false(config_is_kept(&rabbitmq_system, "rabbitmq.conf", "mqtt.vhost"));
 }
 
 /* ---- cluster entries */

@@ -71,7 +71,7 @@ static void server_conf(struct text *t, const struct cluster *cluster, const str
     for (size_t i = 0; i < user->n; i++) {
         const struct pair *p = &user->items[i];
 
-        if (redis_verdict("redis.conf", p->key) == CONFIG_KEPT)
+        if (config_is_kept(&redis_system, "redis.conf", p->key))
             LINE(t, "%s %s", p->key, p->value[0] ? p->value : "\"\"");
     }
     if (redis_is_cluster(c)) {
@@ -170,7 +170,7 @@ static void sentinel_user_lines(struct text *t, const struct pairs *user)
     for (size_t i = 0; i < user->n; i++) {
         struct pair option = sentinel_option(t->arena, &user->items[i]);
 
-        if (redis_verdict("sentinel.conf", option.key) != CONFIG_KEPT ||
+        if (!config_is_kept(&redis_system, "sentinel.conf", option.key) ||
             strcasecmp(option.key, "quorum") == 0)
             continue;
         if (plain_key(option.key))

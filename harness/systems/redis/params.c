@@ -10,7 +10,8 @@
  */
 #include "systems/redis/redis.h"
 
-#include <fnmatch.h>
+#include "suite/tree.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -118,21 +119,6 @@ const struct config_rule redis_config_rules[] = {
     {"sentinel.conf", "include", CONFIG_REFUSED, "other files are not read: put their keys here"},
     {0}};
 
-static const struct config_rule *rule_of(const char *file, const char *key)
-{
-    for (const struct config_rule *r = redis_config_rules; r->pattern; r++)
-        if (strcmp(r->file, file) == 0 && fnmatch(r->pattern, key, FNM_CASEFOLD) == 0)
-            return r;
-    return NULL;
-}
-
-int redis_verdict(const char *file, const char *key)
-{
-    const struct config_rule *rule = rule_of(file, key);
-
-    return rule ? (int)rule->verdict : CONFIG_KEPT;
-}
-
 unsigned redis_servers(const struct redis_config *config)
 {
     if (config->redis.topology == TOPOLOGY_STANDALONE)
@@ -147,22 +133,15 @@ unsigned redis_sentinels(const struct redis_config *config)
     return config->redis.topology == TOPOLOGY_SENTINEL ? (unsigned)config->redis.sentinels : 0;
 }
 
-/* Refused keys, and texts that would start a line of their own. */
+/* Texts that would start a line of their own. */
 static int check_pairs(const char *file, const struct pairs *pairs, struct err *err)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         const struct pair *p = &pairs->items[i];
-        const struct config_rule *rule = rule_of(file, p->key);
 
         if (strpbrk(p->key, " \t\r\n") || strpbrk(p->value, "\r\n"))
-            err_input(err, "%s: key \"%s\" is not one line of a config file", file, p->key);
-        else if (rule && rule->verdict == CONFIG_REFUSED)
-            err_input(err, "%s: key \"%s\" is refused: %s", file, p->key, rule->why);
-        else
-            continue;
-        if (p->mark.file)
-            err_prefix(err, "%s:%d:%d", p->mark.file, p->mark.line, p->mark.column);
-        return -1;
+            return mark_err(err, &p->mark, "%s: key \"%s\" is not one line of a config file", file,
+                            p->key);
     }
     return 0;
 }

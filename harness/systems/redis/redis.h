@@ -69,8 +69,6 @@ extern const char *const redis_config_words[]; /* ends with NULL */
 unsigned redis_servers(const struct redis_config *config);
 unsigned redis_sentinels(const struct redis_config *config);
 int redis_describe(const void *config, const struct layout_sink *sink, struct err *err);
-/* What happens to a key of redis.conf or sentinel.conf; CONFIG_KEPT where no rule matches. */
-int redis_verdict(const char *file, const char *key);
 
 /* ---- layout.c */
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err);

@@ -22,7 +22,6 @@ struct rabbit_live {
     char folder[256];
 };
 
-extern const struct system_ops rabbitmq_system;
 
 int rabbit_live_inside(int (*body)(void));
 /* The first case of a suite given as text; its only cluster has one node. */
