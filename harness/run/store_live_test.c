@@ -8,12 +8,16 @@
 #include "plan/plan.h"
 #include "run/run.h"
 #include "sandbox/testing/verbs.h"
+#include "systems/server.h"
 
 #include <setjmp.h>
+#include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -350,6 +354,31 @@ INSIDE(mariadb_keeps_the_contract, on_mariadb)
 INSIDE(postgres_17_keeps_the_contract, on_postgres_17)
 INSIDE(mariadb_11_8_keeps_the_contract, on_mariadb_11)
 
+/* The checkout, and the root folders in its cache, may lie below a folder that only root may enter.
+ * Then a mount in a namespace of this test's own shows the cache to the ordinary user too. */
+static char shown_cache[] = "/tmp/assay-cache-XXXXXX";
+static bool is_shown;
+
+static void show_cache(void)
+{
+    char cache[400];
+    cache_folder(cache, sizeof(cache));
+    is_shown = mkdtemp(shown_cache) && chmod(shown_cache, 0755) == 0 && unshare(CLONE_NEWNS) == 0 &&
+               mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+               mount(cache, shown_cache, NULL, MS_BIND | MS_REC, NULL) == 0;
+    if (is_shown)
+        setenv("ASSAY_CACHE", shown_cache, 1);
+    else
+        fprintf(stderr, "# the cache folder is not shown elsewhere: %s\n", strerror(errno));
+}
+
+static void hide_cache(void)
+{
+    if (is_shown)
+        umount2(shown_cache, MNT_DETACH);
+    rmdir(shown_cache);
+}
+
 static int tests(void)
 {
     const struct CMUnitTest list[] = {
@@ -371,5 +400,11 @@ static int tests(void)
 
 int main(int argc, char **argv)
 {
-    return verbs_test_main(argc, argv, tests);
+    bool is_first = argc == 1 && geteuid() == 0;
+    if (is_first)
+        show_cache();
+    int status = verbs_test_main(argc, argv, tests);
+    if (is_first)
+        hide_cache();
+    return status;
 }

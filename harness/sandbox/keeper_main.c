@@ -35,6 +35,7 @@
 struct pump {
     int from, to; /* from -1: free */
     int64_t left;
+    bool full; /* the log says so */
 };
 
 struct keeper_loop {
@@ -61,10 +62,10 @@ static void pump_some(struct pump *pump)
             break;
         ssize_t take = got <= pump->left ? got : (ssize_t)pump->left;
         if (take > 0 && write(pump->to, bytes, (size_t)take) < 0)
-            pump->left = take = 0; /* a full disk is the run's to report */
+            pump->left = take = 0, pump->full = true; /* a full disk is the run's to report */
         pump->left -= take;
-        if (take > 0 && take < got && write(pump->to, full, sizeof(full) - 1) < 0)
-            pump->left = 0;
+        if (take < got && !pump->full) /* the cap may lie at the very end of an earlier read */
+            pump->full = write(pump->to, full, sizeof(full) - 1) > 0;
     }
     if (got == 0)
         pump_end(pump);
@@ -90,9 +91,8 @@ static void divert_log(struct keeper_loop *loop, int *fds, size_t n_fds)
             return;
         fcntl(pipe_ends[0], F_SETFL, O_NONBLOCK);
         struct stat log;
-        int64_t size = fstat(fds[2], &log) == 0 ? log.st_size : 0;
-        *pump =
-            (struct pump){pipe_ends[0], fds[2], LOG_CAP_BYTES > size ? LOG_CAP_BYTES - size : 0};
+        int64_t left = LOG_CAP_BYTES - (fstat(fds[2], &log) == 0 ? log.st_size : 0);
+        *pump = (struct pump){pipe_ends[0], fds[2], left > 0 ? left : 0, left < 0};
         fds[2] = pipe_ends[1];
         if (n_fds > 3) {
             close(fds[3]); /* stderr arrived as a second copy of the same log */

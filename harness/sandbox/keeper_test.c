@@ -265,22 +265,29 @@ static int root_folder(void *unused)
     return 0;
 }
 
-static int long_log(void *unused)
+/* What a log's cap lies in the middle of, and what begins right behind it. */
+static int long_log(struct keeper *n1, const char *shell)
 {
-    (void)unused;
     struct err err = {0};
     struct stat log;
-    const char *argv[] = {"/usr/bin/head", "-c", "70000000", "/dev/zero", NULL};
+    const char *argv[] = {"/bin/sh", "-c", shell, NULL};
     char path[300];
     snprintf(path, sizeof(path), "%s", in_run("long.log"));
     struct keeper_command command = {.argv = argv, .log = path};
-    struct keeper *n1 = plain_node();
-    CHECK(n1);
     CHECK_OK(keeper_start(n1, &command, &err) > 1);
     CHECK_OK(keeper_wait_dead(n1, soon(), &err) == 0);
     CHECK(stat(path, &log) == 0 && log.st_size > 64 << 20 && log.st_size < (64 << 20) + 100);
     unlink(path);
     return 0;
+}
+
+static int long_logs(void *unused)
+{
+    (void)unused;
+    struct keeper *n1 = plain_node();
+    CHECK(n1);
+    return long_log(n1, "head -c 70000000 /dev/zero") != 0 ||
+           long_log(n1, "head -c 67108864 /dev/zero; sleep 0.2; echo over") != 0;
 }
 
 /* After cut, kill and destruction nothing of the dead flows any more, not even after the heal: the
@@ -423,7 +430,7 @@ INSIDE(files_and_commands_are_the_nodes_own, inside)
 INSIDE(a_node_leaves_no_traces, traces)
 INSIDE(a_server_runs_as_another_user, other_user)
 INSIDE(a_node_runs_in_a_root_folder, root_folder)
-INSIDE(a_log_is_capped, long_log)
+INSIDE(a_log_is_capped, long_logs)
 INSIDE(a_crash_leaves_no_connection, crash)
 INSIDE(a_client_reports_its_end, clients)
 INSIDE(nodes_come_up_at_once, parallel)
