@@ -76,6 +76,21 @@ static char *split(char *line, enum format format)
     return value;
 }
 
+/* "requirepass=x", "default_pass x": the key would have its value in it, and the server repeats a key
+ * that it refuses. */
+static int check_separator(const char *section, const char *line, enum format format,
+                           const struct tree_mark *mark, struct err *err)
+{
+    size_t n = format == FORMAT_WORDS    ? strcspn(line, "=")
+               : format == FORMAT_SYSCTL ? strcspn(line, " \t:")
+                                         : strlen(line);
+
+    if (!line[n])
+        return 0;
+    return mark_err(err, mark, "%s: behind \"%.*s\" %s was expected", section, (int)n, line,
+                    format == FORMAT_WORDS ? "a blank" : "\"=\"");
+}
+
 static void put_again(struct arena *arena, struct tree *map, const char *key,
                       const struct tree *value, enum format format)
 {
@@ -124,6 +139,8 @@ struct tree *config_parse(const char *section, const char *text, const struct tr
         value = split(line, format);
         here.line += lines_between(began, from);
         began = from;
+        if (check_separator(section, line, format, &here, err) < 0)
+            return NULL;
         if (line[0] == '\0') {
             mark_err(err, mark, "%s: a line without a key: \"%.60s\"", section, value);
             return NULL;

@@ -1,27 +1,84 @@
 /*
  * Secrets by the names of their keys: those of Redis, RabbitMQ, Kafka and librdkafka, and what
- * people call them elsewhere. What only looks like one (password_hashing_module) is kept.
+ * people call them elsewhere; and the passwords inside of URIs. What only looks like one
+ * (password_hashing_module) is kept.
  */
 #include "suite/secrets.h"
 
+#include "suite/nearest.h"
 #include "suite/tree.h"
 
+#include <ctype.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const patterns[] = {
-    "*password",  "*passwd",    "*passphrase", "*password_hash", "requirepass",  "masterauth",
-    "*auth-pass", "*[_.-]pass", "*secret",     "*secret.key",    "*jaas.config", "*keystore.key",
-    "*key.pem",   "*.key.data", "*api_key",    "*api.key",       "*private_key", "*private.key",
-    "*cookie",    "user",       NULL};
+    "*password",   "*passwd",      "*passphrase",  "*password_hash", "requirepass",
+    "masterauth",  "primaryauth",  "*auth-pass",   "*[_.-]pass",     "*secret",
+    "*secret?key", "*master.key",  "*jaas.config", "*keystore.key",  "*key.pem",
+    "*.key.data",  "*api_key",     "*api.key",     "*private_key",   "*private.key",
+    "*acl_token",  "*access?token", "*cookie",     "user",           NULL};
+
+/* The server refuses "requirepas" and repeats the line in its log: the value is as secret as that
+ * of the key which was meant. */
+static bool nearly(const char *key)
+{
+    static const char *const words[] = {"requirepass", "masterauth", "password", "passphrase",
+                                        "passwd",      "secret",     "pass",     NULL};
+    char last[40];
+    size_t n = strlen(key);
+    size_t from = n;
+
+    while (from > 0 && !strchr("_.-", key[from - 1]))
+        from--;
+    if (n - from >= sizeof(last))
+        return false;
+    for (size_t i = 0; i <= n - from; i++)
+        last[i] = (char)tolower((unsigned char)key[from + i]);
+    for (const char *const *word = words; *word; word++)
+        if (edit_distance(last, *word) <= (strlen(*word) > 7 ? 2 : 1))
+            return true;
+    return false;
+}
 
 bool secrets_key(const char *key)
 {
     for (const char *const *pattern = patterns; *pattern; pattern++)
         if (fnmatch(*pattern, key, FNM_CASEFOLD) == 0)
             return true;
-    return false;
+    return nearly(key);
+}
+
+/* The password of "amqp://name:password@host", wherever such a thing stands. */
+static const char *blotted_uris(const char *text, struct arena *arena)
+{
+    const char *out = "";
+    const char *from = text;
+    const char *at = text;
+
+    while ((at = strstr(at, "://")) != NULL) {
+        size_t n = strcspn(at + 3, "/?#\"' \t\r\n");
+        const char *colon = memchr(at + 3, ':', n);
+        const char *end = memrchr(at + 3, '@', n);
+
+        at += 3;
+        if (!colon || !end || end < colon)
+            continue;
+        out = arena_printf(arena, "%s%.*s" SECRETS_BLOT, out, (int)(colon + 1 - from), from);
+        from = at = end;
+    }
+    return *out ? arena_printf(arena, "%s%s", out, from) : text;
+}
+
+/* `sentinel auth-pass NAME PASSWORD`: the key of the key stands in the value. */
+static const char *blotted_words(const char *text, struct arena *arena)
+{
+    size_t n = strcspn(text, " \t");
+
+    return text[n] && secrets_key(arena_strndup(arena, text, n))
+               ? arena_printf(arena, "%.*s " SECRETS_BLOT, (int)n, text)
+               : text;
 }
 
 /* "password_hash": "…" inside of JSON. */
@@ -48,22 +105,39 @@ static const char *blotted_json(const char *text, struct arena *arena)
     return *out ? arena_printf(arena, "%s%s", out, from) : text;
 }
 
-static const struct tree *blotted(const struct tree *tree, bool secret, struct arena *arena)
+enum place { OPEN, SECRET, WORDS }; /* what a value's key makes of it */
+
+static enum place place_under(const struct tree *tree, size_t i, enum place above)
+{
+    if (above != OPEN || tree->kind != TREE_MAP)
+        return above;
+    return secrets_key(tree->keys[i])               ? SECRET
+           : strcmp(tree->keys[i], "sentinel") == 0 ? WORDS
+                                                    : OPEN;
+}
+
+static const char *blotted_text(const char *text, enum place place, struct arena *arena)
+{
+    if (place == SECRET && *text)
+        return SECRETS_BLOT;
+    if (place == WORDS)
+        text = blotted_words(text, arena);
+    if (*text == '{')
+        text = blotted_json(text, arena);
+    return blotted_uris(text, arena);
+}
+
+static const struct tree *blotted(const struct tree *tree, enum place place, struct arena *arena)
 {
     struct tree *copy = NULL;
 
     if (tree->kind == TREE_SCALAR) {
-        const char *text = tree->text;
+        const char *text = blotted_text(tree->text, place, arena);
 
-        if (secret && *text)
-            text = SECRETS_BLOT;
-        else if (*text == '{')
-            text = blotted_json(text, arena);
         return text == tree->text ? tree : tree_scalar(arena, &tree->mark, text);
     }
     for (size_t i = 0; i < tree->n; i++) {
-        bool inside = secret || (tree->kind == TREE_MAP && secrets_key(tree->keys[i]));
-        const struct tree *item = blotted(tree->items[i], inside, arena);
+        const struct tree *item = blotted(tree->items[i], place_under(tree, i, place), arena);
 
         if (item == tree->items[i])
             continue;
@@ -76,7 +150,7 @@ static const struct tree *blotted(const struct tree *tree, bool secret, struct a
 
 const struct tree *secrets_blotted(const struct tree *tree, struct arena *arena)
 {
-    return blotted(tree, false, arena);
+    return blotted(tree, OPEN, arena);
 }
 
 /* ---- a suite's text */
@@ -91,7 +165,7 @@ struct spots {
 };
 
 /* Byte of a mark; columns count characters. */
-static const char *place(const char *text, const struct tree_mark *mark)
+static const char *byte_of(const char *text, const struct tree_mark *mark)
 {
     for (int line = 1; line < mark->line && text; line++)
         if ((text = strchr(text, '\n')) != NULL)
@@ -122,7 +196,7 @@ static size_t quoted_length(const char *at)
 static void add_spot(struct spots *spots, const char *text, const struct tree *scalar,
                      struct arena *arena)
 {
-    const char *at = place(text, &scalar->mark);
+    const char *at = byte_of(text, &scalar->mark);
     size_t n = 0;
 
     if (at && (*at == '"' || *at == '\''))
@@ -134,18 +208,17 @@ static void add_spot(struct spots *spots, const char *text, const struct tree *s
     spots->items[spots->n++] = (struct spot){at ? (size_t)(at - text) : 0, n};
 }
 
-static void find_spots(struct spots *spots, const char *text, const struct tree *tree, bool secret,
-                       struct arena *arena)
+static void find_spots(struct spots *spots, const char *text, const struct tree *tree,
+                       enum place place, struct arena *arena)
 {
     if (tree->kind == TREE_SCALAR) {
-        if (secret && *tree->text)
+        if (place == SECRET && *tree->text)
             add_spot(spots, text, tree, arena);
-        spots->lost |= !secret && blotted(tree, false, arena) != tree;
+        spots->lost |= place != SECRET && blotted(tree, place, arena) != tree;
         return;
     }
     for (size_t i = 0; i < tree->n; i++)
-        find_spots(spots, text, tree->items[i],
-                   secret || (tree->kind == TREE_MAP && secrets_key(tree->keys[i])), arena);
+        find_spots(spots, text, tree->items[i], place_under(tree, i, place), arena);
 }
 
 static int by_place(const void *a, const void *b)
@@ -165,7 +238,7 @@ const char *secrets_blotted_suite(const char *file, const char *text, size_t n, 
 
     if (!tree)
         return NULL;
-    find_spots(&spots, text, tree, false, arena);
+    find_spots(&spots, text, tree, OPEN, arena);
     if (spots.lost) {
         char *printed = tree_print(secrets_blotted(tree, arena), NULL);
 

@@ -17,9 +17,11 @@
 
 #define SECRETS_BLOT "(redacted)"
 
-/* "sasl.password", "requirepass", "default_pass": its value is nobody's business. */
+/* "sasl.password", "requirepass", "default_pass", and what is nearly written so ("requirepas"): its
+ * value is nobody's business. */
 bool secrets_key(const char *key);
-/* The same tree where it holds none. JSON in a scalar (definitions.json) is blotted too. */
+/* The same tree where it holds none. JSON in a scalar (definitions.json), the password in a URI and
+ * `sentinel: auth-pass NAME PASSWORD` are blotted too. */
 const struct tree *secrets_blotted(const struct tree *tree, struct arena *arena);
 /* Comments and layout stay where every secret stands on one line; canonical YAML otherwise. NULL:
  * not a suite. */

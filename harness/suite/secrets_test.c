@@ -24,9 +24,12 @@ static void keys_are_known_by_their_names(void **state)
 {
     static const char *const secret[] = {"requirepass",   "masterauth",       "default_pass",
                                          "sasl.password", "auth-pass",        "sasl.jaas.config",
-                                         "user",          "SSL.Key.Password", NULL};
+                                         "user",          "SSL.Key.Password", "primaryauth",
+                                         "requirepas",    "MasterAuht",       "ssl.key.pasword",
+                                         "default_pas",   "aws.secret_key",   NULL};
     static const char *const open[] = {
-        "password_hashing_module", "appendonly", "users", "acks", "passive", "key", NULL};
+        "password_hashing_module", "appendonly", "users", "acks", "passive", "key", "path",
+        "pause", "class", "master", "parser", NULL};
 
     (void)state;
     for (const char *const *key = secret; *key; key++)
@@ -53,6 +56,16 @@ static void a_suite_keeps_its_layout(void **state)
     assert_string_equal(blotted("a: [1, 2]\n"), "a: [1, 2]\n");
 }
 
+static void what_stands_in_a_value_goes_too(void **state)
+{
+    (void)state;
+    assert_string_equal(blotted("uri: \"amqp://bob:a@b:c@far/x and amqp://far:5672/\"\n"),
+                        "uri: \"amqp://bob:(redacted)@far/x and amqp://far:5672/\"\n");
+    assert_string_equal(blotted("sentinel: [\"auth-pass mymaster h2\", monitor m 1 2]\n"),
+                        "sentinel:\n  - \"auth-pass (redacted)\"\n  - \"monitor m 1 2\"\n");
+    assert_string_equal(blotted("about: user says no\n"), "about: user says no\n");
+}
+
 /* A secret over several lines has no place of its own: the tree is printed anew without it. */
 static void what_has_no_place_goes_all_the_same(void **state)
 {
@@ -73,6 +86,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(keys_are_known_by_their_names, teardown),
         cmocka_unit_test_teardown(a_suite_keeps_its_layout, teardown),
+        cmocka_unit_test_teardown(what_stands_in_a_value_goes_too, teardown),
         cmocka_unit_test_teardown(what_has_no_place_goes_all_the_same, teardown),
     };
 

@@ -379,6 +379,20 @@ static void config_files_read_as_their_products_do(void **state)
     assert_string_equal(config_line("definitions.json", "{\"a\": 1}"), "text: {\"a\": 1}");
 }
 
+/* The server would refuse such a key word for word, with the value in it. */
+static void a_key_is_not_told_with_its_value(void **state)
+{
+    const struct tree_mark mark = {"x", 1, 1};
+
+    (void)state;
+    assert_null(config_parse("redis.conf", "save 1 1\nrequirepass=h2\n", &mark, &arena, &err));
+    assert_string_equal(err.text,
+                        "suite x:2:1: redis.conf: behind \"requirepass\" a blank was expected");
+    assert_null(config_parse("rabbitmq.conf", "default_pass h2\n", &mark, &arena, &err));
+    assert_string_equal(err.text,
+                        "suite x:1:1: rabbitmq.conf: behind \"default_pass\" \"=\" was expected");
+}
+
 static void write_file(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
@@ -467,6 +481,7 @@ int main(void)
         TEST(defaults_are_filled),
         TEST(tables_fill_structs),
         TEST(config_files_read_as_their_products_do),
+        TEST(a_key_is_not_told_with_its_value),
         TEST(the_suites_keys_win_over_the_files),
         TEST(inputs_and_matrix_names_are_replaced_literally),
     };
