@@ -138,16 +138,19 @@ static void drop_pool(struct cluster_slot **pool, size_t *n_pool)
         cluster_close(pool[--*n_pool]);
 }
 
-static int raise_clusters(struct run *run, const char *cache, struct cluster_slot **pool,
-                          size_t *n_pool, struct err *err)
+/* An interrupt ends it at once: the supervisor, who sees to that later, is not there yet. */
+static int raise_clusters(struct run *run, const struct case_options *options, struct err *err)
 {
+    struct deadline until = {run->deadline.at_ns, options->interrupt};
+    struct cluster_slot **pool = options->pool;
+    size_t *n_pool = options->n_pool;
     size_t n = run->plan->n_clusters;
 
     for (size_t c = 0; c < n; c++) {
         run->slots[c] = take_reusable(&run->plan->clusters[c], pool, n_pool);
         if (run->slots[c] &&
             cluster_reuse(run->slots[c], run->plan, &run->plan->clusters[c],
-                          deadline_within(run->deadline, 30 * SECOND_NS), err) < 0) {
+                          deadline_within(until, 30 * SECOND_NS), err) < 0) {
             progress(run, "cluster %s is not used again: %s", run->plan->clusters[c].alias,
                      err->text);
             cluster_close(run->slots[c]);
@@ -163,8 +166,8 @@ static int raise_clusters(struct run *run, const char *cache, struct cluster_slo
         if (run->slots[c])
             continue;
         snprintf(folder, sizeof(folder), "%s/nodes-%s", run->folder, spec->alias);
-        run->slots[c] = cluster_bring_up(run->sandbox, run->plan, spec, folder, cache, NULL,
-                                         deadline_within(run->deadline, BRING_UP_WITHIN_NS), err);
+        run->slots[c] = cluster_bring_up(run->sandbox, run->plan, spec, folder, options->cache,
+                                         NULL, deadline_within(until, BRING_UP_WITHIN_NS), err);
         if (!run->slots[c])
             return -1;
         if (spec->n_nodes > 0)
@@ -422,7 +425,7 @@ int case_run(const struct case_options *options, struct err *err)
     int result = open_case(run, err);
 
     if (result == 0)
-        result = raise_clusters(run, options->cache, options->pool, options->n_pool, err);
+        result = raise_clusters(run, options, err);
     if (result == 0)
         result = supervise(run, options->interrupt, err);
     if (run->is_broken) {

@@ -66,11 +66,12 @@ void node_blame(const struct node *node, struct err *err)
     log_blame(node->plan->name, node->log, err);
 }
 
-/* ---- while it forms: a server that dies ends the wait at once */
+/* ---- while it forms: a server that dies, or an interrupt, ends the wait at once */
 
 struct guard {
     struct cluster_slot *slot;
-    struct cancel cancel; /* ends form() */
+    struct cancel cancel;       /* ends form() */
+    const struct cancel *outer; /* asked by whoever waits for the cluster; may be NULL */
     atomic_bool formed;
     const struct node *dead;
 };
@@ -81,6 +82,10 @@ static void *guard_main(void *argument)
     const struct cluster *cluster = &guard->slot->cluster;
 
     while (!atomic_load(&guard->formed)) {
+        if (guard->outer && atomic_load(&guard->outer->asked)) {
+            atomic_store(&guard->cancel.asked, true);
+            return NULL;
+        }
         for (unsigned i = 0; i < cluster->spec->n_nodes; i++)
             if (!keeper_alive(cluster->nodes[i].keeper) && !atomic_load(&guard->formed)) {
                 guard->dead = &cluster->nodes[i];
@@ -109,7 +114,7 @@ static void blame_named(const struct cluster *cluster, struct err *err)
 static int form(struct cluster_slot *slot, struct deadline deadline, struct err *err)
 {
     struct cluster *cluster = &slot->cluster;
-    struct guard guard = {.slot = slot};
+    struct guard guard = {.slot = slot, .outer = deadline.cancel};
     int64_t began_ns = clock_now_ns();
     pthread_t thread;
     int result;
@@ -124,6 +129,8 @@ static int form(struct cluster_slot *slot, struct deadline deadline, struct err 
     pthread_join(thread, NULL);
     if (result == 0)
         return 0;
+    if (guard.outer && atomic_load(&guard.outer->asked))
+        return err_set(err, "interrupted");
     if (guard.dead) {
         err_set(err, "node %s: died while the cluster was forming", guard.dead->plan->name);
         node_blame(guard.dead, err);
@@ -180,9 +187,7 @@ static int write_node_files(struct node *node, struct err *err)
         else
             snprintf(path, sizeof(path), "%s/%s", node->data, file->path);
         if (keeper_write_file(node->keeper, path, file->text,
-                              file->size   ? file->size
-                              : file->size ? file->size
-                                           : strlen(file->text),
+                              file->size ? file->size : strlen(file->text),
                               file->mode, err) < 0)
             return err_prefix(err, "node %s: %s", node->plan->name, file->path);
     }
