@@ -41,5 +41,7 @@ print(next(s["message"] for c in r["cases"] for f in c["findings"].values() for 
     "$scratch/run/results.json")
 run_assay explain "$first" "$message"
 check "explain tells the life of $message" says "was told ok"
+run_assay explain "$scratch/run" "$message"
+check "explain of a whole run says which case" says "^# $first"
 check "nothing is left behind" nothing_left
 done_testing

@@ -23,7 +23,7 @@ void format_json(const struct run_summary *run, struct buf *out); /* results.jso
 void format_tap(const struct run_summary *run,
                 struct buf *out); /* TAP with YAML blocks; prove accepts it */
 void format_junit(const struct run_summary *run, struct buf *out); /* testdata/junit.xsd */
-void format_case(const struct judgement *j, const char *run_folder, struct buf *out);
+void format_case(const struct judgement *j, struct buf *out); /* the summary of one */
 void format_table(const struct run_summary *run, struct buf *out);
 
 /* audit.c: "" unless a case of the run says what it applies to */

@@ -72,7 +72,7 @@ static void properties(const struct judgement *j, struct buf *out)
     buf_text(out, "      </properties>\n");
 }
 
-static void one_case(const struct judgement *j, const char *folder, struct buf *out)
+static void one_case(const struct judgement *j, struct buf *out)
 {
     char seconds[40];
     struct buf story = {0};
@@ -84,7 +84,7 @@ static void one_case(const struct judgement *j, const char *folder, struct buf *
     attribute(out, "time", seconds);
     buf_text(out, ">\n");
     properties(j, out);
-    format_case(j, folder, &story);
+    format_case(j, &story);
     if (!j->as_expected) {
         buf_printf(out, "      <%s", is_failure(j) ? "failure" : "error");
         attribute(out, "message", j->reason);
@@ -130,7 +130,7 @@ void format_junit(const struct run_summary *run, struct buf *out)
     buf_printf(out, " tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n",
                run->n + run->n_not_run, failures, errors, skipped, (double)ms / 1000);
     for (size_t i = 0; i < run->n; i++)
-        one_case(run->cases[i], run->folder, out);
+        one_case(run->cases[i], out);
     for (size_t i = 0; i < run->n_not_run; i++)
         not_run(run, i, out);
     buf_text(out, "  </testsuite>\n</testsuites>\n");

@@ -155,7 +155,7 @@ static const struct judgement *tell(struct report *r, struct judgement *j)
     if (r->format == REPORT_TEXT) {
         struct buf text = {0};
 
-        format_case(j, r->folder, &text);
+        format_case(j, &text);
         buf_char(&text, '\n');
         fwrite(text.data, 1, text.n, stdout);
         fflush(stdout);

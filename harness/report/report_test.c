@@ -161,7 +161,7 @@ static void golden_of(const char *name, void (*format)(const struct run_summary 
 static void format_terminal(const struct run_summary *run, struct buf *out)
 {
     for (size_t i = 0; i < run->n; i++) {
-        format_case(run->cases[i], run->folder, out);
+        format_case(run->cases[i], out);
         buf_char(out, '\n');
     }
     format_table(run, out);

@@ -27,6 +27,16 @@ static void head(const struct judgement *j, struct buf *out)
                j->as_expected ? ", as expected" : ", not as expected", j->reason);
 }
 
+/* Two checkers share a promise (loss: of logs and queues, of subscriptions); the one that has
+ * nothing to judge in this case is not what was promised. */
+static bool has_a_say(const struct judgement *j, const struct plan_promise *p)
+{
+    for (size_t i = 0; i < j->check.n; i++)
+        if (j->check.items[i].promise == p)
+            return j->check.items[i].findings.exercised >= 0 || j->check.items[i].findings.n > 0;
+    return true;
+}
+
 static void promised(const struct judgement *j, struct buf *out)
 {
     const char *label = "  promised   ";
@@ -34,7 +44,7 @@ static void promised(const struct judgement *j, struct buf *out)
     for (size_t i = 0; i < j->plan->n_promises; i++) {
         const struct plan_promise *p = &j->plan->promises[i];
 
-        if (p->always)
+        if (p->always || !has_a_say(j, p))
             continue;
         buf_printf(out, "%s%s: %s\n", label, p->checker->property, p->checker->about);
         label = "             ";
@@ -165,6 +175,13 @@ static void findings(const struct judgement *j, struct buf *out)
     }
 }
 
+/* It broke before a client did anything: the reason says it all. */
+static bool never_began(const struct judgement *j)
+{
+    return j->verdict == VERDICT_BROKEN && j->counters.all.sent == 0 &&
+           j->counters.n_windows == 0 && j->counters.journal == 0;
+}
+
 static void evidence(const struct judgement *j, struct buf *out)
 {
     static const char *const levels[] = {"nothing", "D1: logs and queues complete",
@@ -198,7 +215,7 @@ static const struct finding_sample *first_message(const struct judgement *j)
     return NULL;
 }
 
-void format_case(const struct judgement *j, const char *run_folder, struct buf *out)
+void format_case(const struct judgement *j, struct buf *out)
 {
     const struct finding_sample *s = first_message(j);
     char name[200];
@@ -208,7 +225,7 @@ void format_case(const struct judgement *j, const char *run_folder, struct buf *
         return;
     promised(j, out);
     replaced(j, out);
-    if (j->counters.plan) { /* there is a history */
+    if (j->counters.plan && !never_began(j)) { /* there is a history, with something in it */
         done_to_it(j, out);
         happened(j, out);
         findings(j, out);
@@ -216,9 +233,9 @@ void format_case(const struct judgement *j, const char *run_folder, struct buf *
     }
     if (s) {
         format_message(j->plan, &s->message, name, sizeof(name));
-        buf_printf(out, "  look       assay explain %s %s\n", run_folder, name);
-    } else if (!j->as_expected) {
-        buf_printf(out, "  look       assay show %s\n", run_folder);
+        buf_printf(out, "  look       assay explain %s %s\n", j->folder, name);
+    } else if (!j->as_expected && j->counters.plan) {
+        buf_printf(out, "  look       assay show %s\n", j->folder);
     }
 }
 

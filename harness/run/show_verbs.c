@@ -90,13 +90,42 @@ int verb_show(int argc, char **argv)
     return each_case(argv[optind], show_case, &json, &err) < 0 ? say(&err) : 0;
 }
 
+struct wanted {
+    const char *message;
+    bool one_case; /* RUN was a case: no need to say which */
+    size_t shown;
+    struct err not_here; /* why the last case has no such message */
+};
+
+/* Cases have clients of their own: a message that one does not know may be another's. */
 static int explain_case(const char *folder, void *context, struct err *err)
 {
-    return show_message(folder, context, stdout, err);
+    struct wanted *wanted = context;
+    char *text = NULL;
+    size_t n = 0;
+    FILE *life = open_memstream(&text, &n);
+    int result;
+
+    if (!life)
+        return err_errno(err, "memory");
+    result = show_message(folder, wanted->message, life, err);
+    fclose(life);
+    if (result == 0) {
+        if (!wanted->one_case)
+            printf("%s# %s\n", wanted->shown ? "\n" : "", folder);
+        fwrite(text, 1, n, stdout);
+        wanted->shown++;
+    } else if (err->status == ERR_INPUT) {
+        wanted->not_here = *err;
+        result = 0;
+    }
+    free(text);
+    return result;
 }
 
 int verb_explain(int argc, char **argv)
 {
+    struct wanted wanted;
     struct err err = {0};
 
     if (argc != 3) {
@@ -104,5 +133,8 @@ int verb_explain(int argc, char **argv)
                         "as the report does\n");
         return 2;
     }
-    return each_case(argv[1], explain_case, argv[2], &err) < 0 ? say(&err) : 0;
+    wanted = (struct wanted){.message = argv[2], .one_case = is_history(argv[1])};
+    if (each_case(argv[1], explain_case, &wanted, &err) < 0)
+        return say(&err);
+    return wanted.shown ? 0 : say(&wanted.not_here);
 }
