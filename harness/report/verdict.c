@@ -161,6 +161,12 @@ static const char *op_text(enum expr_op op)
     return names[op];
 }
 
+/* How many there are at most is known only when everything was seen. */
+static bool needs_all(enum expr_op op)
+{
+    return op == OP_EQ || op == OP_LE || op == OP_LT;
+}
+
 static void expect_kind(struct judgement *j, const struct expect_kind *kind)
 {
     struct expectation *x = &j->expected[j->n_expected++];
@@ -181,7 +187,7 @@ static void expect_kind(struct judgement *j, const struct expect_kind *kind)
         return;
     x->bound = value.number;
     x->met = expr_compare(kind->op, (int64_t)x->found, value.number) &&
-             !(kind->op == OP_EQ && checker_inconclusive(j, kind->kind));
+             !(needs_all(kind->op) && checker_inconclusive(j, kind->kind));
 }
 
 static bool is_allowed(const struct judgement *j, const char *kind)
