@@ -26,6 +26,7 @@
 #define SETS_MAX 64
 #define CASES_MAX 16
 #define DEFAULT_SEED 1
+#define RUN_FOLDER_MAX 200 /* bytes: leaves room for a case's, a node's and a file's name */
 
 struct suite_options {
     struct plan_options plan;
@@ -188,26 +189,41 @@ static void default_out(struct suite_options *o)
 
     gmtime_r(&now, &utc);
     strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &utc);
-    mkdir("runs", 0755);
     snprintf(o->out, sizeof(o->out), "runs/%s-%d", when, (int)getpid());
     o->run.out = o->out;
+}
+
+/* A place that was named wrongly is wrong input; a disk that is full or broken is not. */
+static int cannot_make(const char *folder, struct err *err)
+{
+    if (errno == EEXIST)
+        return err_input(err, "--out %s exists already; a run never overwrites another", folder);
+    if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+        return err_errno(err, "run folder %s", folder);
+    return err_input(err, "run folder %s: %s%s", folder, strerror(errno),
+                     errno == ENOENT ? " (the folder it is to stand in must be there)" : "");
 }
 
 static int make_run_folder(struct suite_options *o, struct err *err)
 {
     char *absolute;
 
-    if (!o->run.out)
+    if (!o->run.out) {
         default_out(o);
-    if (mkdir(o->run.out, 0755) < 0) {
-        if (errno == EEXIST)
-            return err_input(err, "--out %s exists already; a run never overwrites another",
-                             o->run.out);
-        return err_errno(err, "run folder %s", o->run.out);
+        if (mkdir("runs", 0755) < 0 && errno != EEXIST)
+            return cannot_make("runs", err);
     }
+    if (mkdir(o->run.out, 0755) < 0)
+        return cannot_make(o->run.out, err);
     absolute = realpath(o->run.out, NULL);
     if (!absolute)
         return err_errno(err, "run folder %s", o->run.out);
+    if (strlen(absolute) > RUN_FOLDER_MAX) {
+        rmdir(absolute);
+        free(absolute);
+        return err_input(err, "run folder %.40s…: its path is longer than %d bytes", o->run.out,
+                         RUN_FOLDER_MAX);
+    }
     snprintf(o->out, sizeof(o->out), "%s", absolute);
     free(absolute);
     o->run.out = o->out;
@@ -291,7 +307,7 @@ static int with_plan(int argc, char **argv, void (*show)(const struct plan *plan
     if (parse_suites(&o, argc, argv) < 0)
         return 2;
     if (o.plan.n_suites == 0) {
-        fprintf(stderr, "assay: %s: name a suite\n", argv[0]);
+        fprintf(stderr, "%s: name a suite\n", argv[0]);
         return 2;
     }
     plan = plan_load(&o.plan, stderr, &err);
