@@ -24,7 +24,7 @@ static int help(int argc, char **argv);
 static const struct verb verbs[] = {
     {"run", verb_run,
      "run SUITE… [--case GLOB] [--seed N] [--repeat N] [--set INPUT=VALUE] [--out DIR]\n"
-     "            [--format text|tap|json] [--keep-up fail] [--quiet]"},
+     "            [--format text|tap|json] [--keep-up fail] [--memory SIZE] [--quiet]"},
     {"plan", verb_plan, "plan SUITE… : what would be done, every draw made"},
     {"check", verb_check, "check RUN [--format text|tap|json] : judge a recorded run again"},
     {"replay", verb_replay,
@@ -68,6 +68,16 @@ static int help(int argc, char **argv)
     return text ? 0 : argc < 2 ? usage(stdout) : help_main(argc, argv);
 }
 
+/* getopt begins its sentences with argv[0]: they look like all others. */
+static int begin(const struct verb *verb, int argc, char **argv)
+{
+    char name[40];
+
+    snprintf(name, sizeof(name), "assay: %s", verb->name);
+    argv[0] = name;
+    return verb->main(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -82,7 +92,7 @@ int main(int argc, char **argv)
         return help(2, argv);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
         if (strcmp(verbs[i].name, argv[1]) == 0)
-            return verbs[i].main(argc - 1, argv + 1);
+            return begin(&verbs[i], argc - 1, argv + 1);
     fprintf(stderr, "assay: no verb \"%s\"; `assay help` lists them\n", argv[1]);
     return 2;
 }

@@ -110,41 +110,56 @@ static int load_case(struct plan *plan, const struct plan_options *o, const stru
     return 0;
 }
 
+struct set_use { /* of one --set, over all suites */
+    bool used;
+    struct nearest near;
+};
+
+static void set_used(struct set_use *use, const struct suite *suite, size_t i)
+{
+    use->used = use->used || suite->set_used[i];
+    for (size_t k = 0; k < suite->inputs.n; k++)
+        nearest_offer(&use->near, suite->inputs.items[k].key);
+}
+
 static int load_suite(struct plan *plan, const struct plan_options *o, const struct suite *suite,
-                      bool *set_used, FILE *warn, struct err *err)
+                      struct set_use *uses, FILE *warn, struct err *err)
 {
     if (!suite)
         return -1;
     for (size_t i = 0; i < o->n_set; i++)
-        set_used[i] = set_used[i] || suite->set_used[i];
+        set_used(&uses[i], suite, i);
     for (size_t i = 0; i < suite->n; i++)
         if (load_case(plan, o, suite, &suite->cases[i], warn, err) < 0)
             return -1;
     return 0;
 }
 
-static int check_set(const struct plan_options *o, const bool *set_used, struct err *err)
+static int check_set(const struct plan_options *o, struct set_use *uses, struct err *err)
 {
     for (size_t i = 0; i < o->n_set; i++)
-        if (!set_used[i])
-            return err_input(err, "--set %s=…: no suite has an input of that name", o->set[i].key);
+        if (!uses[i].used)
+            return err_input(err, "--set %s=…: no suite has an input of that name%s", o->set[i].key,
+                             nearest_hint(&uses[i].near));
     return 0;
 }
 
 struct plan *plan_load(const struct plan_options *o, FILE *warn, struct err *err)
 {
     struct plan *plan = calloc(1, sizeof(*plan));
-    bool *set_used;
+    struct set_use *uses;
 
     if (!plan)
         abort();
     plan->seed = o->seed;
-    set_used = arena_alloc(&plan->arena, o->n_set + 1);
+    uses = arena_alloc(&plan->arena, (o->n_set + 1) * sizeof(*uses));
+    for (size_t i = 0; i < o->n_set; i++)
+        uses[i].near = nearest_to(o->set[i].key);
     for (size_t i = 0; i < o->n_suites; i++)
         if (load_suite(plan, o, suite_load(o->suites[i], o->set, o->n_set, &plan->arena, err),
-                       set_used, warn, err) < 0)
+                       uses, warn, err) < 0)
             goto fail;
-    if (check_set(o, set_used, err) < 0)
+    if (check_set(o, uses, err) < 0)
         goto fail;
     if (plan->n == 0) {
         if (o->n_case_globs)

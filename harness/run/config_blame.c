@@ -64,8 +64,12 @@ static int refuse(const struct cluster *cluster, const struct node *node, const 
     for (; blame[n] && n + 1 < sizeof(said); n++) /* what it says from there on, on one line */
         said[n] = blame[n] == '\n' ? ' ' : blame[n];
     said[n] = '\0';
-    err_input(err, "%s:%d:%d: %s: %s does not take the key \"%s\"%s; its log: %s", mark->file,
-              mark->line, mark->column, file, node->plan->name, key, nearest_hint(&near), said);
+    if (near.best && near.distance == 0) /* it knows the key: what stands behind it is wrong */
+        err_input(err, "%s:%d:%d: %s: %s does not take this \"%s\"; its log: %s", mark->file,
+                  mark->line, mark->column, file, node->plan->name, key, said);
+    else
+        err_input(err, "%s:%d:%d: %s: %s does not take the key \"%s\"%s; its log: %s", mark->file,
+                  mark->line, mark->column, file, node->plan->name, key, nearest_hint(&near), said);
     arena_release(&arena);
     return -1;
 }

@@ -333,6 +333,7 @@ static struct suite *build(const struct tree *root, const char *file, const char
     if (check_head(root, err) < 0 || suite_inputs(tree_get(root, "inputs"), set, n_set,
                                                   suite->set_used, &inputs, arena, err) < 0)
         return NULL;
+    suite->inputs = inputs;
     b.clusters = tree_get(root, "clusters");
     if (b.clusters && b.clusters->kind != TREE_MAP) {
         mark_err(err, &b.clusters->mark, "\"clusters\" takes a map of names");

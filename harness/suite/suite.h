@@ -30,6 +30,7 @@ struct suite {
     struct suite_case *cases;
     size_t n;
     bool *set_used; /* per --set: an input of this suite */
+    struct pairs inputs;
 };
 
 #define SUITE_CASES_MAX 4096
