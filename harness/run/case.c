@@ -402,6 +402,7 @@ static struct run *run_new(const struct case_options *options)
     run->deadline = deadline_in(options->plan->deadline_ns, &run->cancel);
     snprintf(run->folder, sizeof(run->folder), "%s", options->folder);
     pthread_mutex_init(&run->lock, NULL);
+    pthread_mutex_init(&run->arena_lock, NULL);
     pthread_mutex_init(&run->chronicle_lock, NULL);
     pthread_mutex_init(&run->sealer_lock, NULL);
     run->slots =
@@ -413,6 +414,7 @@ static struct run *run_new(const struct case_options *options)
 static void run_free(struct run *run)
 {
     pthread_mutex_destroy(&run->lock);
+    pthread_mutex_destroy(&run->arena_lock);
     pthread_mutex_destroy(&run->chronicle_lock);
     pthread_mutex_destroy(&run->sealer_lock);
     arena_release(&run->arena);

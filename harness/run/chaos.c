@@ -62,6 +62,7 @@ int chaos_step(struct run *run, const struct step *step, struct err *err)
 
     for (size_t i = 0; i < args->n; i++) {
         const struct chaos_event *event = &args->events[i];
+        char text[400];
         struct step one = {
             .kind = STEP_FAULT,
             .verb = event->fault->name,
@@ -70,12 +71,12 @@ int chaos_step(struct run *run, const struct step *step, struct err *err)
             .index = step->index,
             .mark = step->mark,
             .common = {.for_ns = event->for_ns},
-            .text = arena_printf(&run->arena, "%s: %s", event->fault->name, event->target)};
-
+            .text = text};
         struct expr *target = NULL;
 
+        snprintf(text, sizeof(text), "%s: %s", event->fault->name, event->target);
         if (strncmp(event->target, "any ", 4) != 0 &&
-            !(target = expr_parse(event->target, &run->arena, &step->mark, err)))
+            !(target = run_parse(run, event->target, &step->mark, err)))
             return -1;
         run->repetition = (unsigned)event->index;
         if (!await_turn(run, args, event, target, began_ns)) {

@@ -23,7 +23,7 @@ static size_t down_on_purpose(struct run *run, uint16_t *nodes, size_t max)
 
     for (size_t i = 0; i < run->plan->final_down.n; i++) {
         struct err err;
-        struct expr *e = expr_parse(run->plan->final_down.items[i], &run->arena, &no_mark, &err);
+        struct expr *e = run_parse(run, run->plan->final_down.items[i], &no_mark, &err);
         struct value value;
 
         if (!e || run_eval(run, e, &value, &err) < 0 || value.kind != VALUE_NODES)
@@ -144,7 +144,7 @@ static bool of_cluster(const struct run *run, uint32_t unit, size_t cluster)
 /* By client number: dead, and nobody started it again. */
 static bool *dead_clients(struct run *run)
 {
-    bool *dead = arena_alloc(&run->arena, (run->n_instances + 1) * sizeof(*dead));
+    bool *dead = run_alloc(run, (run->n_instances + 1) * sizeof(*dead));
 
     for (size_t i = 0; i < run->n_instances; i++)
         dead[run->instances[i].id] = run->instances[i].child && run->instances[i].reported_dead &&
@@ -177,7 +177,7 @@ static int drain_cluster(struct run *run, size_t c, struct history_writer *audit
 {
     struct cluster_slot *slot = run->slots[c];
     struct drain_proof *proofs =
-        arena_alloc(&run->arena, (run->plan->n_units + 1) * sizeof(*proofs));
+        run_alloc(run, (run->plan->n_units + 1) * sizeof(*proofs));
     int result;
 
     for (uint32_t u = 0; u < run->plan->n_units; u++)
@@ -298,7 +298,7 @@ static int audit_store(struct run *run, size_t c, struct history_writer *writer,
     const struct store_ops *store = spec->system->store;
     struct drain_proof proof = {.unit = NO_UNIT, .level = DRAIN_D3, .position = -1, .counted = -1};
     struct audit_context audit = {.writer = writer, .cluster = (uint32_t)c};
-    void *self = arena_alloc(&run->arena, store->size);
+    void *self = run_alloc(run, store->size);
     int result = open_for_audit(run, spec, self, deadline_within(deadline, QUIT_WITHIN_NS), err);
 
     if (result == 0) {

@@ -60,7 +60,7 @@ int fleet_open(struct run *run, struct err *err)
     const struct plan_case *plan = run->plan;
 
     run->n_instances = plan->n_client_ids;
-    run->instances = arena_alloc(&run->arena, (run->n_instances + 1) * sizeof(*run->instances));
+    run->instances = run_alloc(run, (run->n_instances + 1) * sizeof(*run->instances));
     for (size_t c = 0; c < plan->n_clients; c++)
         for (unsigned i = 0; i < plan->clients[c].instances; i++) {
             struct instance *instance = &run->instances[plan->clients[c].first_id + i];
@@ -205,7 +205,7 @@ int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, s
 
     assert(instances && burst < BURSTS_MAX);
     if (args->via) {
-        struct expr *e = expr_parse(args->via, &run->arena, &no_mark, err);
+        struct expr *e = run_parse(run, args->via, &no_mark, err);
         struct value value;
 
         if (!e || run_eval(run, e, &value, err) < 0)

@@ -100,7 +100,7 @@ int interleave_step(struct run *run, const struct step *step, struct err *err)
 {
     const struct interleave_args *args = step->args;
     int64_t all_ns = args->within_ns * (int64_t)(args->points.n + 1);
-    struct point *points = arena_alloc(&run->arena, (args->points.n + 1) * sizeof(*points));
+    struct point *points = run_alloc(run, (args->points.n + 1) * sizeof(*points));
     size_t closed = 0;
     int result = 0;
 

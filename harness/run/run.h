@@ -90,7 +90,8 @@ struct note {
 
 struct run {
     const struct plan_case *plan;
-    struct arena arena;
+    struct arena arena; /* run_alloc, run_parse: several threads */
+    pthread_mutex_t arena_lock;
     struct sandbox *sandbox;
     char folder[300];            /* of the case */
     struct cluster_slot **slots; /* plan->n_clusters */
@@ -223,6 +224,12 @@ int window_heal_targets(struct run *run, const char *inverse, const struct fault
 size_t windows_unhealed(struct run *run);
 void windows_tick(struct run *run); /* supervisor: `for`, and whether they bite */
 int run_start_node(struct run *run, struct node *node, struct deadline deadline, struct err *err);
+
+/* ---- memory.c */
+/* Thread-safe; gone with the run. run_parse: NULL with err. */
+void *run_alloc(struct run *run, size_t size);
+struct expr *run_parse(struct run *run, const char *text, const struct tree_mark *mark,
+                       struct err *err);
 
 /* ---- script.c */
 int script_run(struct run *run, struct err *err);

@@ -267,7 +267,7 @@ static int step_quiet(struct run *run, const struct step *step, struct err *err)
 static int trigger_instances(struct run *run, const struct trigger *at, struct fault_targets *out,
                              struct err *err)
 {
-    struct expr *e = expr_parse(at->client, &run->arena, &no_mark, err);
+    struct expr *e = run_parse(run, at->client, &no_mark, err);
 
     if (!e || run_targets(run, e, out, err) < 0)
         return -1;
@@ -347,7 +347,7 @@ static void await_ordered_death(struct run *run, const struct instance *instance
 static struct armed *arm(struct run *run, const struct step *step, const struct trigger *at,
                          enum gate_action action, int64_t within_ns, struct err *err)
 {
-    struct armed *armed = arena_alloc(&run->arena, sizeof(*armed));
+    struct armed *armed = run_alloc(run, sizeof(*armed));
     struct fault_targets targets;
     char names[300];
     int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
@@ -539,7 +539,7 @@ static int step_fault(struct run *run, const struct step *step, struct err *err)
 
     if (!step->common.at.step)
         return window_open(run, step, err);
-    t = arena_alloc(&run->arena, sizeof(*t));
+    t = run_alloc(run, sizeof(*t));
     *t = (struct triggered){run, step, NULL};
     t->armed = arm(run, step, &step->common.at, GATE_HOLD, step->common.within_ns, err);
     return t->armed ? run_track(run, triggered_main, t, err) : -1;

@@ -356,7 +356,7 @@ static struct window *new_window(struct run *run, const struct step *step, struc
                                   .ops = step->fault,
                                   .args = step->args,
                                   .step = step->index,
-                                  .state = arena_alloc(&run->arena, step->fault->state_size + 1)};
+                                  .state = run_alloc(run, step->fault->state_size + 1)};
         snprintf(window->name, sizeof(window->name), "%s",
                  step->common.name ? step->common.name : "");
         run->n_windows++;
@@ -388,7 +388,7 @@ static void *timed_heal_main(void *argument)
 
 static int heal_later(struct run *run, struct window *window, int64_t for_ns, struct err *err)
 {
-    struct timed_heal *timed = arena_alloc(&run->arena, sizeof(*timed));
+    struct timed_heal *timed = run_alloc(run, sizeof(*timed));
 
     *timed = (struct timed_heal){run, window, clock_now_ns() + for_ns};
     window->heal_at_ns = timed->at_ns;
