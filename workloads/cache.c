@@ -32,6 +32,7 @@ static const char *const guards[] = {"none", "version", "lease", "tombstone", NU
 static const char *const on_errors[] = {"ignore", "retry", NULL};
 static const char *const on_gaps[] = {"keep", "flush", NULL};
 static const char *const relays[] = {"delete", "value", NULL};
+static const char *const tells[] = {"after", "before", NULL};
 static const char *const wheres[] = {"primary", "replica", NULL};
 
 #define ARG(member) offsetof(struct cache_args, member)
@@ -63,6 +64,8 @@ static const struct param cache_params[] = {
      .help = "a delete or set that failed: forgotten, or tried until it is done"},
     {"on_gap", PARAM_CHOICE, ARG(on_gap), .fallback = "keep", .choices = on_gaps,
      .help = "a lost subscription: local copies are kept, or all dropped"},
+    {"tells", PARAM_CHOICE, ARG(tells), .fallback = "after", .choices = tells,
+     .help = "pubsub: local copies are told after the delete of the shared entry, or before it"},
     {"relay", PARAM_CHOICE, ARG(relay), .fallback = "delete", .choices = relays,
      .help = "change_stream: the relay deletes entries, or sets the new values"},
     {"reads", PARAM_CHOICE, ARG(reads), .fallback = "primary", .choices = wheres,

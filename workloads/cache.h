@@ -22,11 +22,12 @@ enum cache_protocol {
 };
 enum cache_on_error { CACHE_IGNORE, CACHE_RETRY };
 enum cache_on_gap { CACHE_KEEP, CACHE_FLUSH };
+enum cache_tells { CACHE_TELLS_AFTER, CACHE_TELLS_BEFORE };
 enum cache_relay_how { CACHE_RELAY_DELETE, CACHE_RELAY_VALUE };
 
 struct cache_args {
     const char *db, *cache;
-    int protocol, guard, on_error, on_gap, relay, reads, cache_reads;
+    int protocol, guard, on_error, on_gap, tells, relay, reads, cache_reads;
     int64_t keys, ttl_ns, jitter, negative_ttl_ns, local_ttl_ns, delay_ns;
     int64_t abort_every, remove_every;
     bool single_flight;

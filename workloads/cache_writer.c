@@ -21,16 +21,22 @@ static bool again(const struct cache_worker *c, enum outcome outcome, bool guard
     return true;
 }
 
+static void tell(struct cache_worker *c, uint32_t key, uint64_t version, int when)
+{
+    if (c->args->protocol == CACHE_PUBSUB && c->args->tells == when)
+        c->cache->ops->publish(c->cache->self, key, version);
+}
+
 void cache_invalidate(struct cache_worker *c, uint32_t key, uint64_t version)
 {
     enum outcome outcome;
 
+    tell(c, key, version, CACHE_TELLS_BEFORE);
     worker_step(c->worker, BEFORE_CACHE_DELETE, NULL);
     do {
         outcome = c->cache->ops->remove(c->cache->self, key, version);
     } while (again(c, outcome, false)); /* no guard refuses a delete */
-    if (c->args->protocol == CACHE_PUBSUB)
-        c->cache->ops->publish(c->cache->self, key, version);
+    tell(c, key, version, CACHE_TELLS_AFTER);
     worker_step(c->worker, AFTER_CACHE_DELETE, NULL);
 }
 
