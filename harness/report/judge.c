@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Found because something is absent: worth nothing where the history itself lacks something. */
+/* Found because something is absent: worth nothing where the history itself lacks something. That
+ * an owner skipped a position is told by the delivery that is not there: order. */
 static const char *const by_absence[] = {
-    "lost",        "lost_intent", "rpo",      "missing_effect",   "phantom",
-    "unavailable", "two_holders", "stampede", "torn_transaction", "balance",
-    NULL};
+    "lost",        "lost_intent",      "rpo",      "missing_effect",   "phantom",
+    "unavailable", "two_holders",      "stampede", "torn_transaction", "balance",
+    "order",       "redelivery_order", NULL};
 
 static bool is_by_absence(const char *kind)
 {

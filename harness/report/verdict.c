@@ -1,8 +1,8 @@
 /*
  * Verdicts (JUDGING: Verdicts). A proven violation needs no drain, and no complete history either.
  * Counter-example: a history that lacks its end misses settles and audits too, so what is found
- * *because something is absent* (lost, missing_effect, unavailable, phantom) is then no proof and
- * is left out (judge.c does that).
+ * *because something is absent* (lost, missing_effect, unavailable, phantom, order) is then no
+ * proof and is left out (judge.c does that).
  */
 #include "report/verdict.h"
 
