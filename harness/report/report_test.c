@@ -83,6 +83,19 @@ static void the_name_is_the_verdict(void **state)
     free(entries);
 }
 
+static void a_bound_from_above_needs_the_drain(void **state)
+{
+    struct told told;
+
+    (void)state;
+    tell("upper-bound.story", &told);
+    assert_int_equal(told.judgement.verdict, VERDICT_FAIL);
+    assert_string_equal(told.judgement.reason,
+                        "lost 1; expected lost <= 5 with the drain proven");
+    assert_int_equal(told.judgement.status, 1);
+    forget(&told);
+}
+
 /* ---- golden files */
 
 static const char *const stories[] = {"fail-K02-acks1.history",     "pass-K02-acks-all.history",
@@ -264,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_name_is_the_verdict),
+        cmocka_unit_test(a_bound_from_above_needs_the_drain),
         cmocka_unit_test(json_is_as_agreed),
         cmocka_unit_test(tap_is_as_agreed),
         cmocka_unit_test(junit_is_as_agreed),
