@@ -32,6 +32,7 @@ struct file_spec {
     const char *path;      /* relative to the node's folder, or absolute inside its mount namespace */
     const char *text;
     unsigned mode;
+    bool of_version;           /* written again when the node comes back with another version */
     size_t size;               /* of text where it is not a C string (Kafka's bootstrap.checkpoint); 0: strlen(text) */
 };
 struct node_spec {
@@ -54,6 +55,7 @@ struct node {
     char data[512];             /* data folder as the node sees it (same path for all of us) */
     char log[512];              /* its stdout and stderr */
     struct node_spec spec;
+    bool upgraded;              /* spec is of another version than its keeper was opened for */
     _Atomic int phase;          /* enum node_phase, written by run/ */
 };
 
@@ -166,6 +168,9 @@ struct system_ops {
     int (*effective)(struct cluster *cluster, const struct kv_sink *sink, struct deadline deadline, struct err *err);
     /* version string of binary or jar: known before start */
     int (*version)(const void *config, char *out, size_t size, struct err *err);
+    /* pure: a copy of config with that version, for a node that comes back with it (start: {version}); NULL: err
+     * (INPUT) says what there is. Op NULL: its nodes keep their version */
+    const void *(*with_version)(const void *config, const char *version, struct arena *arena, struct err *err);
     /* default binaries are there (assay doctor): 0, or -1 and err says what to install; NULL: nothing is needed */
     int (*installed)(struct err *err);
     void (*release)(struct cluster *cluster);

@@ -36,8 +36,10 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     /* ---- keys */
-    {"a node does not change its version", SCRIPT("      - start: {target: b1, version: \"4.0\"}\n"),
-     "suite x:12:29: unknown key \"version\""},
+    {"a client with a version", SCRIPT("      - start: {target: app, version: \"4.0\"}\n"),
+     "suite x:12:16: start: client app has no version"},
+    {"nodes that keep their version", SCRIPT("      - start: {target: b1, version: \"4.0\"}\n"),
+     "suite x:12:16: start: no system of this case has nodes that change their version"},
     {"unknown key", SCRIPT("      - send: {form: app, count: 1}\n"),
      "suite x:12:16: unknown key \"form\" (did you mean \"from\"?)"},
     {"unknown key of a client",

@@ -95,8 +95,8 @@ static int add_burst(struct build *b, const struct step *step, const char *clien
         *name = arena_printf(b->arena, "%s-%d", step->verb, step->index + 1);
     known = plan_burst_named(plan, *name);
     if (again && (known <= 0 || &plan->clients[plan->bursts[known - 1].client] != c))
-        return mark_err(b->err, &step->mark, "again: there is no earlier send \"%s\" from %s", *name,
-                        c->name);
+        return mark_err(b->err, &step->mark, "again: there is no earlier send \"%s\" from %s",
+                        *name, c->name);
     if (again)
         return 0;
     if (known > 0)
@@ -180,12 +180,40 @@ static int finish_names(struct build *b, const struct tree *value, struct step *
     return 0;
 }
 
+/* A node may come back with another version where its system says how. Which cluster a word speaks
+ * of is known when it is played: here one of the case's must know the version. */
+static int check_version(struct build *b, const struct tree_mark *mark, const char *version)
+{
+    bool known = false, offered = false;
+
+    for (size_t i = 0; i < b->c->n_clusters && !known; i++) {
+        const struct plan_cluster *cluster = &b->c->clusters[i];
+
+        if (!cluster->system->with_version)
+            continue;
+        offered = true;
+        known = cluster->system->with_version(cluster->config, version, b->arena, b->err) != NULL;
+    }
+    if (known) {
+        b->err->text[0] = '\0';
+        return 0;
+    }
+    if (!offered)
+        return mark_err(b->err, mark,
+                        "start: no system of this case has nodes that change their version");
+    return mark_err(b->err, mark, "start: %s", arena_strdup(b->arena, b->err->text));
+}
+
 static int finish_start(struct build *b, const struct tree *value, struct step *step, void *args)
 {
     struct start_raw *raw = args;
     const struct plan_client *client = client_of_word(b->c, raw->what);
 
     (void)step;
+    if (raw->args.version && client)
+        return mark_err(b->err, &value->mark, "start: client %s has no version", raw->what);
+    if (raw->args.version && check_version(b, &value->mark, raw->args.version) < 0)
+        return -1;
     if (strcmp(raw->what, "dead nodes") == 0) {
         raw->args.dead_nodes = true;
         return 0;

@@ -47,7 +47,7 @@ struct hold_args { struct trigger at; int64_t within_ns; };
 struct arm_args { struct trigger at; const char *then; /* "kill", "pause", "hold" */ int64_t within_ns; };
 struct named_expr { const char *name; struct expr *expr; };
 struct named_exprs { struct named_expr *items; size_t n; }; /* bind, note */
-struct start_args { struct expr *target; bool dead_nodes; const char *client; };
+struct start_args { struct expr *target; bool dead_nodes; const char *client; const char *version; /* NULL: as before */ };
 struct target_args { struct expr *target; const char *client; const char *name; }; /* heal (name), resume, release (client) */
 struct quiesce_args { struct strings units; };
 struct observe_args { const char *client; int64_t for_ns; const char *name; };

@@ -66,6 +66,8 @@ static const struct param names_params[] = {
 static const struct param start_params[] = {
     {"target", PARAM_STRING, offsetof(struct start_raw, what), .required = true,
      .help = "a client, a node, or: dead nodes"},
+    {"version", PARAM_STRING, offsetof(struct start_raw, args.version),
+     .help = "version the node comes back with, on its data: an upgrade"},
     {0}};
 
 static const struct param heal_params[] = {{"name", PARAM_STRING, offsetof(struct target_raw, what),

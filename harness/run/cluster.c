@@ -165,6 +165,7 @@ int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err 
         .env = node->spec.env,
         .log = node->log,
         .uid = node->spec.uid,
+        .root = node->upgraded ? node->spec.root : NULL,
     };
 
     (void)slot;
@@ -176,19 +177,20 @@ int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err 
     return 0;
 }
 
-static int write_node_files(struct node *node, struct err *err)
+static int write_node_files(struct node *node, bool upgrade, struct err *err)
 {
     for (size_t i = 0; i < node->spec.n_files; i++) {
         const struct file_spec *file = &node->spec.files[i];
         char path[1024];
 
+        if (upgrade && !file->of_version)
+            continue;
         if (file->path[0] == '/')
             snprintf(path, sizeof(path), "%s", file->path);
         else
             snprintf(path, sizeof(path), "%s/%s", node->data, file->path);
         if (keeper_write_file(node->keeper, path, file->text,
-                              file->size ? file->size : strlen(file->text),
-                              file->mode, err) < 0)
+                              file->size ? file->size : strlen(file->text), file->mode, err) < 0)
             return err_prefix(err, "node %s: %s", node->plan->name, file->path);
     }
     return 0;
@@ -200,7 +202,28 @@ int cluster_wipe_node(struct node *node, struct err *err)
         return err_set(err, "%s runs: only a dead server's disk can be wiped", node->plan->name);
     if (keeper_remove_tree(node->keeper, node->data, err) < 0)
         return err_prefix(err, "node %s", node->plan->name);
-    return write_node_files(node, err);
+    return write_node_files(node, false, err);
+}
+
+int cluster_upgrade_node(struct cluster_slot *slot, struct node *node, const char *version,
+                         struct err *err)
+{
+    const struct system_ops *ops = slot->cluster.ops;
+    struct plan_cluster spec = *slot->cluster.spec;
+    struct cluster as_it_will_be = slot->cluster;
+    struct node_spec before = node->spec;
+
+    if (!ops->with_version)
+        return err_set(err, "nodes of %s keep their version", ops->name);
+    as_it_will_be.spec = &spec;
+    spec.config = ops->with_version(spec.config, version, slot->cluster.arena, err);
+    if (!spec.config || ops->layout(&as_it_will_be, node, err) < 0) {
+        node->spec = before;
+        return err_prefix(err, "node %s", node->plan->name);
+    }
+    node->upgraded = true;
+    slot->damaged = true;
+    return write_node_files(node, true, err);
 }
 
 static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct node *node,
@@ -223,7 +246,7 @@ static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct nod
     node->keeper = keeper_open(box, node->plan->name, node->plan->address, &options, err);
     if (!node->keeper)
         return err_prefix(err, "node %s", node->plan->name);
-    if (write_node_files(node, err) < 0)
+    if (write_node_files(node, false, err) < 0)
         return -1;
     return cluster_start_node(slot, node, err);
 }

@@ -152,6 +152,9 @@ int cluster_watch(struct run *run, struct cluster_slot *slot, struct err *err);
 void cluster_unwatch(struct cluster_slot *slot);
 void cluster_close(struct cluster_slot *slot);
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
+/* The dead node's next start is of that version: on its data, with its programs and arguments. */
+int cluster_upgrade_node(struct cluster_slot *slot, struct node *node, const char *version,
+                         struct err *err);
 /* Its disk is a new one: nothing but the files of a first start. The server must be dead. */
 int cluster_wipe_node(struct node *node, struct err *err);
 /* config_blame.c: rewrites the error when a server's log blames a line of the team's own config. */

@@ -456,15 +456,28 @@ static int start_client(struct run *run, const char *name, struct err *err)
     return 0;
 }
 
-static int start_nodes(struct run *run, const struct fault_targets *targets, struct err *err)
+static int start_node(struct run *run, struct node *node, const char *version,
+                      struct deadline deadline, struct err *err)
+{
+    bool is_dead = atomic_load(&node->phase) == PHASE_DEAD;
+
+    if (version && !is_dead)
+        return err_set(err, "start: %s runs: only a dead node comes back with another version",
+                       node->plan->name);
+    if (version && cluster_upgrade_node(run_slot_of(run, node->plan->id), node, version, err) < 0)
+        return -1;
+    return is_dead ? run_start_node(run, node, deadline, err) : 0;
+}
+
+static int start_nodes(struct run *run, const struct fault_targets *targets, const char *version,
+                       struct err *err)
 {
     struct deadline deadline = deadline_within(run->deadline, START_WITHIN_NS);
 
     for (size_t i = 0; i < targets->n; i++) {
         if (!targets->items[i].node)
             return err_set(err, "start: %s is not a server", targets->items[i].name);
-        if (atomic_load(&targets->items[i].node->phase) == PHASE_DEAD &&
-            run_start_node(run, targets->items[i].node, deadline, err) < 0)
+        if (start_node(run, targets->items[i].node, version, deadline, err) < 0)
             return -1;
         progress(run, "%s is back", targets->items[i].name);
     }
@@ -494,7 +507,7 @@ static int step_start(struct run *run, const struct step *step, struct err *err)
         dead_nodes(run, &targets);
     else if (run_targets(run, args->target, &targets, err) < 0)
         return -1;
-    return start_nodes(run, &targets, err);
+    return start_nodes(run, &targets, args->version, err);
 }
 
 static int step_heal(struct run *run, const struct step *step, struct err *err)
@@ -546,7 +559,8 @@ static int step_fault(struct run *run, const struct step *step, struct err *err)
 }
 
 /* From here on their positions are those of another log. */
-static void chronicle_renewed(struct run *run, const struct step *step, const struct system_ops *ops)
+static void chronicle_renewed(struct run *run, const struct step *step,
+                              const struct system_ops *ops)
 {
     const char *name = ops->renews ? ops->renews(step->command, step->args) : NULL;
     long dest = name ? plan_dest_named(run->plan, name) : -1;

@@ -36,6 +36,8 @@ struct keeper {
     bool has_server;
     struct process server;
     int cpu;
+    char folder[512]; /* "": none */
+    bool has_root;
 };
 
 /* One request and its answer; `fd` receives a descriptor where the answer has one. */
@@ -128,6 +130,8 @@ struct keeper *keeper_open(struct sandbox *box, const char *name, const char *ad
     }
     keeper->box = box;
     keeper->cpu = options->cpu;
+    snprintf(keeper->folder, sizeof(keeper->folder), "%s", options->folder ? options->folder : "");
+    keeper->has_root = options->root != NULL;
     snprintf(keeper->name, sizeof(keeper->name), "%s", name);
     snprintf(keeper->address, sizeof(keeper->address), "%s", address);
     pthread_mutex_init(&keeper->lock, NULL);
@@ -160,6 +164,8 @@ static pid_t start_server(struct keeper *keeper, const struct keeper_command *co
     struct process_spec spec = {.cpu = keeper->cpu,
                                 .uid = command->uid,
                                 .capped_log = true,
+                                .root = command->root,
+                                .folder = keeper->folder,
                                 .argv = command->argv,
                                 .env = command->env ? command->env : no_env,
                                 .fds = {log, log},
@@ -167,6 +173,8 @@ static pid_t start_server(struct keeper *keeper, const struct keeper_command *co
                                 .n_fds = 2};
     if (server_alive(keeper))
         return err_set(err, "its server runs already");
+    if (command->root && keeper->has_root)
+        return err_set(err, "it runs in a root folder and cannot change to %s", command->root);
     forget_server(keeper);
     if (process_spawn(keeper->control, &spec, &keeper->server, err) < 0)
         return -1;

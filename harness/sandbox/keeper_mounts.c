@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,13 +148,31 @@ static int mount_folder(const char *folder, int64_t bytes)
                : mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, options);
 }
 
+static int mount_scratch(void)
+{
+    return mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=0755");
+}
+
+int keeper_other_root(const char *root, const char *folder)
+{
+    struct mount_plan plan = {.root = root, .folder = folder[0] ? folder : NULL};
+
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount_scratch() < 0 || lay_root(&plan) < 0)
+        return -1;
+    if ((plan.folder && bind_under_root(folder, 0) < 0) ||
+        mount("/etc/hosts", NEW_ROOT "/etc/hosts", NULL, MS_BIND, NULL) < 0)
+        return -1;
+    return enter_root();
+}
+
 int keeper_mounts(const struct mount_plan *plan, const char **what)
 {
     *what = "make mounts private";
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
     *what = "mount a scratch tmpfs";
-    if (mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=0755") < 0)
+    if (mount_scratch() < 0)
         return -1;
     *what = "lay the root folder under an overlay (needs Linux 5.11 and the module \"overlay\")";
     if (plan->root && lay_root(plan) < 0)

@@ -230,19 +230,26 @@ static int other_user(void *unused)
     return 0;
 }
 
-/* A root folder of a few programs: only they are there, and what is written does not come out. */
+/* A root folder of a few programs. */
+static int make_root(const char *root)
+{
+    char line[1600];
+    snprintf(
+        line, sizeof(line),
+        "P='/bin/sh /bin/cat /bin/hostname /bin/touch /bin/ls /bin/grep'; mkdir -p %s/etc && "
+        "touch %s/etc/hosts && cp -L --parents $P $(ldd $P | grep -o '/lib[^ ]*' | sort -u) %s",
+        root, root, root);
+    return system(line);
+}
+
+/* Only its programs are there, and what is written does not come out. */
 static int root_folder(void *unused)
 {
     (void)unused;
     char folder[300], root[300], line[1600];
     snprintf(folder, sizeof(folder), "%s", in_run("rooted"));
     snprintf(root, sizeof(root), "%s", in_run("root"));
-    snprintf(
-        line, sizeof(line),
-        "P='/bin/sh /bin/cat /bin/hostname /bin/touch /bin/ls /bin/grep'; mkdir -p %s/etc && "
-        "touch %s/etc/hosts && cp -L --parents $P $(ldd $P | grep -o '/lib[^ ]*' | sort -u) %s",
-        root, root, root);
-    CHECK(system(line) == 0);
+    CHECK(make_root(root) == 0);
     struct keeper_options options = {.cpu = -1,
                                      .root = root,
                                      .folder = folder,
@@ -262,6 +269,55 @@ static int root_folder(void *unused)
                        "/dev/null\n/proc/1/comm\n1\n") == 0);
     snprintf(line, sizeof(line), "%s/y", root);
     CHECK(access(line, F_OK) < 0);
+    return 0;
+}
+
+static bool has_text(const char *path, const char *text)
+{
+    char found[1600] = "";
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return false;
+    found[fread(found, 1, sizeof(found) - 1, in)] = 0;
+    fclose(in);
+    if (strcmp(found, text) != 0)
+        fprintf(stderr, "%s holds\n%s", path, found);
+    return strcmp(found, text) == 0;
+}
+
+/* Started again in another root folder: the same data, name and addresses, other programs. */
+static int other_root(void *unused)
+{
+    (void)unused;
+    struct err err = {0};
+    char folder[300], root[300], line[1600], path[300];
+    snprintf(folder, sizeof(folder), "%s", in_run("changed"));
+    snprintf(root, sizeof(root), "%s", in_run("other"));
+    CHECK(make_root(root) == 0);
+    struct keeper_options options = {
+        .cpu = -1, .folder = folder, .hostname = "deb12", .hosts = "10.77.1.1 deb12\n"};
+    struct keeper *n1 = node(&options);
+    CHECK(n1);
+    snprintf(path, sizeof(path), "%s", in_run("other.log"));
+    for (unsigned uid = 0; uid <= 1000; uid += 1000)
+        for (int other = 0; other < 2; other++) {
+            snprintf(line, sizeof(line),
+                     "ls -d /usr/bin/env; cat %s/x; hostname; cat /etc/hosts; echo %d >%s/x; ls -d "
+                     "/proc/1/comm /dev/null; [ %d = 0 ] || echo >/y",
+                     folder, other, folder, other);
+            const char *argv[] = {"/bin/sh", "-c", line, NULL};
+            struct keeper_command command = {
+                .argv = argv, .log = path, .uid = uid, .root = other ? root : NULL};
+            CHECK_OK(keeper_start(n1, &command, &err) > 1);
+            CHECK_OK(keeper_wait_dead(n1, soon(), &err) == 0);
+        }
+    static const char both[] = "deb12\n10.77.1.1 deb12\n/dev/null\n/proc/1/comm\n",
+                      other[] = "ls: cannot access '/usr/bin/env': No such file or directory\n0\n";
+    snprintf(line, sizeof(line),
+             "/usr/bin/env\ncat: %s/x: No such file or directory\n%s%s%s"
+             "/usr/bin/env\n1\n%s%s%s",
+             folder, both, other, both, both, other, both);
+    CHECK(has_text(path, line));
     return 0;
 }
 
@@ -430,6 +486,7 @@ INSIDE(files_and_commands_are_the_nodes_own, inside)
 INSIDE(a_node_leaves_no_traces, traces)
 INSIDE(a_server_runs_as_another_user, other_user)
 INSIDE(a_node_runs_in_a_root_folder, root_folder)
+INSIDE(a_server_comes_back_in_another_root_folder, other_root)
 INSIDE(a_log_is_capped, long_logs)
 INSIDE(a_crash_leaves_no_connection, crash)
 INSIDE(a_client_reports_its_end, clients)
@@ -446,6 +503,7 @@ static int tests(void)
         cmocka_unit_test(a_node_leaves_no_traces),
         cmocka_unit_test(a_server_runs_as_another_user),
         cmocka_unit_test(a_node_runs_in_a_root_folder),
+        cmocka_unit_test(a_server_comes_back_in_another_root_folder),
         cmocka_unit_test(a_log_is_capped),
         cmocka_unit_test(a_crash_leaves_no_connection),
         cmocka_unit_test(a_client_reports_its_end),

@@ -27,7 +27,10 @@ static int send_request(int forker, const struct process_spec *spec, int report,
                                     .cpu = spec->cpu,
                                     .uid = spec->uid,
                                     .inherit_env = !spec->env,
-                                    .capped_log = spec->capped_log};
+                                    .capped_log = spec->capped_log,
+                                    .other_root = spec->root != NULL};
+    const char *const places[] = {spec->root, spec->folder, NULL};
+    uint32_t n_places;
     int fds[WIRE_FDS] = {report, gate};
     for (size_t i = 0; i < WIRE_FDS; i++)
         request.targets[i] = i < spec->n_fds ? spec->targets[i] : -1;
@@ -39,6 +42,8 @@ static int send_request(int forker, const struct process_spec *spec, int report,
         return err_errno(err, "spawn");
     put_strings(out, spec->argv, &request.argc);
     put_strings(out, spec->env, &request.envc);
+    if (spec->root)
+        put_strings(out, places, &n_places);
     fclose(out);
     int result = wire_send(forker, &request, sizeof(request), strings, size, fds, spec->n_fds + 2);
     free(strings);

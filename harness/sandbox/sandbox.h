@@ -70,6 +70,8 @@ struct keeper_command {
     const char *log; /* stdout and stderr appended here (opened outside: it survives the tmpfs);
                         size-capped at 64 MiB */
     uid_t uid; /* 0: as we are; else inside a nested user namespace (servers that refuse root) */
+    const char *root; /* NULL: the node's own; else another root folder for this start alone (an
+                         upgrade): only of a node that was opened without one */
 };
 /* Starts the server (one at a time). Returns its pid as seen by the coordinator, -1 on error
  * (binary missing …). */

@@ -5,6 +5,8 @@
  */
 #include "sandbox/spawn.h"
 
+#include "sandbox/keeper_mounts.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -22,6 +24,11 @@
 #define ARGS_MAX 4096
 
 extern char **environ;
+
+struct spawn_strings {
+    char *argv[ARGS_MAX], *env[ARGS_MAX];
+    const char *root, *folder; /* NULL: in the forker's own root */
+};
 
 pid_t spawn_clone(int flags, int *pidfd)
 {
@@ -101,9 +108,10 @@ static void pin(int cpu)
 }
 
 /* What the child does between fork and exec; returns only when it could not. */
-static void child_start(const struct spawn_request *request, char **argv, char **env, int gate,
-                        const int *fds, size_t n_fds)
+static void child_start(const struct spawn_request *request, struct spawn_strings *strings,
+                        char **env, int gate, const int *fds, size_t n_fds)
 {
+    char **argv = strings->argv;
     char go;
     sigset_t none;
     sigemptyset(&none);
@@ -114,6 +122,8 @@ static void child_start(const struct spawn_request *request, char **argv, char *
     if (recv(kept_gate, &go, 1, 0) != 1)
         _exit(127); /* the coordinator is gone */
     pin(request->cpu);
+    if (request->other_root && keeper_other_root(strings->root, strings->folder) < 0)
+        goto failed;
     if (become_user(request->uid) < 0)
         goto failed;
     /* No race with the forker's death to look for: it is pid 1 here, all of its namespace dies. */
@@ -127,10 +137,11 @@ failed:;
     _exit(127);
 }
 
-/* Cuts the strings behind the request into argv and env; false if the packet is no good. */
+/* Cuts the strings behind the request; false if the packet is no good. */
 static bool parse_strings(const struct spawn_request *request, const char *at, const char *end,
-                          char **argv, char **env)
+                          struct spawn_strings *out)
 {
+    char **argv = out->argv, **env = out->env;
     if (request->argc == 0 || request->argc >= ARGS_MAX || request->envc >= ARGS_MAX)
         return false;
     for (uint32_t i = 0; i < request->argc + request->envc; i++) {
@@ -144,7 +155,9 @@ static bool parse_strings(const struct spawn_request *request, const char *at, c
     }
     argv[request->argc] = NULL;
     env[request->envc] = NULL;
-    return true;
+    out->root = request->other_root ? wire_string(&at, end) : NULL;
+    out->folder = request->other_root ? wire_string(&at, end) : NULL;
+    return !request->other_root || out->folder;
 }
 
 static void report(int socket, enum spawn_event event, int value, int pidfd)
@@ -155,7 +168,7 @@ static void report(int socket, enum spawn_event event, int value, int pidfd)
 
 pid_t spawn_serve(struct forker *forker, const char *packet, size_t size, int *fds, size_t n_fds)
 {
-    static char *argv[ARGS_MAX], *env[ARGS_MAX]; /* forkers are single-threaded */
+    static struct spawn_strings strings; /* forkers are single-threaded */
     struct spawn_request request;
     if (size < sizeof(request) || n_fds < 2) {
         wire_close_fds(fds, n_fds);
@@ -164,15 +177,15 @@ pid_t spawn_serve(struct forker *forker, const char *packet, size_t size, int *f
     memcpy(&request, packet, sizeof(request));
     pid_t pid = -1;
     int pidfd = -1;
-    if (!parse_strings(&request, packet + sizeof(request), packet + size, argv, env))
+    if (!parse_strings(&request, packet + sizeof(request), packet + size, &strings))
         errno = EBADMSG;
     else if (forker->n == SPAWN_MAX)
         errno = EAGAIN;
     else
         pid = spawn_clone(request.clone_flags, &pidfd);
     if (pid == 0) {
-        child_start(&request, argv, request.inherit_env ? environ : env, fds[1], fds + 2,
-                    n_fds - 2);
+        child_start(&request, &strings, request.inherit_env ? environ : strings.env, fds[1],
+                    fds + 2, n_fds - 2);
         _exit(127);
     }
     if (pid < 0) {

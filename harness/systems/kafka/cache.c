@@ -437,6 +437,21 @@ void kafka_places_release(struct kafka_places *p)
     p->checkpoint_bytes = NULL;
 }
 
+const void *kafka_with_version(const void *config, const char *version, struct arena *arena,
+                               struct err *err)
+{
+    struct kafka_config *other = arena_alloc(arena, sizeof(*other));
+
+    *other = *(const struct kafka_config *)config;
+    if (other->kafka.home && other->kafka.home[0]) {
+        err_input(err,
+                  "the suite says where its brokers' jars are: there is no other version of them");
+        return NULL;
+    }
+    other->kafka.version = version;
+    return other;
+}
+
 int kafka_version(const void *config, char *out, size_t size, struct err *err)
 {
     const struct kafka_config *k = config;

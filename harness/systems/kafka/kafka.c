@@ -234,6 +234,7 @@ const struct system_ops kafka_system = {
     .reset = kafka_reset,
     .effective = kafka_effective,
     .version = kafka_version,
+    .with_version = kafka_with_version,
     .installed = kafka_installed,
     .release = kafka_release,
     .roles = roles,

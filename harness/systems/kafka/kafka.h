@@ -68,6 +68,8 @@ int kafka_places_find(struct kafka_places *places, const struct kafka_config *co
 void kafka_places_release(struct kafka_places *places);
 /* Version of the jars in KAFKA_HOME or `home`; of `version` otherwise. */
 int kafka_version(const void *config, char *out, size_t size, struct err *err);
+const void *kafka_with_version(const void *config, const char *version, struct arena *arena,
+                               struct err *err);
 /* Java and the default version's jars, in the cache beside our binary or in ASSAY_CACHE, are there.
  */
 int kafka_installed(struct err *err);

@@ -302,6 +302,7 @@ static void fill_spec(struct cluster *cluster, struct node *node, const struct k
     add_file(spec, "log4j.properties", kafka_log4j1, 0);
     add_file(spec, "log4j2.properties", kafka_log4j2, 0);
     add_file(spec, "jvm.args", jvm_arguments(places, node, arena), 0);
+    spec->files[spec->n_files - 1].of_version = true; /* the jars' path */
     add_file(spec, "log/meta.properties", meta_properties(cluster, node), 0);
     if (places->checkpoint) {
         char *bytes = arena_alloc(arena, places->checkpoint_size + 1);

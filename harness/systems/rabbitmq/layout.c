@@ -98,6 +98,20 @@ int rabbit_version_known(const struct rabbit_config *config, struct err *err)
     return server_known(&wish, err);
 }
 
+const void *rabbit_with_version(const void *config, const char *version, struct arena *arena,
+                                struct err *err)
+{
+    struct rabbit_config *other = arena_alloc(arena, sizeof(*other));
+
+    *other = *(const struct rabbit_config *)config;
+    if (other->server.home) {
+        err_input(err, "the suite says where its server is: there is no other version of it");
+        return NULL;
+    }
+    other->server.version = version;
+    return rabbit_version_known(other, err) < 0 ? NULL : other;
+}
+
 int rabbit_version(const void *self, char *out, size_t size, struct err *err)
 {
     struct server_place place;
@@ -305,8 +319,10 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     if (access(outside, X_OK) < 0)
         return err_errno(err, "%s", outside);
     files[n++] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
-    files[n++] = (struct file_spec){
-        .path = "rabbitmq.conf", .text = conf_text(cluster, config, place.version), .mode = 0644};
+    files[n++] = (struct file_spec){.path = "rabbitmq.conf",
+                                    .text = conf_text(cluster, config, place.version),
+                                    .mode = 0644,
+                                    .of_version = true};
     files[n++] = (struct file_spec){
         .path = "enabled_plugins", .text = plugins_text(cluster, config), .mode = 0644};
     if (modules)

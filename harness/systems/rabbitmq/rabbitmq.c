@@ -99,6 +99,7 @@ const struct system_ops rabbitmq_system = {
     .reset = reset,
     .effective = effective,
     .version = rabbit_version,
+    .with_version = rabbit_with_version,
     .squeeze = squeeze,
     .release = rabbit_release,
     .drain_beside_consumers = false,

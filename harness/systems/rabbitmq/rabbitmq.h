@@ -81,6 +81,8 @@ char *rabbit_json(const struct tree *tree);
 /* ---- layout.c */
 int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err);
 int rabbit_version(const void *config, char *out, size_t size, struct err *err);
+const void *rabbit_with_version(const void *config, const char *version, struct arena *arena,
+                                struct err *err);
 /* Refuses a version that nobody has. */
 int rabbit_version_known(const struct rabbit_config *config, struct err *err);
 int rabbit_installed(struct err *err);

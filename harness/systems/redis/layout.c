@@ -264,6 +264,21 @@ int redis_version_known(const struct redis_config *c, struct err *err)
     return server_known(&wish, err);
 }
 
+const void *redis_with_version(const void *config, const char *version, struct arena *arena,
+                               struct err *err)
+{
+    struct redis_config *other = arena_alloc(arena, sizeof(*other));
+
+    *other = *(const struct redis_config *)config;
+    if (other->redis.binary) {
+        err_input(err,
+                  "the suite says which binary its nodes are: there is no other version of it");
+        return NULL;
+    }
+    other->redis.version = version;
+    return redis_version_known(other, err) < 0 ? NULL : other;
+}
+
 int redis_version(const void *config, char *out, size_t size, struct err *err)
 {
     const struct redis_config *c = config;

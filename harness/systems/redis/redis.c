@@ -53,5 +53,6 @@ const struct system_ops redis_system = {
     .reset = redis_reset,
     .effective = redis_effective,
     .version = redis_version,
+    .with_version = redis_with_version,
     .release = redis_release,
 };

@@ -73,6 +73,8 @@ int redis_describe(const void *config, const struct layout_sink *sink, struct er
 /* ---- layout.c */
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err);
 int redis_version(const void *config, char *out, size_t size, struct err *err);
+const void *redis_with_version(const void *config, const char *version, struct arena *arena,
+                               struct err *err);
 /* Refuses a version that nobody has. */
 int redis_version_known(const struct redis_config *config, struct err *err);
 
