@@ -90,6 +90,9 @@ struct history_reader *history_open(const char *case_folder, enum check_order or
     r->lanes = calloc(r->catalogue.n_sources + 1, sizeof(*r->lanes));
     if (!r->lanes)
         abort();
+    for (size_t i = 0; i < r->catalogue.n_documents;
+         i++) /* also those nobody asks for: damage is told */
+        catalogue_document(&r->catalogue, r->catalogue.documents[i].name, NULL);
     for (size_t i = 0; i < r->catalogue.n_sources; i++) {
         r->lanes[i].number = (uint32_t)i;
         cursor_init(&r->lanes[i].cursor, &r->catalogue, &r->catalogue.sources[i], wants);
