@@ -6,8 +6,7 @@
  *
  * The keys exist, in version 1 at least, before a worker does anything else. Interleavings are made
  * by named steps (`interleave`, `hold`), never by sleeping; `delay` of the double delete is the
- * protocol's own. Left out: write-behind (a queue: workload `queue` with an effect), several keys
- * in one entry.
+ * protocol's own. Left out: several keys in one entry.
  */
 #include "workloads/cache.h"
 
@@ -26,12 +25,13 @@
 /* ---- parameters */
 
 static const char *const protocols[] = {
-    "cache_aside",  "delete_first", "double_delete", "double_write",  "write_through",
-    "read_through", "pubsub",       "tracking",      "change_stream", NULL};
+    "cache_aside", "delete_first", "double_delete", "double_write", "write_through", "read_through",
+    "pubsub",      "tracking",     "change_stream", "queue",        "write_behind",  NULL};
 static const char *const guards[] = {"none", "version", "lease", "tombstone", NULL};
 static const char *const on_errors[] = {"ignore", "retry", NULL};
 static const char *const on_gaps[] = {"keep", "flush", NULL};
 static const char *const relays[] = {"delete", "value", NULL};
+static const char *const settles[] = {"after", "before", NULL};
 static const char *const tells[] = {"after", "before", NULL};
 static const char *const wheres[] = {"primary", "replica", NULL};
 
@@ -40,10 +40,12 @@ static const struct param cache_params[] = {
     {"db", PARAM_STRING, ARG(db), .fallback = "db", .help = "cluster (with a store) of the truth"},
     {"cache", PARAM_STRING, ARG(cache), .fallback = "cache", .help = "cluster (with a cache)"},
     {"protocol", PARAM_CHOICE, ARG(protocol), .fallback = "cache_aside", .choices = protocols,
-     .help = "what a write does to the cache: delete after the commit; delete before it; both, the "
-             "second after `delay`; set the new value after it; set it inside the transaction; "
-             "delete, and one loader per key fills; delete and tell local copies by PUBLISH, or by "
-             "client-side tracking; nothing, a relay follows the database's change stream"},
+     .help =
+         "what a write does to the cache: delete after the commit; delete before it; both, the "
+         "second after `delay`; set the new value after it; set it inside the transaction; "
+         "delete, and one loader per key fills; delete and tell local copies by PUBLISH, or by "
+         "client-side tracking; nothing, a relay follows the database's change stream; a relay is "
+         "told by a queue, and deletes; set, and a relay writes the database from a queue"},
     {"guard", PARAM_CHOICE, ARG(guard), .fallback = "none", .choices = guards,
      .help = "what refuses a late fill: nothing, a newer version, a lease that was voided, a "
              "tombstone"},
@@ -64,6 +66,8 @@ static const struct param cache_params[] = {
      .help = "a delete or set that failed: forgotten, or tried until it is done"},
     {"on_gap", PARAM_CHOICE, ARG(on_gap), .fallback = "keep", .choices = on_gaps,
      .help = "a lost subscription: local copies are kept, or all dropped"},
+    {"settles", PARAM_CHOICE, ARG(settles), .fallback = "after", .choices = settles,
+     .help = "queue, write_behind: the relay settles what it took after it is done, or before"},
     {"tells", PARAM_CHOICE, ARG(tells), .fallback = "after", .choices = tells,
      .help = "pubsub: local copies are told after the delete of the shared entry, or before it"},
     {"relay", PARAM_CHOICE, ARG(relay), .fallback = "delete", .choices = relays,
@@ -105,7 +109,8 @@ static const struct param relay_params[] = {{0}};
 static const struct param cache_client_params[] = {
     ROLE(reader, role_params, "reads through the cache"),
     ROLE(writer, role_params, "changes rows, and does to the cache what the protocol says"),
-    ROLE(relay, relay_params, "change_stream: carries the database's changes to the cache"),
+    ROLE(relay, relay_params,
+         "change_stream, queue, write_behind: carries the changes to the other side"),
     {0}};
 
 static const char *const cache_roles[] = {"reader", "writer", "relay", NULL};
@@ -129,6 +134,8 @@ static const char *cache_senseless(const void *args, const void *role_args)
     (void)role_args;
     if ((a->protocol == CACHE_PUBSUB || a->protocol == CACHE_TRACKING) && a->local_ttl_ns == 0)
         return "protocol: pubsub and tracking are about local copies: local_ttl is missing";
+    if (a->protocol == CACHE_WRITE_BEHIND && (a->abort_every > 0 || a->remove_every > 0))
+        return "protocol: write_behind commits later: it rolls nothing back and removes no row";
     if (a->guard == GUARD_LEASE && a->protocol != CACHE_ASIDE &&
         a->protocol != CACHE_DELETE_FIRST && a->protocol != CACHE_DOUBLE_DELETE &&
         a->protocol != CACHE_READ_THROUGH)
@@ -265,6 +272,11 @@ static int work_on_orders(struct cache_worker *c, bool reads)
     return 0;
 }
 
+static bool through_queue(const struct cache_worker *c)
+{
+    return c->args->protocol == CACHE_QUEUE || c->args->protocol == CACHE_WRITE_BEHIND;
+}
+
 static int cache_run(struct worker *worker, struct err *err)
 {
     const char *verb = worker_client(worker)->verb;
@@ -272,7 +284,7 @@ static int cache_run(struct worker *worker, struct err *err)
     int result = cache_open(&c, worker, err);
 
     if (result == 0 && strcmp(verb, "relay") == 0)
-        result = cache_relay_run(&c, err);
+        result = through_queue(&c) ? cache_queue_run(&c) : cache_relay_run(&c, err);
     else if (result == 0)
         result = work_on_orders(&c, strcmp(verb, "reader") == 0);
     free(c.local);

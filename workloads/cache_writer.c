@@ -8,9 +8,7 @@
 
 #define AGAIN_NS (20 * MS_NS)
 
-/* Asks until it is done, where the suite says so. What a guard refuses is answered; a server that
- * refuses (a primary without replicas, one that is none any more) is asked again. */
-static bool again(const struct cache_worker *c, enum outcome outcome, bool guarded)
+bool cache_again(const struct cache_worker *c, enum outcome outcome, bool guarded)
 {
     struct deadline pause = deadline_in(SECOND_NS, NULL);
 
@@ -35,7 +33,7 @@ void cache_invalidate(struct cache_worker *c, uint32_t key, uint64_t version)
     worker_step(c->worker, BEFORE_CACHE_DELETE, NULL);
     do {
         outcome = c->cache->ops->remove(c->cache->self, key, version);
-    } while (again(c, outcome, false)); /* no guard refuses a delete */
+    } while (cache_again(c, outcome, false)); /* no guard refuses a delete */
     tell(c, key, version, CACHE_TELLS_AFTER);
     worker_step(c->worker, AFTER_CACHE_DELETE, NULL);
 }
@@ -47,7 +45,7 @@ static void set_value(struct cache_worker *c, uint32_t key, const struct store_i
     worker_step(c->worker, BEFORE_CACHE_SET, NULL);
     do {
         outcome = cache_fill(c, key, item, 0);
-    } while (again(c, outcome, c->args->guard != GUARD_NONE));
+    } while (cache_again(c, outcome, c->args->guard != GUARD_NONE));
     worker_step(c->worker, AFTER_CACHE_SET, NULL);
 }
 
@@ -102,6 +100,10 @@ static void after_commit(struct cache_worker *c, uint32_t key, const struct stor
     case CACHE_DOUBLE_WRITE:
         set_value(c, key, item);
         break;
+    case CACHE_QUEUE:
+        cache_enqueue(c, key, item->version);
+        break;
+    case CACHE_WRITE_BEHIND: /* commits nothing */
     case CACHE_DELETE_FIRST:
     case CACHE_WRITE_THROUGH:
     case CACHE_CHANGE_STREAM:
@@ -114,6 +116,10 @@ void cache_write(struct cache_worker *c, const struct work_order *order, uint32_
     struct store_item item = {.key = key};
     enum outcome outcome;
 
+    if (c->args->protocol == CACHE_WRITE_BEHIND) {
+        cache_write_behind(c, order, key);
+        return;
+    }
     if (c->args->protocol == CACHE_DELETE_FIRST || c->args->protocol == CACHE_DOUBLE_DELETE)
         cache_invalidate(c, key, 0);
     outcome = change(c, key, &item);

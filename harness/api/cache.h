@@ -1,6 +1,6 @@
 /*
  * The cache capability: versioned values by key with a time to live, guards against late fills,
- * locks, and a channel for invalidations. What workloads `cache` and `lock` are written against.
+ * locks, a channel for invalidations, and a queue. What workloads `cache` and `lock` are written against.
  *
  * Blocking, one handle per worker thread. A call that did not come back in time is OUTCOME_UNKNOWN
  * and the handle reconnects by itself at the next call. OUTCOME_FAIL means certainly not done: a
@@ -67,6 +67,12 @@ struct cache_ops {
     int (*subscribe)(void *self, bool tracking, struct err *err);
     /* Next one within until_ns: 1; 0 none; -1 the connection was lost and made anew: all before may have been missed. */
     int (*next)(void *self, int64_t until_ns, uint32_t *key, uint64_t *version);
+
+    /* ---- a queue beside the values: what is in it stays until it is settled, and is handed out again to who takes over.
+     * One taker at a time */
+    enum outcome (*enqueue)(void *self, uint32_t key, uint64_t version);
+    int (*dequeue)(void *self, int64_t until_ns, uint32_t *key, uint64_t *version); /* 1; 0 none; -1 unreachable */
+    enum outcome (*settle)(void *self); /* what dequeue gave last */
 
     void (*close)(void *self);
 };

@@ -117,6 +117,10 @@ void worker_did(struct worker *w, const struct work_order *order, enum outcome o
 void worker_read_invoke(struct worker *w, const struct work_order *order, uint32_t key);
 void worker_read_complete(struct worker *w, const struct work_order *order, uint32_t key,
                           uint64_t version, enum read_source source, enum outcome outcome);
+/* A write of the workload's own making, between these two: WRITE events as a store's are. For what
+ * is acknowledged before the store has it. */
+void worker_write_invoke(struct worker *w, uint32_t key, uint64_t version);
+void worker_write_complete(struct worker *w, uint32_t key, uint64_t version, enum outcome outcome);
 /* A cache inside of this process is about to hold this version of a key, or (-1 - version) to drop
  * it for a write of that version: said before anybody can read it there. */
 void worker_fill_local(struct worker *w, uint32_t key, int64_t version);

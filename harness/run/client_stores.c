@@ -223,6 +223,32 @@ void worker_read_complete(struct worker *w, const struct work_order *order, uint
     w->tally.touched |= UINT64_C(1) << order->burst;
 }
 
+static struct event write_event(struct worker *w, uint8_t type, uint32_t key, uint64_t version)
+{
+    struct event e = operation(w, type, key, w->operations.writes);
+    const struct plan_case *plan = w->client->plan;
+
+    e.value = (int64_t)version;
+    e.ref = (uint32_t)(plan_cluster_named(plan, w->client->needs.store) - plan->clusters);
+    return e;
+}
+
+void worker_write_invoke(struct worker *w, uint32_t key, uint64_t version)
+{
+    struct event e = write_event(w, EV_WRITE_INVOKE, key, version);
+
+    history_record(w->log, &e);
+}
+
+void worker_write_complete(struct worker *w, uint32_t key, uint64_t version, enum outcome outcome)
+{
+    struct event e = write_event(w, EV_WRITE_COMPLETE, key, version);
+
+    e.outcome_level = event_result(outcome, LEVEL_NONE);
+    history_record(w->log, &e);
+    w->operations.writes++;
+}
+
 void worker_fill_local(struct worker *w, uint32_t key, int64_t version)
 {
     uint64_t seq = w->operations.fills++;

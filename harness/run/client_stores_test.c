@@ -373,6 +373,10 @@ static int read_one(struct worker *w, const struct work_order *order)
     worker_read_invoke(w, order, order->key);
     (void)store->ops->read(store->self, order->key, false, &item);
     worker_read_complete(w, order, order->key, item.version, SOURCE_STORE, OUTCOME_OK);
+    if (order->key == 6) {
+        worker_write_invoke(w, 6, 7);
+        worker_write_complete(w, 6, 7, OUTCOME_UNKNOWN);
+    }
     worker_did(w, order, OUTCOME_OK, order->key == 6);
     last_key = order->key;
     return 0;
@@ -453,6 +457,8 @@ static void a_role_works_on_orders(void **state)
     assert_int_equal(raw_log_count(&log, EV_READ_INVOKE), 31);
     assert_int_equal(raw_log_count(&log, EV_READ_COMPLETE), 31);
     assert_int_equal(raw_log_count(&log, EV_LOAD_INVOKE), 0); /* no versions asked for */
+    assert_int_equal(raw_log_count(&log, EV_WRITE_INVOKE), 1);
+    assert_int_equal(raw_log_count(&log, EV_WRITE_COMPLETE), 1);
     raw_log_release(&log);
     client_fixture_release(f);
 }

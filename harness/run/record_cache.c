@@ -184,6 +184,27 @@ static int recorder_next(void *self, int64_t until_ns, uint32_t *key, uint64_t *
     return r->inner.ops->next(r->inner.self, until_ns, key, version);
 }
 
+static enum outcome recorder_enqueue(void *self, uint32_t key, uint64_t version)
+{
+    struct cache_recorder *r = self;
+
+    return r->inner.ops->enqueue(r->inner.self, key, version);
+}
+
+static int recorder_dequeue(void *self, int64_t until_ns, uint32_t *key, uint64_t *version)
+{
+    struct cache_recorder *r = self;
+
+    return r->inner.ops->dequeue(r->inner.self, until_ns, key, version);
+}
+
+static enum outcome recorder_settle(void *self)
+{
+    struct cache_recorder *r = self;
+
+    return r->inner.ops->settle(r->inner.self);
+}
+
 static void recorder_close(void *self)
 {
     struct cache_recorder *r = self;
@@ -208,6 +229,9 @@ static const struct cache_ops recorder_ops = {
     .publish = recorder_publish,
     .subscribe = recorder_subscribe,
     .next = recorder_next,
+    .enqueue = recorder_enqueue,
+    .dequeue = recorder_dequeue,
+    .settle = recorder_settle,
     .close = recorder_close,
 };
 

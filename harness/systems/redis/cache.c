@@ -5,6 +5,7 @@
  *     cache:KEY   "17 v", "17 n" (a remembered absence), "17 t" (a tombstone)
  *     lease:KEY   the lease of the last miss          lock:KEY   the holder's token
  *     fence:KEY   counts acquisitions                 mark:ID    a mark
+ *     changes     a stream with one group: the queue
  *
  * One blocking connection per worker, found as clients find the primary (resolve.c) and made anew
  * when it is gone; no call takes longer than a second. An error reply is a definite no where
@@ -34,6 +35,7 @@
  */
 #define BURIED_MS 60000
 #define LEASE_MS 10000
+#define TAKE_AGAIN_NS (10 * MS_NS)
 
 struct redis_cache {
     const struct plan_case *plan;
@@ -46,6 +48,7 @@ struct redis_cache {
     redisContext *channel; /* invalidations */
     bool tracking;
     bool gap; /* invalidations may have been missed */
+    char taken[32]; /* id in the stream of what the queue gave last */
 };
 
 /* ---- connections */
@@ -461,6 +464,73 @@ static int cache_next(void *self, int64_t until_ns, uint32_t *key, uint64_t *ver
     }
 }
 
+/* ---- the queue */
+
+static enum outcome cache_enqueue(void *self, uint32_t key, uint64_t version)
+{
+    struct redis_cache *s = self;
+
+    return done(s, ask(s, "XADD changes * key %u version %" PRIu64, key, version));
+}
+
+/* [["changes", [[id, ["key", KEY, "version", VERSION]]]]] */
+static bool read_entry(struct redis_cache *s, const redisReply *reply, uint32_t *key,
+                       uint64_t *version)
+{
+    const redisReply *entries =
+        reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 ? reply->element[0]->element[1]
+                                                                 : NULL;
+    const redisReply *entry = entries && entries->elements == 1 ? entries->element[0] : NULL;
+    const redisReply *fields = entry ? entry->element[1] : NULL;
+
+    if (!fields || fields->type != REDIS_REPLY_ARRAY || fields->elements != 4)
+        return false;
+    snprintf(s->taken, sizeof(s->taken), "%s", entry->element[0]->str);
+    return sscanf(fields->element[1]->str, "%" SCNu32, key) == 1 &&
+           sscanf(fields->element[3]->str, "%" SCNu64, version) == 1;
+}
+
+/* `from` 0: given out before and not settled; >: never given out. 1, 0 none, -1 unreachable. */
+static int take_from(struct redis_cache *s, const char *from, uint32_t *key, uint64_t *version)
+{
+    redisReply *reply =
+        ask(s, "XREADGROUP GROUP relay relay COUNT 1 STREAMS changes %s", from);
+    int result = reply ? 0 : -1;
+
+    if (reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOGROUP", 7) == 0)
+        (void)done(s, ask(s, "XGROUP CREATE changes relay 0 MKSTREAM"));
+    else if (reply && reply->type == REDIS_REPLY_ERROR)
+        result = outcome_of(s, reply) == OUTCOME_OK ? 0 : -1;
+    else if (reply)
+        result = read_entry(s, reply, key, version);
+    if (reply)
+        freeReplyObject(reply);
+    return result;
+}
+
+static int cache_dequeue(void *self, int64_t until_ns, uint32_t *key, uint64_t *version)
+{
+    struct redis_cache *s = self;
+    struct deadline deadline = {.at_ns = until_ns};
+
+    do {
+        int got = take_from(s, "0", key, version);
+
+        if (got == 0)
+            got = take_from(s, ">", key, version);
+        if (got != 0)
+            return got;
+    } while (deadline_sleep(&deadline, TAKE_AGAIN_NS) == 0);
+    return 0;
+}
+
+static enum outcome cache_settle(void *self)
+{
+    struct redis_cache *s = self;
+
+    return done(s, ask(s, "XACK changes relay %s", s->taken));
+}
+
 const struct cache_ops redis_cache_ops = {
     .name = "redis",
     .size = sizeof(struct redis_cache),
@@ -476,5 +546,8 @@ const struct cache_ops redis_cache_ops = {
     .publish = cache_publish,
     .subscribe = cache_subscribe,
     .next = cache_next,
+    .enqueue = cache_enqueue,
+    .dequeue = cache_dequeue,
+    .settle = cache_settle,
     .close = cache_close,
 };
