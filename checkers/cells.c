@@ -1,6 +1,6 @@
 /*
  * Two bits a message, folded. The bound of JUDGING ("≤ 2 bits a message, finished chunks folded to
- * ranges"): an open chunk is 1032 bytes for 4096 messages, a folded one 8.
+ * ranges"): an open chunk is 1024 bytes for 4096 messages, a folded one 8.
  */
 #include "checkers/cells.h"
 
@@ -30,8 +30,6 @@ static struct cell_chunk *unfold(struct cells *cells, unsigned state)
     struct cell_chunk *chunk = cells->spare ? cells->spare : must(malloc(sizeof(*chunk)));
 
     cells->spare = NULL;
-    memset(chunk->even, 0, sizeof(chunk->even));
-    chunk->even[state] = CELLS_WORDS;
     memset(chunk->words, (int)(state * 0x55), sizeof(chunk->words));
     return chunk;
 }
@@ -54,8 +52,10 @@ void cells_word_evened(struct cells *cells, uint64_t at, unsigned state)
 {
     struct cell_chunk *chunk = (struct cell_chunk *)cells->chunks[at];
 
-    if (++chunk->even[state] < CELLS_WORDS)
-        return;
+    /* Messages come in the order of their numbers: most often the last word says no. */
+    for (size_t i = CELLS_WORDS; i-- > 0;)
+        if (chunk->words[i] != cells_even(state))
+            return;
     free(cells->spare);
     cells->spare = chunk;
     cells->chunks[at] = state;

@@ -22,7 +22,6 @@
 
 #define CELLS_WORDS (CELLS_CHUNK / 32)
 struct cell_chunk {
-    uint16_t even[4]; /* words all of whose cells are in that state; all of them: the chunk folds */
     uint64_t words[CELLS_WORDS];
 };
 
@@ -68,32 +67,39 @@ CELLS_AHEAD void cells_prefetch(const struct cells *cells, uint64_t i)
 
 /* Out of line: opens a chunk, grows the list. */
 void cells_set_slow(struct cells *cells, uint64_t i, unsigned state);
-/* A word of this chunk became even, or is no more. */
+/* A word of this chunk became even: where all the others are too, the chunk folds. */
 void cells_word_evened(struct cells *cells, uint64_t chunk, unsigned state);
 
-/* Changes a cell by a map, two bits for the new state of each old one; returns the old state. */
-static inline unsigned cells_map(struct cells *cells, uint64_t i, unsigned map)
+enum cells_change { CELLS_SET, CELLS_ADD, CELLS_RAISE };
+static inline unsigned cells_changed(enum cells_change how, unsigned old, unsigned operand)
 {
-    uint64_t chunk = i / CELLS_CHUNK;
+    if (how == CELLS_SET)
+        return operand;
+    if (how == CELLS_ADD)
+        return old | operand;
+    return old > operand ? old : operand;
+}
+
+/* Changes a cell; returns the old state. Inlined: `how` is a constant wherever it is called. */
+static inline __attribute__((always_inline)) unsigned
+cells_put(struct cells *cells, uint64_t i, enum cells_change how, unsigned operand)
+{
+    uint64_t chunk = i / CELLS_CHUNK, was;
     unsigned shift = (unsigned)(i % 32 * 2), old, state;
-    struct cell_chunk *open;
-    uint64_t *word, was;
+    uint64_t *word;
 
     if (__builtin_expect(chunk >= cells->n || cells->chunks[chunk] < 4, 0)) {
         old = cells_get(cells, i);
-        cells_set_slow(cells, i, map >> 2 * old & 3);
+        cells_set_slow(cells, i, cells_changed(how, old, operand));
         return old;
     }
-    open = (struct cell_chunk *)cells->chunks[chunk];
-    word = &open->words[i % CELLS_CHUNK / 32];
-    was = *word;
-    old = (unsigned)(was >> shift & 3);
-    state = map >> 2 * old & 3;
+    word = &((struct cell_chunk *)cells->chunks[chunk])->words[i % CELLS_CHUNK / 32];
+    was = *word >> shift;
+    old = (unsigned)was & 3;
+    state = cells_changed(how, old, operand);
     if (old == state)
         return old;
-    *word = was ^ (uint64_t)(old ^ state) << shift;
-    if (__builtin_expect(was == cells_even(old), 0))
-        open->even[old]--;
+    *word ^= (uint64_t)(old ^ state) << shift;
     if (__builtin_expect(*word == cells_even(state), 0))
         cells_word_evened(cells, chunk, state);
     return old;
@@ -101,21 +107,19 @@ static inline unsigned cells_map(struct cells *cells, uint64_t i, unsigned map)
 
 static inline void cells_set(struct cells *cells, uint64_t i, unsigned state)
 {
-    (void)cells_map(cells, i, state * 0x55);
+    (void)cells_put(cells, i, CELLS_SET, state);
 }
 
 /* Adds bits; returns what was there. */
 static inline unsigned cells_add(struct cells *cells, uint64_t i, unsigned bits)
 {
-    return cells_map(cells, i, 0xe4 | bits * 0x55); /* e4: each state to itself */
+    return cells_put(cells, i, CELLS_ADD, bits);
 }
 
 /* The greater of the two; returns what was there. */
 static inline unsigned cells_raise(struct cells *cells, uint64_t i, unsigned state)
 {
-    static const uint8_t maps[4] = {0xe4, 0xe5, 0xea, 0xff};
-
-    return cells_map(cells, i, maps[state]);
+    return cells_put(cells, i, CELLS_RAISE, state);
 }
 
 /* The first cell ≥ from and < end that is in one of the states of `mask` (bit per state); end when

@@ -48,6 +48,7 @@ struct delivery {
     struct streams streams;
     struct inflight inflight;
     struct hazards hazards;
+    struct unit_duties units;
     struct table resends;  /* (message, destination << 8 | attempt): seen in the log */
     struct table suspects; /* (message, group): earliest ok settle, 0 none yet; second pass */
     int64_t *last;         /* per unit: greatest position audited; logs only */
@@ -79,6 +80,7 @@ static int delivery_open(void *self, const struct plan_case *plan, const void *a
     for (size_t i = 0; i < plan->n_units; i++)
         s->last[i] = -1;
     hazards_open(&s->hazards, plan);
+    duties_open(&s->units, plan);
     return 0;
 }
 
@@ -92,7 +94,7 @@ static size_t delivery_bound(const struct plan_case *plan, const void *args)
                                  2 * (plan->n_dests + 2) * sizeof(struct cells)) +
            bound_inflight(&v, plan) + bound_hazards(&v, plan) +
            bound_table(v.resends, ATTEMPTS_MAX) + bound_table(v.messages, SUSPECTS_MAX) +
-           plan->n_units * sizeof(int64_t);
+           plan->n_units * sizeof(int64_t) + duties_bound(plan);
 }
 
 static struct delivery_stream *new_stream(const struct delivery *s, struct delivery_stream *stream)
@@ -147,21 +149,22 @@ static void mark_seen(struct delivery *s, struct delivery_stream *stream, const 
 
 static void audited(struct delivery *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
+    uint32_t dest = unit->dest;
     struct delivery_stream *stream;
     bool attempt, message;
     char text[160];
 
     if (dest == UINT32_MAX || e->flags & EV_MARKER)
         return;
-    if (!duties_forgets(s->plan, dest) && e->position >= 0) {
+    if (!unit->forgets && e->position >= 0) {
         if (e->position <= s->last[e->unit]) /* the audit read it again */
             return;
         s->last[e->unit] = e->position;
     }
     stream = stream_of(s, e);
     mark_seen(s, stream, e, dest, &attempt, &message);
-    if (!message && duties_forgets(s->plan, dest) && cells_get(&stream->settled[dest], e->seq))
+    if (!message && unit->forgets && cells_get(&stream->settled[dest], e->seq))
         tell(s, e, "settled before", "settled, and still there when the queue was read at the end");
     if (!message)
         return;
@@ -177,7 +180,7 @@ static uint32_t source_of(const struct delivery *s, const struct event *e)
 {
     if (e->ref < s->plan->n_dests && s->plan->dests[e->ref].group)
         return e->ref;
-    return duties_dest_of_unit(s->plan, e->unit);
+    return duties_of(&s->units, e->unit)->dest;
 }
 
 struct settle_context {
@@ -186,16 +189,25 @@ struct settle_context {
     uint32_t source;
 };
 
-static void settle_item(void *context, const struct inflight_item *item)
+static inline void settle_one(const struct settle_context *c, struct delivery_stream *stream,
+                              uint64_t seq)
 {
-    struct settle_context *c = context;
-    struct delivery_stream *stream = streams_at(&c->s->streams, (uint32_t)(item->key >> 48));
     uint64_t *at;
 
-    cells_set(&stream->settled[c->source], item->key & MESSAGE_SEQ_MAX, 1);
-    at = c->s->second ? table_get(&c->s->suspects, item->key, c->source) : NULL;
+    cells_set(&stream->settled[c->source], seq, 1);
+    if (!c->s->second)
+        return;
+    at = table_get(&c->s->suspects, message_key(stream->head.number, seq), c->source);
     if (at && *at == 0)
         *at = (uint64_t)c->e->at_ns;
+}
+
+static void settle_item(void *context, const struct inflight_item *item)
+{
+    const struct settle_context *c = context;
+
+    settle_one(c, streams_at(&c->s->streams, (uint32_t)(item->key >> 48)),
+               item->key & MESSAGE_SEQ_MAX);
 }
 
 static void settled(struct delivery *s, const struct event *e)
@@ -212,8 +224,7 @@ static void settled(struct delivery *s, const struct event *e)
                     e->flags & EV_CUMULATIVE, ok && e->flags & EV_CUMULATIVE ? settle_item : NULL,
                     &context);
     if (ok && !(e->flags & EV_CUMULATIVE))
-        settle_item(&context, &(struct inflight_item){
-                                  .key = message_key(stream_of(s, e)->head.number, e->seq)});
+        settle_one(&context, stream_of(s, e), e->seq & MESSAGE_SEQ_MAX);
 }
 
 static void delivered(struct delivery *s, const struct event *e)
@@ -288,7 +299,7 @@ static void one_event(struct delivery *s, const struct event *e)
 
 CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    uint32_t dest = duties_of(&s->units, e->unit)->dest;
     const struct delivery_stream *stream = streams_recent(&s->streams, e);
 
     if (dest != UINT32_MAX && stream)
@@ -330,8 +341,8 @@ static void delivery_finish(void *self, const struct drain_proof *proofs, struct
                                   proofs[u].why);
     if (s->too_many || s->inflight.full)
         findings_inconclusive(out, "too many re-sent or unsettled messages to remember");
-    out->exercised =
-        s->redelivered + s->unknown + s->unanswered + s->handed_on + s->hazards.outstanding + s->hazards.told;
+    out->exercised = s->redelivered + s->unknown + s->unanswered + s->handed_on +
+                     s->hazards.outstanding + s->hazards.told;
 }
 
 static void delivery_close(void *self)
@@ -351,6 +362,7 @@ static void delivery_close(void *self)
     streams_release(&s->streams);
     inflight_release(&s->inflight);
     hazards_release(&s->hazards);
+    duties_release(&s->units);
     table_release(&s->resends);
     table_release(&s->suspects);
     free(s->last);

@@ -2,6 +2,7 @@
 #include "checkers/duties.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 uint32_t duties_log_of(const struct plan_case *plan, uint32_t dest)
 {
@@ -17,6 +18,34 @@ bool duties_settled_is_done(const struct plan_case *plan, uint32_t dest)
     for (size_t i = 0; i < plan->n_dests; i++)
         groups += plan->dests[i].group && plan->dests[i].of == dest;
     return groups == 1;
+}
+
+void duties_open(struct unit_duties *d, const struct plan_case *plan)
+{
+    *d = (struct unit_duties){.n = plan->n_units};
+    d->items = calloc(plan->n_units + 1, sizeof(*d->items));
+    if (!d->items)
+        abort();
+    for (size_t u = 0; u < d->n; u++) {
+        uint32_t dest = plan->units[u].dest;
+
+        d->items[u] = u && plan->units[u - 1].dest == dest
+                          ? d->items[u - 1]
+                          : (struct unit_duty){dest, duties_forgets(plan, dest),
+                                               duties_settled_is_done(plan, dest)};
+    }
+    d->items[d->n].dest = UINT32_MAX;
+}
+
+size_t duties_bound(const struct plan_case *plan)
+{
+    return (plan->n_units + 1) * sizeof(struct unit_duty);
+}
+
+void duties_release(struct unit_duties *d)
+{
+    free(d->items);
+    *d = (struct unit_duties){0};
 }
 
 const char *duties_node_name(const struct plan_case *plan, uint16_t node)

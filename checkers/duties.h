@@ -9,6 +9,9 @@
 #include "api/event.h"
 #include "plan/plan.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* Destination of a unit, UINT32_MAX for none; and a group's destination made that of its log. */
 static inline uint32_t duties_dest_of_unit(const struct plan_case *plan, uint32_t unit)
 {
@@ -32,6 +35,23 @@ static inline bool duties_forgets(const struct plan_case *plan, uint32_t dest)
 /* What is settled owes nothing any more: queues and lists, and a stream that one group reads (a trim may take
  * what it has settled; with several groups one's settling says nothing of the others). */
 bool duties_settled_is_done(const struct plan_case *plan, uint32_t dest);
+/* The same answers for every unit, side by side: for those who ask at each event. */
+struct unit_duty {
+    uint32_t dest; /* UINT32_MAX: no such unit */
+    bool forgets, settled_is_done;
+};
+struct unit_duties {
+    struct unit_duty *items; /* one more behind the plan's units: any other number */
+    size_t n;
+};
+void duties_open(struct unit_duties *d, const struct plan_case *plan);
+static inline const struct unit_duty *duties_of(const struct unit_duties *d, uint32_t unit)
+{
+    return &d->items[unit < d->n ? unit : d->n];
+}
+size_t duties_bound(const struct plan_case *plan);
+void duties_release(struct unit_duties *d);
+
 /* "kafka-1", or "?" */
 const char *duties_node_name(const struct plan_case *plan, uint16_t node);
 const char *duties_unit_name(const struct plan_case *plan, uint32_t unit);

@@ -77,6 +77,7 @@ static int loss_open(void *self, const struct plan_case *plan, const void *args,
     for (size_t d = 0; d < plan->n_dests; d++) /* a channel keeps nothing: subscription.c */
         s->handed[d] = plan->dests[d].kind == UNIT_CHANNEL;
     hazards_open(&s->hazards, plan);
+    duties_open(&s->units, plan);
     fate_open(&s->fate, plan);
     s->found.current = "loss";
     return 0;
@@ -90,7 +91,7 @@ static size_t loss_bound(const struct plan_case *plan, const void *args)
     return sizeof(struct loss) + bound_cells(&v, 2 * v.duties) +
            bound_streams(&v, sizeof(struct loss_stream) + v.duties * sizeof(struct loss_duty)) +
            bound_inflight(&v, plan) + bound_hazards(&v, plan) + fate_bound(plan) +
-           (size_t)v.windows * sizeof(struct window_loss) +
+           duties_bound(plan) + (size_t)v.windows * sizeof(struct window_loss) +
            plan->n_client_ids * (sizeof(void *) * 2 + (v.duties + 1) * sizeof(uint32_t));
 }
 
@@ -128,8 +129,10 @@ static void completed(struct loss *s, const struct event *e)
     }
 }
 
-static void clear(struct loss *s, struct loss_stream *stream, uint32_t dest, uint64_t seq,
-                  uint32_t settled_unit)
+/* The compiler counts its callers, not how often they run. */
+static inline __attribute__((always_inline)) void clear(struct loss *s, struct loss_stream *stream,
+                                                        uint32_t dest, uint64_t seq,
+                                                        uint32_t settled_unit)
 {
     for (size_t d = 0; d < stream->n_duties; d++)
         if (stream->dests[d] == dest) {
@@ -143,7 +146,7 @@ static void clear(struct loss *s, struct loss_stream *stream, uint32_t dest, uin
 static void audited(struct loss *s, const struct event *e)
 {
     struct loss_stream *stream;
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    uint32_t dest = duties_of(&s->units, e->unit)->dest;
 
     if (e->flags & EV_MARKER || dest == UINT32_MAX)
         return;
@@ -170,14 +173,14 @@ static void clear_item(void *context, const struct inflight_item *item)
 
 static void delivered(struct loss *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
     struct loss_stream *stream;
 
-    if (dest == UINT32_MAX || !duties_settled_is_done(s->plan, dest) || e->flags & EV_MARKER)
+    if (!unit->settled_is_done || e->flags & EV_MARKER)
         return;
     stream = loss_stream_of(s, e);
     if (e->by < s->plan->n_client_ids && s->hands_over[e->by])
-        clear(s, stream, dest, e->seq, e->unit);
+        clear(s, stream, unit->dest, e->seq, e->unit);
     else
         inflight_add(&s->inflight, inflight_of(&s->inflight, e), e,
                      message_key(stream->head.number, e->seq));
@@ -185,17 +188,17 @@ static void delivered(struct loss *s, const struct event *e)
 
 static void settled(struct loss *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
-    struct clear_context context = {s, dest, e->unit};
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
+    struct clear_context context = {s, unit->dest, e->unit};
     bool requeued = e->flags & EV_REQUEUE;
 
-    if (dest == UINT32_MAX || !duties_settled_is_done(s->plan, dest))
+    if (!unit->settled_is_done)
         return;
     inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
                     e->flags & EV_CUMULATIVE,
                     requeued || !(e->flags & EV_CUMULATIVE) ? NULL : clear_item, &context);
     if (!requeued && !(e->flags & EV_CUMULATIVE))
-        clear(s, loss_stream_of(s, e), dest, e->seq, e->unit);
+        clear(s, loss_stream_of(s, e), unit->dest, e->seq, e->unit);
 }
 
 /* A client whose broker settles by handing over may have been handed all there was, seen or not. */
@@ -229,7 +232,8 @@ static void first_pass(struct loss *s, const struct event *e)
         break;
     case EV_AUDIT_LOG:
         audited(s, e);
-        fate_event(&s->fate, e);
+        if (s->fate.expiry.compacts)
+            fate_event(&s->fate, e);
         break;
     case EV_EXPIRED:
         fate_event(&s->fate, e);
@@ -380,6 +384,7 @@ static void loss_close(void *self)
     streams_release(&s->streams);
     inflight_release(&s->inflight);
     hazards_release(&s->hazards);
+    duties_release(&s->units);
     fate_release(&s->fate);
     for (size_t i = 0; s->dests_of && i < s->plan->n_client_ids; i++)
         free(s->dests_of[i]);

@@ -6,6 +6,7 @@
 
 #include "api/checker.h"
 #include "checkers/cells.h"
+#include "checkers/duties.h"
 #include "checkers/fate.h"
 #include "checkers/hazards.h"
 #include "checkers/inflight.h"
@@ -47,6 +48,7 @@ struct loss {
     struct streams streams;
     struct inflight inflight;
     struct hazards hazards;
+    struct unit_duties units;
     const struct drain_proof *proofs;
     uint32_t **dests_of; /* per client number: its duties with groups resolved */
     size_t *n_dests_of;

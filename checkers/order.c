@@ -54,6 +54,7 @@ struct order {
     struct inflight inflight;
     struct gaps gaps;
     struct hazards hazards;
+    struct unit_duties units;
     struct spans spans; /* producers: all */
     int64_t clock_error_ns;
     struct returned *returned;
@@ -85,6 +86,7 @@ static int order_open(void *self, const struct plan_case *plan, const void *args
     s->clock_error_ns = earlier ? results_clock_error_ns(earlier) : CLOCK_ERROR_UNKNOWN_NS;
     ranks_open(&s->ranks, plan->n_dests);
     hazards_open(&s->hazards, plan);
+    duties_open(&s->units, plan);
     s->last = calloc(plan->n_units + 1, sizeof(*s->last));
     s->returned = calloc(RETURNED_MAX, sizeof(*s->returned));
     if (!s->last || !s->returned)
@@ -105,7 +107,8 @@ static size_t order_bound(const struct plan_case *plan, const void *args)
         bound_streams(&v,
                       sizeof(struct ranked_stream) + (plan->n_dests + 2) * sizeof(struct cells)) +
         bound_table(ordered < v.messages ? ordered : v.messages, STREAMS_OF_KEYS_MAX) +
-        plan->n_units * sizeof(int64_t) + RETURNED_MAX * sizeof(struct returned);
+        plan->n_units * sizeof(int64_t) + duties_bound(plan) +
+        RETURNED_MAX * sizeof(struct returned);
 
     if (a && a->at == AT_EFFECT)
         return bytes + bound_cells(&v, 1) + bound_table(v.messages, STREAMS_OF_KEYS_MAX) +
@@ -203,7 +206,7 @@ static void skipped(void *context, const struct gap *gap, const struct event *e)
 
 static void audited(struct order *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    uint32_t dest = duties_of(&s->units, e->unit)->dest;
     struct ranked_stream *session;
     uint64_t rank;
 
@@ -255,7 +258,7 @@ static void delivered_from_log(struct order *s, const struct event *e)
 static void gained(struct order *s, const struct event *e)
 {
     const uint64_t *max = table_get(&s->committed, e->ref, e->unit);
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    uint32_t dest = duties_of(&s->units, e->unit)->dest;
     char text[200];
 
     s->owners++;
@@ -316,12 +319,12 @@ static void delivered_from_queue(struct order *s, const struct event *e, uint32_
 
 static void delivered(struct order *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
 
-    if (dest == UINT32_MAX || s->args.at == AT_LOG || e->flags & EV_MARKER)
+    if (unit->dest == UINT32_MAX || s->args.at == AT_LOG || e->flags & EV_MARKER)
         return;
-    if (duties_forgets(s->plan, dest)) {
-        delivered_from_queue(s, e, dest);
+    if (unit->forgets) {
+        delivered_from_queue(s, e, unit->dest);
         return;
     }
     s->again += (e->flags & EV_REDELIVERED) != 0;
@@ -352,12 +355,12 @@ static void settle_item(void *context, const struct inflight_item *item)
 
 static void settles(struct order *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
-    struct settle_context context = {s, e->unit, dest};
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
+    struct settle_context context = {s, e->unit, unit->dest};
 
-    if (dest == UINT32_MAX || s->args.at == AT_LOG)
+    if (unit->dest == UINT32_MAX || s->args.at == AT_LOG)
         return;
-    if (!duties_forgets(s->plan, dest)) {
+    if (!unit->forgets) {
         uint64_t *max = table_put(&s->committed, e->ref, e->unit);
 
         if (e->position + 1 > (int64_t)*max)
@@ -371,12 +374,11 @@ static void settles(struct order *s, const struct event *e)
 /* A requeue that was answered: x is back for certain. */
 static void settle_answered(struct order *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
     const struct ranked_stream *session;
 
-    if (dest == UINT32_MAX || s->args.at != AT_DELIVERY || !duties_forgets(s->plan, dest) ||
-        !(e->flags & EV_REQUEUE) || e->flags & EV_CUMULATIVE || event_outcome(e) != OUTCOME_OK ||
-        s->n_returned == RETURNED_MAX)
+    if (!(e->flags & EV_REQUEUE) || s->args.at != AT_DELIVERY ||
+        !duties_of(&s->units, e->unit)->forgets || e->flags & EV_CUMULATIVE ||
+        event_outcome(e) != OUTCOME_OK || s->n_returned == RETURNED_MAX)
         return;
     session = ranks_stream(&s->ranks, e);
     s->returned[s->n_returned++] =
@@ -483,13 +485,13 @@ static void one_event(struct order *s, const struct event *e)
 
 CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
 {
-    uint32_t dest = duties_dest_of_unit(s->plan, e->unit);
+    const struct unit_duty *unit = duties_of(&s->units, e->unit);
     const struct ranked_stream *session = streams_recent(&s->ranks.streams, e);
 
-    if (dest == UINT32_MAX || !session || !session->seen)
+    if (unit->dest == UINT32_MAX || !session || !session->seen)
         return;
-    cells_prefetch(&session->seen[dest], e->seq);
-    if (s->args.at == AT_DELIVERY && duties_forgets(s->plan, dest)) {
+    cells_prefetch(&session->seen[unit->dest], e->seq);
+    if (s->args.at == AT_DELIVERY && unit->forgets) {
         uint64_t stream = stream_key(s, session, e);
 
         if (!table_spot_is(&s->settled, &session->settled, stream, e->unit)) {
@@ -569,6 +571,7 @@ static void order_close(void *self)
     inflight_release(&s->inflight);
     gaps_release(&s->gaps);
     hazards_release(&s->hazards);
+    duties_release(&s->units);
     spans_release(&s->spans);
     free(s->returned);
     free(s->last);

@@ -21,7 +21,8 @@ struct stream {
     uint64_t id; /* the three as they stand in an event */
 };
 
-#define STREAMS_RECENT 64u
+#define STREAMS_RECENT_BITS 6
+#define STREAMS_RECENT (1u << STREAMS_RECENT_BITS)
 #define STREAMS_MAX                                                                                \
     65535u /* message_key has 16 bits for them; more share the last: never in a real run */
 struct streams {
@@ -50,7 +51,7 @@ static inline uint64_t stream_id(const struct event *e)
 
 static inline unsigned stream_slot(uint64_t id)
 {
-    return (unsigned)(id + (id >> 16) * 5 + (id >> 32) * 17) % STREAMS_RECENT;
+    return (unsigned)(id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - STREAMS_RECENT_BITS));
 }
 
 static inline void *streams_of(struct streams *streams, const struct event *e)

@@ -26,7 +26,7 @@ static void grow(struct table *table)
     free(old.entries);
 }
 
-uint64_t *table_get(const struct table *table, uint64_t a, uint64_t b)
+uint64_t *table_get_far(const struct table *table, uint64_t a, uint64_t b)
 {
     size_t i;
 
@@ -36,12 +36,12 @@ uint64_t *table_get(const struct table *table, uint64_t a, uint64_t b)
     return table->entries[i].used ? &table->entries[i].value : NULL;
 }
 
-uint64_t *table_put(struct table *table, uint64_t a, uint64_t b)
+uint64_t *table_put_far(struct table *table, uint64_t a, uint64_t b)
 {
     size_t i;
 
     if (table->n + 1 > table->size / 4 * 3) {
-        uint64_t *value = table_get(table, a, b);
+        uint64_t *value = table_get_far(table, a, b);
 
         if (value)
             return value;

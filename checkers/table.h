@@ -44,8 +44,28 @@ static inline __attribute__((always_inline)) void table_prefetch(const struct ta
         __builtin_prefetch(&table->entries[table_home(table, a, b)], 1);
 }
 
-uint64_t *table_get(const struct table *table, uint64_t a, uint64_t b);
-uint64_t *table_put(struct table *table, uint64_t a, uint64_t b);
+/* Out of line: not where it is looked for first. */
+uint64_t *table_get_far(const struct table *table, uint64_t a, uint64_t b);
+uint64_t *table_put_far(struct table *table, uint64_t a, uint64_t b);
+
+static inline struct table_entry *table_at_home(const struct table *table, uint64_t a, uint64_t b)
+{
+    struct table_entry *entry = table->n ? &table->entries[table_home(table, a, b)] : NULL;
+
+    return entry && entry->a == a && entry->b == b && entry->used ? entry : NULL;
+}
+static inline uint64_t *table_get(const struct table *table, uint64_t a, uint64_t b)
+{
+    struct table_entry *entry = table_at_home(table, a, b);
+
+    return entry ? &entry->value : table->n ? table_get_far(table, a, b) : NULL;
+}
+static inline uint64_t *table_put(struct table *table, uint64_t a, uint64_t b)
+{
+    struct table_entry *entry = table_at_home(table, a, b);
+
+    return entry ? &entry->value : table_put_far(table, a, b);
+}
 void table_release(struct table *table);
 
 /* Who asks for one pair again and again keeps where it was found. */
