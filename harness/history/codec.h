@@ -57,16 +57,19 @@ _Static_assert(EVENT_TYPES <= 64, "a bit each in a u64");
 #define CODEC_SLACK 8u /* bytes that must be readable behind a body */
 #define CODEC_SLOTS 256u
 
+struct slot { /* side by side: one cache line for both */
+    uint64_t last, stride;
+};
 struct slots {
-    uint64_t last[CODEC_SLOTS];
-    uint8_t stride[CODEC_SLOTS];
+    struct slot items[CODEC_SLOTS];
 };
 
 /* What is remembered of one type: the same on both sides. */
 struct type_state {
     struct event last;
     unsigned fields; /* enum event_field */
-    struct slots seq, position, value;
+    bool valued;     /* reading: some value was not as predicted; until then all of them are 0 */
+    struct slots seq, position, value; /* reading: value is only cleared when it is needed */
 };
 
 struct packer; /* scratch memory, one per thread */
@@ -77,18 +80,19 @@ size_t packer_pack(struct packer *packer, const struct event *events, size_t n, 
                    struct block_header *header);
 void packer_close(struct packer *packer);
 
+#define SHAPE_NONE UINT16_MAX /* more bytes than any event has */
 struct shape {
     uint64_t widths;
-    uint8_t type, bytes; /* of all differences together; at most 128 */
-    uint8_t at_bytes;
+    uint16_t bytes;   /* its own number and all differences together; SHAPE_NONE */
     uint16_t differs; /* bit per packed_field whose width is not 0 */
     uint16_t fields;  /* of its type */
+    uint8_t type, at_bytes;
 };
 
 struct unpacker {
     const uint8_t *at, *end;
     uint32_t left;
-    uint16_t by, n_shapes;
+    uint16_t by;
     int64_t at_ns;
     struct shape shapes[256];
     struct type_state *types[EVENT_TYPES]; /* made when first seen; kept until release */
@@ -115,15 +119,15 @@ static inline unsigned slot_of_value(uint32_t key, uint16_t client, uint16_t wor
 }
 static inline uint64_t slot_predict(const struct slots *s, unsigned slot)
 {
-    return s->last[slot] + s->stride[slot];
+    return s->items[slot].last + s->items[slot].stride;
 }
 static inline void slot_learn(struct slots *s, unsigned slot, uint64_t actual)
 {
-    uint64_t step = actual - s->last[slot];
+    uint64_t step = actual - s->items[slot].last;
 
     if (step <= 1)
-        s->stride[slot] = (uint8_t)step;
-    s->last[slot] = actual;
+        s->items[slot].stride = step;
+    s->items[slot].last = actual;
 }
 
 #endif

@@ -20,7 +20,7 @@
 
 struct lane { /* one writer in the merge */
     struct cursor cursor;
-    struct event *batch; /* MERGE_BATCH of them, made at first use */
+    struct event *batch; /* MERGE_BATCH of them and one that ends them, made at first use */
     size_t at, n;
     int64_t key; /* nothing before this comes from here */
     uint32_t number;
@@ -145,7 +145,7 @@ static int refill(struct history_reader *r, struct err *err)
         return 0;
     }
     if (!lane->batch)
-        lane->batch = malloc(MERGE_BATCH * sizeof(*lane->batch));
+        lane->batch = malloc((MERGE_BATCH + 1) * sizeof(*lane->batch));
     if (!lane->batch)
         abort();
     n = cursor_next(&lane->cursor, lane->batch, MERGE_BATCH, err);
@@ -157,8 +157,10 @@ static int refill(struct history_reader *r, struct err *err)
         free(lane->batch);
         lane->batch = NULL;
         r->heap[0] = r->heap[--r->n_heap];
-    } else if (lane->batch[0].at_ns > lane->key) {
-        lane->key = lane->batch[0].at_ns;
+    } else {
+        lane->batch[n].at_ns = INT64_MIN;
+        if (lane->batch[0].at_ns > lane->key)
+            lane->key = lane->batch[0].at_ns;
     }
     if (r->n_heap)
         sift_down(r, 0);
@@ -171,15 +173,16 @@ static size_t run_of_top(struct history_reader *r, struct event *out, size_t max
     struct lane *lane = r->heap[0];
     const struct lane *rival = r->n_heap > 1 ? r->heap[1] : NULL;
     int64_t key = lane->key, limit; /* its turn ends where its key passes this */
-    size_t n = 0, at = lane->at;
+    size_t at = lane->at, stop = lane->n - at < max ? lane->n : at + max, n;
 
     if (r->n_heap > 2 && before(r->heap[2], rival))
         rival = r->heap[2];
     /* Behind a rival of the same key it would not be on top: no underflow. */
     limit = !rival ? INT64_MAX : lane->number < rival->number ? rival->key : rival->key - 1;
-    for (; n < max && at < lane->n && key <= limit; n++)
-        if (++at < lane->n && lane->batch[at].at_ns > key)
+    while (at < stop && key <= limit)
+        if (lane->batch[++at].at_ns > key)
             key = lane->batch[at].at_ns;
+    n = at - lane->at;
     memcpy(out, lane->batch + lane->at, n * sizeof(*out));
     lane->at = at;
     lane->key = key;

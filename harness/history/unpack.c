@@ -67,7 +67,7 @@ INLINE uint64_t take_slot(const uint8_t **at, const struct shape *s, enum packed
         actual += take(at, s, field);
         slot_learn(slots, slot, actual);
     } else {
-        slots->last[slot] = actual;
+        slots->items[slot].last = actual;
     }
     return actual;
 }
@@ -152,6 +152,21 @@ INLINE bool take_ends(const uint8_t **at, const struct shape *s, struct event *l
     return (word >> 48 & 15) <= OUTCOME_BELIEVED && (word >> 52 & 15) <= LEVEL_DURABLE;
 }
 
+/* Most types that have a value have none to tell: nothing to predict then, and no slot to find. */
+INLINE uint64_t take_value(const uint8_t **at, const struct shape *s, struct type_state *state,
+                           uint64_t unit_key, uint64_t ids)
+{
+    if (!state->valued) {
+        if (!differs(s, PACKED_VALUE))
+            return 0;
+        memset(&state->value, 0, sizeof(state->value));
+        state->valued = true;
+    }
+    return take_slot(
+        at, s, PACKED_VALUE, &state->value,
+        slot_of_value((uint32_t)(unit_key >> 32), (uint16_t)ids, (uint16_t)(ids >> 32)));
+}
+
 /* One wanted event; at_ns is taken already. */
 INLINE bool unpack_event(const uint8_t *at, const struct shape *s, struct type_state *state,
                          int64_t at_ns, struct event *e)
@@ -170,9 +185,7 @@ INLINE bool unpack_event(const uint8_t *at, const struct shape *s, struct type_s
         position = take_slot(&at, s, PACKED_POSITION, &state->position,
                              slot_of_position((uint32_t)unit_key));
     if (s->fields & EF_VAL)
-        value = take_slot(
-            &at, s, PACKED_VALUE, &state->value,
-            slot_of_value((uint32_t)(unit_key >> 32), (uint16_t)ids, (uint16_t)(ids >> 32)));
+        value = take_value(&at, s, state, unit_key, ids);
     if (s->differs & LINKS)
         take_links(&at, s, last);
     if (s->differs & ENDS && !take_ends(&at, s, last))
@@ -196,17 +209,14 @@ long unpacker_next(struct unpacker *u, uint64_t wants, struct event *out, size_t
     size_t n = 0;
 
     while (n < max && left) {
-        const struct shape *s;
+        const struct shape *s = &u->shapes[*at]; /* at the end: of the slack, and too long */
 
-        if (at >= end || *at >= u->n_shapes)
-            return -1;
-        s = &u->shapes[*at++];
-        if ((size_t)(end - at) < s->bytes)
+        if (end - at < s->bytes)
             return -1;
         left--;
-        at_ns = (int64_t)((uint64_t)at_ns + unzigzag(load(at, s->at_bytes)));
+        at_ns = (int64_t)((uint64_t)at_ns + unzigzag(load(at + 1, s->at_bytes)));
         if (wants >> s->type & 1) {
-            if (!unpack_event(at + s->at_bytes, s, u->types[s->type], at_ns, &out[n]))
+            if (!unpack_event(at + 1 + s->at_bytes, s, u->types[s->type], at_ns, &out[n]))
                 return -1;
             n++;
         }
@@ -235,7 +245,7 @@ static int read_types(struct unpacker *u, const uint8_t *at, size_t n, uint64_t 
         state = u->types[at[0]];
         if (!state)
             abort();
-        memset(state, 0, sizeof(*state));
+        memset(state, 0, offsetof(struct type_state, value));
         state->fields = fields;
         state->last.type = at[0];
         state->last.by = u->by;
@@ -245,7 +255,7 @@ static int read_types(struct unpacker *u, const uint8_t *at, size_t n, uint64_t 
 
 static int read_shape(const struct unpacker *u, struct shape *s, const uint8_t *at, uint64_t seen)
 {
-    unsigned bytes = 0;
+    unsigned bytes = 1;
 
     *s = (struct shape){.type = at[0]};
     memcpy(&s->widths, at + 1, sizeof(s->widths));
@@ -257,7 +267,7 @@ static int read_shape(const struct unpacker *u, struct shape *s, const uint8_t *
     }
     if (s->type >= EVENT_TYPES || !(seen >> s->type & 1))
         return -1;
-    s->bytes = (uint8_t)bytes;
+    s->bytes = (uint16_t)bytes;
     s->at_bytes = (uint8_t)width(s, PACKED_AT);
     s->fields = (uint16_t)u->types[s->type]->fields;
     return 0;
@@ -285,9 +295,10 @@ int unpacker_begin(struct unpacker *u, uint16_t by, const void *body, size_t byt
     for (unsigned i = 0; i < head[1]; i++, at += CODEC_SHAPE_BYTES)
         if (read_shape(u, &u->shapes[i], at, seen) < 0)
             return -1;
+    for (unsigned i = head[1]; i <= CODEC_SHAPES_MAX; i++)
+        u->shapes[i].bytes = SHAPE_NONE;
     u->at = at;
     u->left = count;
-    u->n_shapes = head[1];
     return 0;
 }
 
