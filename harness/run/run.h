@@ -72,11 +72,11 @@ struct window { /* one injected fault */
     struct fault_targets targets;
     int step;           /* its step in the plan, from 0 */
     char sides[1000];   /* every set of targets it asked for, in order: "a,b / c" */
-    bool open;          /* injected (perhaps by half), not healed */
+    _Atomic bool open;  /* injected (perhaps by half), not healed; changed under run->lock */
     bool healing;       /* being healed: a node that was killed is on its way back */
-    bool injected;      /* inject returned: may be probed */
+    _Atomic bool injected; /* inject returned: may be probed */
     int64_t heal_at_ns; /* `for`; 0: by the script */
-    bool bitten;
+    _Atomic bool bitten;
 };
 
 struct binding {

@@ -263,10 +263,8 @@ int window_heal(struct run *run, struct window *window, struct err *err)
     pthread_mutex_unlock(&run->lock);
     context.ctx.run = &context;
     if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0) {
-        if (w.effective && !window->bitten) {
-            window->bitten = true;
+        if (w.effective && !atomic_exchange(&window->bitten, true))
             stamp(run, window, STAMP_BITTEN, 0, &w, true);
-        }
         stamp(run, window, STAMP_PROBED, 0, &w, w.effective);
     }
     w = (struct witness){0};
@@ -299,15 +297,19 @@ int window_heal_named(struct run *run, const char *name, struct err *err)
     return found ? 0 : err_set(err, "heal: no open window is called %s", name);
 }
 
-/* Newest first: a pause inside a cut ends before the cut does. */
+/* Newest first: a pause inside a cut ends before the cut does. One that cannot be healed does not
+ * keep the others open; the first error is told. */
 int window_heal_all(struct run *run, struct err *err)
 {
+    struct err later = {0};
+    int result = 0;
+
     for (size_t i = run->n_windows; i-- > 0;)
         if (strcmp(run->windows[i].ops->inverse ? run->windows[i].ops->inverse : "", "start") !=
                 0 &&
-            window_heal(run, &run->windows[i], err) < 0)
-            return -1;
-    return 0;
+            window_heal(run, &run->windows[i], result < 0 ? &later : err) < 0)
+            result = -1;
+    return result;
 }
 
 static bool shares_target(const struct window *window, const struct fault_targets *targets)
@@ -404,10 +406,8 @@ static void look_whether_bitten(struct run *run, struct window *window)
 
     context.ctx.run = &context;
     if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0 &&
-        w.effective && window->open) {
-        window->bitten = true;
+        w.effective && window->open && !atomic_exchange(&window->bitten, true))
         stamp(run, window, STAMP_BITTEN, 0, &w, true);
-    }
 }
 
 int window_open(struct run *run, const struct step *step, struct err *err)
