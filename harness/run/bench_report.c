@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -159,6 +161,7 @@ static int put(const char *path, const char *group, const char *key, json_t *val
     json_error_t problem;
     json_t *root = access(path, F_OK) == 0 ? json_load_file(path, 0, &problem) : json_object();
     json_t *into = root;
+    char beside[PATH_MAX];
     int result = 0;
 
     stamp(value);
@@ -174,7 +177,9 @@ static int put(const char *path, const char *group, const char *key, json_t *val
         into = json_object_get(root, group);
     }
     json_object_set_new(into, key, value);
-    if (json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) < 0)
+    snprintf(beside, sizeof(beside), "%s.new", path); /* killed in the midst, the old one stays */
+    if (json_dump_file(root, beside, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) < 0 ||
+        rename(beside, path) < 0)
         result = err_errno(err, "%s", path);
     json_decref(root);
     return result;
@@ -183,8 +188,8 @@ static int put(const char *path, const char *group, const char *key, json_t *val
 int bench_write_system(const struct bench *b, struct err *err)
 {
     json_t *legs = json_object(), *ratios = json_object();
-    json_t *system = json_pack("{ss si sf}", "setup", b->system->setup, "rounds", (int)b->rounds,
-                               "leg_seconds", b->leg_seconds);
+    json_t *system = json_pack("{ss ss si sf}", "setup", b->system->setup, "build", b->build,
+                               "rounds", (int)b->rounds, "leg_seconds", b->leg_seconds);
 
     for (int kind = 0; kind < LEG_KINDS; kind++) {
         if (!b->offered[kind])
@@ -196,6 +201,53 @@ int bench_write_system(const struct bench *b, struct err *err)
     json_object_set_new(system, "legs", legs);
     json_object_set_new(system, "recorded_against", ratios);
     return put(b->json, "systems", b->system->name, system, err);
+}
+
+static bool same(const struct bench *b, const json_t *system)
+{
+    const char *setup = json_string_value(json_object_get(system, "setup"));
+    const char *build = json_string_value(json_object_get(system, "build"));
+    double seconds = json_number_value(json_object_get(system, "leg_seconds"));
+
+    return setup && build && strcmp(setup, b->system->setup) == 0 && strcmp(build, b->build) == 0 &&
+           seconds > b->leg_seconds - 1e-6 && seconds < b->leg_seconds + 1e-6;
+}
+
+static unsigned read_runs(const json_t *runs, struct leg *out)
+{
+    unsigned n = 0;
+
+    for (; n < json_array_size(runs) && n < BENCH_PAIRS_MAX; n++) {
+        const json_t *run = json_array_get(runs, n);
+
+        out[n] = (struct leg){json_number_value(json_object_get(run, "messages")),
+                              json_number_value(json_object_get(run, "seconds")),
+                              json_number_value(json_object_get(run, "cpu_seconds"))};
+    }
+    return n;
+}
+
+void bench_read_system(struct bench *b)
+{
+    json_t *root = json_load_file(b->json, 0, NULL);
+    const json_t *system = json_object_get(json_object_get(root, "systems"), b->system->name);
+    unsigned rounds = BENCH_PAIRS_MAX;
+
+    if (same(b, system)) {
+        for (int kind = 0; kind < LEG_KINDS; kind++) {
+            const json_t *leg = json_object_get(json_object_get(system, "legs"), leg_names[kind]);
+            unsigned n = b->offered[kind] ? read_runs(json_object_get(leg, "runs"), b->done[kind])
+                                          : BENCH_PAIRS_MAX;
+
+            rounds = n < rounds ? n : rounds;
+            b->per_message[kind] =
+                json_number_value(json_object_get(leg, "instructions_per_message"));
+        }
+        b->rounds = rounds;
+        if (rounds > 0)
+            b->rate_per_s = value_of(&b->done[LEG_RECORDED][rounds - 1], THROUGHPUT);
+    }
+    json_decref(root);
 }
 
 int bench_write_cuts(const char *json, const int64_t *cut_ns, const int64_t *heal_ns,
