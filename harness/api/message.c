@@ -141,34 +141,34 @@ __attribute__((target("sse4.2"))) static void write_hardware(unsigned char *byte
 {
     uint64_t words[HEAD_WORDS];
     uint64_t word, crc = UINT32_MAX;
-    uint32_t size32 = (uint32_t)size;
     unsigned char *to = bytes + PAYLOAD_MIN;
-    const unsigned char *end = bytes + size;
+    size_t left = size - PAYLOAD_MIN;
 
     head_words(words, run, msg);
+#pragma GCC unroll 6
     for (int i = 0; i < HEAD_WORDS; i++) {
         memcpy(bytes + 8 * i, &words[i], 8);
         crc = __builtin_ia32_crc32di(crc, words[i]);
     }
-    memcpy(bytes + sizeof(words), &size32, sizeof(size32));
-    crc = __builtin_ia32_crc32si((uint32_t)crc, size32);
+    crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)size);
     word = fill_start(words) + FILL_STEP;
-    for (; end - to >= 8; to += 8, word += FILL_STEP) {
+#pragma GCC unroll 4
+    for (size_t n = left / 8; n > 0; n--, to += 8, word += FILL_STEP) {
         memcpy(to, &word, 8);
         crc = __builtin_ia32_crc32di(crc, word);
     }
-    if (end - to >= 4) {
+    if (left & 4) {
         memcpy(to, &word, 4);
         crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)word);
         word >>= 32;
         to += 4;
     }
-    for (; to < end; to++, word >>= 8) {
+    for (left &= 3; left > 0; left--, to++, word >>= 8) {
         *to = (unsigned char)word;
         crc = __builtin_ia32_crc32qi((uint32_t)crc, *to);
     }
-    crc = ~(uint32_t)crc;
-    memcpy(bytes + CRC_AT, &crc, sizeof(size32));
+    word = (uint64_t)(uint32_t)size | (uint64_t)(~(uint32_t)crc) << 32;
+    memcpy(bytes + sizeof(words), &word, sizeof(word));
 }
 #endif
 
