@@ -17,6 +17,7 @@ struct run_summary {
     const char *folder; /* of the run, as the user names it */
     uint64_t seed;
     int exit; /* -1: not ended yet */
+    bool unwritten; /* the run's folder takes no files */
 };
 
 void format_json(const struct run_summary *run, struct buf *out); /* results.json */

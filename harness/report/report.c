@@ -21,7 +21,7 @@ struct report {
     int status;
 };
 
-static void write_files(const struct report *r, int exit);
+static bool write_files(const struct report *r, int exit);
 
 static void plan_title(struct report *r, const char *title)
 {
@@ -108,8 +108,10 @@ static struct run_summary summary_of(const struct report *r, int exit)
     return run;
 }
 
-/* The three files; what goes to standard output in JSON and TAP is told once, at the end. */
-static void write_files(const struct report *r, int exit)
+/* The three files; what goes to standard output in JSON and TAP is told once, at the end, and so is
+ * why a file could not be written: then what it held before stands (a read-only archive is checked
+ * all the same). */
+static bool write_files(const struct report *r, int exit)
 {
     static const struct {
         const char *name;
@@ -119,14 +121,18 @@ static void write_files(const struct report *r, int exit)
                  {"results.tap", format_tap, REPORT_TAP},
                  {"junit.xml", format_junit, REPORT_TEXT}};
     struct run_summary run = summary_of(r, exit);
+    bool written = true;
 
     for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
         struct buf text = {0};
         struct err err = {0};
 
         files[i].format(&run, &text);
-        if (replace_file(r, files[i].name, &text, &err) < 0)
-            fprintf(stderr, "assay: %s\n", err.text);
+        if (written && replace_file(r, files[i].name, &text, &err) < 0) {
+            written = false;
+            if (exit >= 0)
+                fprintf(stderr, "assay: reports are not written: %s\n", err.text);
+        }
         if (exit >= 0 && r->format == files[i].prints && r->format != REPORT_TEXT)
             fwrite(text.data, 1, text.n, stdout);
         buf_release(&text);
@@ -134,11 +140,13 @@ static void write_files(const struct report *r, int exit)
     if (exit >= 0 && r->format == REPORT_TEXT) {
         struct buf text = {0};
 
+        run.unwritten = !written;
         format_table(&run, &text);
         fwrite(text.data, 1, text.n, stdout);
         buf_release(&text);
     }
     fflush(stdout);
+    return written;
 }
 
 static struct judgement *add_case(struct report *r)
@@ -205,7 +213,8 @@ int report_close(struct report *report)
         status = 4; /* nothing was proven */
     if (report->n < report->n_planned)
         status = status_worse(status, 3); /* what was not run is broken */
-    write_files(report, status);
+    if (!write_files(report, status) && report->plan)
+        status = status_worse(status, 3); /* a gate that reads results.json must not read old ones */
     for (size_t i = 0; i < report->n; i++) {
         judgement_release(report->cases[i]);
         free(report->cases[i]);

@@ -269,5 +269,8 @@ void format_table(const struct run_summary *run, struct buf *out)
         buf_printf(out, ", %zu not applicable", skipped);
     if (run->n_not_run)
         buf_printf(out, ", %zu not run", run->n_not_run);
-    buf_printf(out, ". %s/results.json\n", run->folder);
+    if (run->unwritten)
+        buf_printf(out, "\n");
+    else
+        buf_printf(out, ". %s/results.json\n", run->folder);
 }
