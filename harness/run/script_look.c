@@ -1,0 +1,202 @@
+/* Steps that look and wait: quiesce, bind, note, wait, quiet. */
+#include "run/run.h"
+#include "run/script_steps.h"
+
+#include "api/system.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define POLL_NS (2 * MS_NS)
+#define QUIESCE_WITHIN_NS (60 * SECOND_NS)
+#define LATE_NS (50 * MS_NS) /* a person wants to know that a replay runs behind */
+
+int step_quiesce(struct run *run, const struct step *step, struct err *err)
+{
+    const struct quiesce_args *args = step->args;
+
+    for (size_t i = 0; i < args->units.n; i++) {
+        long dest = plan_dest_named(run->plan, args->units.items[i]);
+        struct cluster_slot *slot;
+        int result;
+
+        if (dest < 0)
+            return err_set(err, "quiesce: no topic, queue or list %s", args->units.items[i]);
+        slot = run->slots[run->plan->dests[dest].cluster];
+        pthread_mutex_lock(&slot->control);
+        result = slot->cluster.ops->quiesce(&slot->cluster, (uint32_t)dest,
+                                            deadline_within(run->deadline, QUIESCE_WITHIN_NS), err);
+        pthread_mutex_unlock(&slot->control);
+        if (result < 0)
+            return err_prefix(err, "quiesce %s", args->units.items[i]);
+    }
+    return 0;
+}
+
+static void print_value(const struct run *run, const struct value *value, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (value->kind == VALUE_NUMBER)
+        snprintf(out, size, "%" PRId64, value->number);
+    else if (value->kind == VALUE_WORD)
+        snprintf(out, size, "%s", value->word);
+    else if (value->n == 0)
+        snprintf(out, size, "none");
+    else
+        for (size_t i = 0; i < value->n && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "",
+                                     run->plan->nodes[value->nodes[i]].name);
+}
+
+/* What a name is bound to: one(…) is drawn here and now, for good. */
+static int bound_value(struct run *run, const struct expr *e, int64_t since_ns,
+                       struct deadline deadline, struct value *value, struct err *err)
+{
+    struct fault_targets one;
+
+    if (e->kind != EXPR_CALL || strcmp(e->name, "one") != 0)
+        return run_eval_fresh(run, e, since_ns, deadline, value, err);
+    if (run_targets(run, e, &one, err) < 0)
+        return -1;
+    if (!one.items[0].node)
+        return err_set(err, "%s is a client: only nodes are bound", e->text);
+    *value = (struct value){.kind = VALUE_NODES, .nodes = {one.items[0].id}, .n = 1};
+    return 0;
+}
+
+int step_bind(struct run *run, const struct step *step, struct err *err)
+{
+    const struct named_exprs *args = step->args;
+    int64_t since_ns = clock_now_ns();
+
+    for (size_t i = 0; i < args->n; i++) {
+        struct deadline deadline = deadline_within(run->deadline, 10 * SECOND_NS);
+        struct value value;
+        char text[300];
+
+        do { /* a role may be vacant for a moment */
+            if (bound_value(run, args->items[i].expr, since_ns, deadline, &value, err) < 0)
+                return -1;
+        } while (value.kind == VALUE_NODES && value.n == 0 &&
+                 deadline_sleep(&deadline, POLL_NS) == 0);
+        if (value.kind == VALUE_NODES && value.n == 0)
+            return err_set(err, "bind %s: %s is nobody", args->items[i].name,
+                           args->items[i].expr->text);
+        if (run_bind(run, args->items[i].name, &value, err) < 0)
+            return -1;
+        print_value(run, &value, text, sizeof(text));
+        progress(run, "$%s = %s", args->items[i].name, text);
+        chronicle(run,
+                  (struct event){.type = EV_SCRIPT,
+                                 .ref = chronicle_text(run, "$%s = %s", args->items[i].name, text),
+                                 .code = (int16_t)step->mark.line});
+    }
+    return 0;
+}
+
+int step_note(struct run *run, const struct step *step, struct err *err)
+{
+    const struct named_exprs *args = step->args;
+    int64_t since_ns = clock_now_ns();
+
+    for (size_t i = 0; i < args->n; i++) {
+        struct value value;
+
+        if (run_eval_fresh(run, args->items[i].expr, since_ns,
+                           deadline_within(run->deadline, 10 * SECOND_NS), &value, err) < 0)
+            return -1;
+        if (value.kind != VALUE_NUMBER)
+            return err_set(err, "note %s: %s is not a number", args->items[i].name,
+                           args->items[i].expr->text);
+        if (run_note(run, args->items[i].name, value.number, err) < 0)
+            return -1;
+        progress(run, "%s = %" PRId64, args->items[i].name, value.number);
+        chronicle(run, (struct event){.type = EV_NOTE,
+                                      .value = value.number,
+                                      .ref = chronicle_text(run, "%s", args->items[i].name)});
+    }
+    return 0;
+}
+
+/* Holds as soon as it is seen once: roles by looks that began after the wait did. */
+static int wait_until(struct run *run, const struct wait_args *args, struct deadline deadline,
+                      struct err *err)
+{
+    int64_t since_ns = clock_now_ns();
+    struct value value;
+
+    do {
+        if (run_eval_fresh(run, args->until, since_ns, deadline, &value, err) < 0)
+            return deadline_passed(&deadline) ? 1 : -1;
+        if (value_true(&value))
+            return 0;
+    } while (deadline_sleep(&deadline, POLL_NS) == 0);
+    return 1;
+}
+
+static int wait_settled(struct run *run, const struct wait_args *args, struct deadline deadline,
+                        struct err *err)
+{
+    int64_t since_ns = clock_now_ns();
+    int64_t last = INT64_MIN;
+    struct value value;
+
+    do {
+        if (run_eval_fresh(run, args->settled, since_ns, deadline, &value, err) < 0)
+            return deadline_passed(&deadline) ? 1 : -1;
+        if (value.number != last) {
+            last = value.number;
+            since_ns = clock_now_ns();
+        } else if (clock_now_ns() - since_ns >= args->for_ns) {
+            return 0;
+        }
+    } while (deadline_sleep(&deadline, 10 * MS_NS) == 0);
+    return 1;
+}
+
+int step_wait(struct run *run, const struct step *step, struct err *err)
+{
+    const struct wait_args *args = step->args;
+    struct deadline deadline = deadline_within(run->deadline, args->within_ns);
+    int64_t began_ns = clock_now_ns();
+    int result =
+        args->until ? wait_until(run, args, deadline, err) : wait_settled(run, args, deadline, err);
+    enum outcome outcome = result == 0         ? OUTCOME_OK
+                           : args->or_continue ? OUTCOME_FAIL
+                                               : OUTCOME_UNKNOWN;
+
+    if (result < 0)
+        return -1;
+    chronicle(run,
+              (struct event){.type = EV_WAITED,
+                             .value = clock_now_ns() - began_ns,
+                             .ref = chronicle_text(run, "%s", args->name ? args->name : step->text),
+                             .outcome_level = event_result(outcome, LEVEL_NONE)});
+    if (args->name && run_note(run, args->name, result == 0, err) < 0)
+        return -1;
+    if (outcome == OUTCOME_UNKNOWN && atomic_load(&run->cancel.asked))
+        return err_set(err, "stopped after %.1f s", (double)(clock_now_ns() - began_ns) / 1e9);
+    if (outcome == OUTCOME_UNKNOWN)
+        return err_set(err, "timed out after %.1f s", (double)args->within_ns / 1e9);
+    if (outcome == OUTCOME_FAIL)
+        progress(run, "not so within %.1f s, going on", (double)args->within_ns / 1e9);
+    return 0;
+}
+
+int step_quiet(struct run *run, const struct step *step, struct err *err)
+{
+    const struct quiet_args *args = step->args;
+    int64_t for_ns = args->for_ns;
+    struct deadline until;
+
+    (void)err;
+    if (args->until_ns > 0)
+        for_ns = run->script_began_ns + args->until_ns - clock_now_ns();
+    if (for_ns < -LATE_NS)
+        progress(run, "%.2f s later than recorded", (double)-for_ns / 1e9);
+    until = deadline_within(run->deadline, for_ns > 0 ? for_ns : 0);
+    while (deadline_sleep(&until, SECOND_NS) == 0)
+        ;
+    return 0;
+}
