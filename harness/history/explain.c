@@ -499,18 +499,39 @@ static int parse_sender(struct history_reader *r, const char *text, size_t n, st
     return mark == '.' ? parse_client(r, text, n, &id->client) : -1;
 }
 
+/* The clients this history knows, for whoever named another: "; there are app, work". */
+static const char *known_clients(struct history_reader *r, char *out, size_t size)
+{
+    const struct names *names = history_names(r);
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (uint32_t i = 0; i <= UINT16_MAX && used < size; i++) {
+        const char *name = names_get(names, NAME_CLIENT, i);
+        size_t n = strlen(name);
+
+        if (n > 2 && strcmp(name + n - 2, ".0") == 0)
+            used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? ", " : "; there are ",
+                                     (int)(n - 2), name);
+    }
+    return out;
+}
+
 int message_parse(struct history_reader *r, const char *text, struct msg_id *id, struct err *err)
 {
     const char *slash = strrchr(text, '/');
     const char *at = slash ? slash + 1 : text;
     struct msg_id found = {.seq = 0};
+    char known[200];
 
-    if (!slash || parse_number(&at, MESSAGE_SEQ_MAX, &found.seq) < 0 || *at ||
-        parse_sender(r, text, (size_t)(slash - text), &found) < 0)
+    if (!slash || parse_number(&at, MESSAGE_SEQ_MAX, &found.seq) < 0 || *at)
         return err_input(err,
                          "message %s: want NAME/NUMBER, NAME.INSTANCE.INCARNATION.WORKER/NUMBER or "
                          "CLIENT/INCARNATION/WORKER/NUMBER",
                          text);
+    if (parse_sender(r, text, (size_t)(slash - text), &found) < 0)
+        return err_input(err, "message %s: no client is called %.*s%s", text, (int)(slash - text),
+                         text, known_clients(r, known, sizeof(known)));
     *id = found;
     return 0;
 }

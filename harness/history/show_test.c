@@ -279,6 +279,8 @@ static void test_message_names(void **state)
             fail_msg("taken: %s", bad[i]);
         assert_int_equal(err.status, ERR_INPUT);
     }
+    assert_int_equal(message_parse(r, "nobody/7", &id, &err), -1);
+    assert_string_equal(err.text, "message nobody/7: no client is called nobody; there are app");
     history_close(r);
     assert_int_equal(show_message(story, "app/999", stdout, &err), -1);
     assert_string_equal(err.text, "message app/999: the history holds no event that names it");
