@@ -511,8 +511,8 @@ static const char *known_clients(struct history_reader *r, char *out, size_t siz
         size_t n = strlen(name);
 
         if (n > 2 && strcmp(name + n - 2, ".0") == 0)
-            used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? ", " : "; there are ",
-                                     (int)(n - 2), name);
+            used += (size_t)snprintf(out + used, size - used, "%s%.*s",
+                                     used ? ", " : "; there are ", (int)(n - 2), name);
     }
     return out;
 }
