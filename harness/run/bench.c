@@ -141,6 +141,8 @@ static int run_system(struct bench *b, struct err *err)
                                deadline_in(120 * SECOND_NS, NULL), err);
     if (b->slot)
         result = bench_run(b, err);
+    if (b->slot && result < 0)
+        cluster_blame(b->slot, err);
     cluster_close(b->slot);
     return result;
 }

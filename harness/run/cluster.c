@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_TAIL_BYTES 4096
-#define LOG_TAIL_LINES 4
+#define LOG_TAIL_BYTES 16384
+#define LOG_TAIL_LINES 6
 #define PROGRESS_LINE 200
 
 /* ---- blame: what the server itself said last */
@@ -40,10 +40,28 @@ static size_t read_tail(const char *path, char *out, size_t size)
     return (size_t)n;
 }
 
+/* A JVM's stack frames say nothing to who reads a report, and would be all its last lines. */
+static size_t without_frames(char *text, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t at = 0, end; at < n; at = end) {
+        const char *newline = memchr(text + at, '\n', n - at);
+
+        end = newline ? (size_t)(newline - text) + 1 : n;
+        if (strncmp(text + at, "\tat ", 4) == 0)
+            continue;
+        memmove(text + kept, text + at, end - at);
+        kept += end - at;
+    }
+    text[kept] = '\0';
+    return kept;
+}
+
 void log_blame(const char *name, const char *log, struct err *err)
 {
     char tail[LOG_TAIL_BYTES];
-    size_t n = read_tail(log, tail, sizeof(tail));
+    size_t n = without_frames(tail, read_tail(log, tail, sizeof(tail)));
     size_t used = strlen(err->text);
     unsigned lines = 0;
 
@@ -108,6 +126,21 @@ static void blame_named(const struct cluster *cluster, struct err *err)
             node_blame(&cluster->nodes[i], err);
             return;
         }
+    }
+}
+
+void cluster_blame(const struct cluster_slot *slot, struct err *err)
+{
+    const struct cluster *cluster = &slot->cluster;
+
+    for (unsigned i = 0; i < cluster->spec->n_nodes; i++) {
+        const struct node *node = &cluster->nodes[i];
+
+        if (!node->keeper || keeper_alive(node->keeper))
+            continue;
+        (void)err_prefix(err, "node %s died", node->plan->name);
+        node_blame(node, err);
+        return;
     }
 }
 

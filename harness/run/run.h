@@ -159,6 +159,9 @@ int cluster_upgrade_node(struct cluster_slot *slot, struct node *node, const cha
 int cluster_wipe_node(struct node *node, struct err *err);
 /* config_blame.c: rewrites the error when a server's log blames a line of the team's own config. */
 void config_blame(const struct cluster *cluster, struct err *err);
+/* A sentence about a cluster that fails its user, and the first server of it that died meanwhile,
+ * with its last log lines; unchanged when all live. */
+void cluster_blame(const struct cluster_slot *slot, struct err *err);
 /* Appends "; last log lines: …" to a sentence about a node. */
 void node_blame(const struct node *node, struct err *err);
 /* The same of any of our processes. */
