@@ -8,10 +8,8 @@ audit() { # name, lines of redis.conf, options… → its rows: "CASE=RESULT" a 
     printf "repl-diskless-sync-delay 0\n$2" >"$scratch/$name.conf"
     shift 2
     run_assay run suites/audits/redis.yaml --set redis_conf="$scratch/$name.conf" --set sentinel_conf="$scratch/sentinel.conf" --out "$scratch/$name" "$@"
-    python3 -c 'import json, sys; [print(c["name"] + "=" + c["result"]) for c in json.load(open(sys.argv[1]))["cases"]]' \
-        "$scratch/$name/results.json" >"$scratch/rows" 2>&1
+    rows_of "$scratch/$name"
 }
-row() { grep -qxF "$1" "$scratch/rows" || { cat "$scratch/rows"; tail -n 12 "$scratch/out"; return 1; }; }
 
 sentinels() { # down-after-milliseconds
     printf "sentinel monitor prod 10.0.0.1 6379 2\nsentinel down-after-milliseconds prod $1\nacllog-max-len 128\n" >"$scratch/sentinel.conf"

@@ -36,6 +36,14 @@ run_assay() {
 status_is() { [ "$status" = "$1" ] || { echo "exit status $status, expected $1"; tail -n 12 "$scratch/out"; return 1; }; }
 says() { grep -qE "$1" "$scratch/out" || { echo "did not say: $1"; tail -n 12 "$scratch/out"; return 1; }; }
 
+# An audit's rows, played (run folder) or only asked for (--applicable): "CASE=holds", "CASE=not applicable" …
+rows_of() {
+    python3 -c 'import json, sys; [print(c["name"] + "=" + c["result"]) for c in json.load(open(sys.argv[1]))["cases"]]' \
+        "$1/results.json" >"$scratch/rows" 2>&1
+}
+rows_asked() { sed -n 's/^\([^ :]*\): \(applies\|not applicable\|broken\).*/\1=\2/p' "$scratch/out" >"$scratch/rows"; }
+row() { grep -qxF "$1" "$scratch/rows" || { cat "$scratch/rows"; tail -n 12 "$scratch/out"; return 1; }; }
+
 # Nothing of ours is left: no process, no mount under the scratch folder.
 nothing_left() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do

@@ -113,6 +113,9 @@ struct broker_ops {
     const char *(*senseless)(const void *args, unsigned instances);
     /* pure: whether the client library takes the user's own words; err with status INPUT and their mark. NULL: all */
     int (*check)(const void *args, struct err *err);
+    /* pure: what the client library makes of one of its keys, other names and defaults included; false: it has no
+     * such key. NULL: the user's own words are all there is */
+    bool (*setting)(const void *args, const char *key, char *out, size_t size);
     size_t size;                  /* of a handle */
     int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);

@@ -5,11 +5,13 @@
  *     applies: {"setting(kv, maxmemory) > 0": without a limit nothing is evicted}
  *
  * Judged by what the servers say they run with (history documents "effective/ALIAS": lines of node,
- * key and value with tabs between), not by what was asked of them; a client's settings are the ones
- * it is given. Left out: and, or (all conditions must hold; alternatives are rows of their own).
+ * key and value with tabs between), not by what was asked of them; a client's settings are what its
+ * library makes of those it is given. Left out: and, or (all conditions must hold; alternatives are
+ * rows of their own).
  */
 #include "plan/build.h"
 
+#include "api/broker.h"
 #include "suite/nearest.h"
 #include "suite/tree.h"
 
@@ -47,8 +49,8 @@ static int check_condition(struct build *b, const struct expr *e)
     if (e->kind == EXPR_CALL && strcmp(e->name, "setting") == 0)
         return check_setting(b, e);
     if (e->kind == EXPR_CALL || e->kind == EXPR_VARIABLE)
-        return mark_err(b->err, &e->mark, "\"%s\": applies knows settings only, nothing has run yet",
-                        e->text);
+        return mark_err(b->err, &e->mark,
+                        "\"%s\": applies knows settings only, nothing has run yet", e->text);
     for (size_t i = 0; i < e->n; i++)
         if (check_condition(b, e->args[i]) < 0)
             return -1;
@@ -135,11 +137,16 @@ static void read_lines(struct settings *s, const char *text, size_t size, const 
     }
 }
 
-/* A client's own: a key of any map it was given ("acks" of librdkafka). */
+/* A client's own: what its library says, else a key of any map it was given ("acks" of librdkafka).
+ */
 static void read_client(struct settings *s, const struct plan_client *client, const char *key)
 {
+    const struct broker_ops *broker = client->broker;
     const struct tree *found = tree_get(client->tree, key);
 
+    if (!found && broker && broker->setting &&
+        broker->setting(client->broker_args, key, s->value, sizeof(s->value)))
+        return;
     for (size_t i = 0; !found && i < client->tree->n; i++)
         if (client->tree->items[i]->kind == TREE_MAP)
             found = tree_get(client->tree->items[i], key);

@@ -148,9 +148,8 @@ static int raise_clusters(struct run *run, const struct case_options *options, s
 
     for (size_t c = 0; c < n; c++) {
         run->slots[c] = take_reusable(&run->plan->clusters[c], pool, n_pool);
-        if (run->slots[c] &&
-            cluster_reuse(run->slots[c], run->plan, &run->plan->clusters[c],
-                          deadline_within(until, 30 * SECOND_NS), err) < 0) {
+        if (run->slots[c] && cluster_reuse(run->slots[c], run->plan, &run->plan->clusters[c],
+                                           deadline_within(until, 30 * SECOND_NS), err) < 0) {
             progress(run, "cluster %s is not used again: %s", run->plan->clusters[c].alias,
                      err->text);
             cluster_close(run->slots[c]);
@@ -303,7 +302,7 @@ static int applies(struct run *run, struct err *err)
     return answer;
 }
 
-static int play(struct run *run, struct err *err)
+static int play(struct run *run, bool only_ask, struct err *err)
 {
     int wanted;
 
@@ -311,8 +310,8 @@ static int play(struct run *run, struct err *err)
         if (seal_effective(run, run->slots[c], err) < 0)
             return -1;
     wanted = applies(run, err);
-    if (wanted <= 0)
-        return wanted;
+    if (wanted <= 0 || only_ask)
+        return wanted < 0 ? -1 : 0;
     for (size_t c = 0; c < run->plan->n_clusters; c++)
         if (cluster_watch(run, run->slots[c], err) < 0)
             return -1;
@@ -324,15 +323,15 @@ static int play(struct run *run, struct err *err)
     return run_drain(run, err);
 }
 
-static int supervise(struct run *run, const struct cancel *interrupt, struct err *err)
+static int supervise(struct run *run, const struct case_options *options, struct err *err)
 {
-    struct supervisor supervisor = {.run = run, .interrupt = interrupt};
+    struct supervisor supervisor = {.run = run, .interrupt = options->interrupt};
     pthread_t thread;
     int result;
 
     if (pthread_create(&thread, NULL, supervisor_main, &supervisor) != 0)
         return err_errno(err, "thread");
-    result = play(run, err);
+    result = play(run, options->only_ask, err);
     run->closing = true;
     for (size_t i = 0; i < run->n_tracks; i++)
         pthread_join(run->tracks[i], NULL);
@@ -429,7 +428,7 @@ int case_run(const struct case_options *options, struct err *err)
     if (result == 0)
         result = raise_clusters(run, options, err);
     if (result == 0)
-        result = supervise(run, options->interrupt, err);
+        result = supervise(run, options, err);
     if (run->is_broken) {
         *err = run->broken;
         result = -1;

@@ -257,6 +257,7 @@ struct case_options {
     struct cluster_slot **pool; /* healthy clusters between cases, POOL_MAX places */
     size_t *n_pool;
     FILE *progress; /* may be NULL */
+    bool only_ask;  /* what the servers run with, and nothing is played */
     const struct cancel *interrupt;
     /* The history is sealed, the clusters still stand: judge, and look around if it is to be kept
      * up. */

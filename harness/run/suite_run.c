@@ -63,7 +63,8 @@ struct turn { /* one case of the job */
     const struct job *job;
     const struct plan_case *plan;
     const char *folder;
-    struct report *report;
+    struct report *report; /* NULL: only asked */
+    int *status;           /* of what was only asked */
 };
 
 /* What happened, as a script again. A case that broke early has none. */
@@ -78,15 +79,42 @@ static void write_timeline(const char *folder)
     timeline_release(&timeline);
 }
 
+/* --applicable: a line a case, and no verdict. */
+static void tell_applies(const struct turn *turn, int result, const struct err *err)
+{
+    const char *title = plan_case_title(turn->plan);
+    struct judgement j = {0};
+    struct err why;
+
+    if (result < 0) {
+        bool input = err->status == ERR_INPUT;
+
+        *turn->status = status_worse(*turn->status, input ? 2 : 3);
+        printf("%s: broken: %s\n", title, err->text);
+    } else if (judge_case(turn->folder, turn->plan, &j, &why) < 0) {
+        *turn->status = status_worse(*turn->status, 3);
+        printf("%s: broken: %s\n", title, why.text);
+    } else {
+        printf("%s: %s%s\n", title, j.not_applicable[0] ? "not applicable: " : "applies",
+               j.not_applicable);
+        judgement_release(&j);
+    }
+    fflush(stdout);
+}
+
 /* Judged while the clusters still stand, so that `--keep-up fail` can leave them to a person. */
 static void judge(void *context, int result, const struct err *err, struct cluster_slot **slots)
 {
     struct turn *turn = context;
-    const struct judgement *judgement =
-        result < 0 ? report_broken(turn->report, turn->plan, turn->folder, err)
-                   : report_case(turn->report, turn->plan, turn->folder);
+    const struct judgement *judgement;
     struct err why;
 
+    if (!turn->report) {
+        tell_applies(turn, result, err);
+        return;
+    }
+    judgement = result < 0 ? report_broken(turn->report, turn->plan, turn->folder, err)
+                           : report_case(turn->report, turn->plan, turn->folder);
     write_timeline(turn->folder);
     if (!turn->job->options->keep_up_fail || judgement->as_expected ||
         atomic_load(&interrupt.asked))
@@ -97,12 +125,12 @@ static void judge(void *context, int result, const struct err *err, struct clust
 }
 
 static void play_case(const struct job *job, size_t i, struct cluster_slot **pool, size_t *n_pool,
-                      struct report *report)
+                      struct report *report, int *status)
 {
     const struct plan_case *c = job->plan->cases[i];
     FILE *progress_file = job->options->quiet ? NULL : stderr;
     char folder[300];
-    struct turn turn = {job, c, folder, report};
+    struct turn turn = {job, c, folder, report, status};
     struct case_options options = {.plan = c,
                                    .sandbox = sandbox_here(),
                                    .folder = folder,
@@ -110,6 +138,7 @@ static void play_case(const struct job *job, size_t i, struct cluster_slot **poo
                                    .pool = pool,
                                    .n_pool = n_pool,
                                    .progress = progress_file,
+                                   .only_ask = job->options->only_ask,
                                    .interrupt = &interrupt,
                                    .sealed = judge,
                                    .context = &turn};
@@ -127,21 +156,23 @@ static int coordinate(void *argument)
     const struct job *job = argument;
     struct cluster_slot *pool[POOL_MAX];
     size_t n_pool = 0;
-    struct report *report;
+    struct report *report = NULL;
     struct err err = {0};
-    int status;
+    int status = 0;
 
     catch_signals();
-    report = report_open(job->plan, job->options->out, job->options->format, &err);
-    if (!report) {
+    if (!job->options->only_ask)
+        report = report_open(job->plan, job->options->out, job->options->format, &err);
+    if (!report && !job->options->only_ask) {
         fprintf(stderr, "assay: %s\n", err.text);
         return 3;
     }
     for (size_t i = 0; i < job->plan->n && !atomic_load(&interrupt.asked); i++)
-        play_case(job, i, pool, &n_pool, report);
+        play_case(job, i, pool, &n_pool, report, &status);
     while (n_pool > 0)
         cluster_close(pool[--n_pool]);
-    status = report_close(report);
+    if (report)
+        status = report_close(report);
     return interrupted_by ? 128 + interrupted_by : status;
 }
 

@@ -21,6 +21,7 @@ struct suite_run_options {
     bool keep_up_fail; /* --keep-up fail: a shell beside the cluster of the first case not as
                           expected */
     bool quiet;        /* no progress lines */
+    bool only_ask;     /* --applicable: asks the servers which cases apply, plays none */
 };
 
 int suite_run(const struct plan *plan, const struct suite_run_options *options, struct err *err);

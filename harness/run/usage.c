@@ -17,6 +17,7 @@ static const struct {
      "  --format FORMAT      of standard output: text, tap or json\n"
      "  --keep-up fail       a shell beside the clusters of a case that is not as expected\n"
      "  --memory SIZE        what the checkers of a case may take at most\n"
+     "  --applicable         asks the servers which cases apply to what they run with, plays none\n"
      "  --quiet              no progress lines on standard error\n\n"
      "Ctrl-C ends a run in order, with its reports; twice kills it at once.\n"
      "  assay run suites/smoke.yaml --case 'R*' --out /tmp/x\n"},

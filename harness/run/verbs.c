@@ -45,7 +45,8 @@ enum {
     OPT_KEEP_UP,
     OPT_OUT,
     OPT_FORMAT,
-    OPT_QUIET
+    OPT_QUIET,
+    OPT_APPLICABLE
 };
 
 static const struct option suite_flags[] = {{"case", required_argument, NULL, OPT_CASE},
@@ -57,6 +58,7 @@ static const struct option suite_flags[] = {{"case", required_argument, NULL, OP
                                             {"out", required_argument, NULL, OPT_OUT},
                                             {"format", required_argument, NULL, OPT_FORMAT},
                                             {"quiet", no_argument, NULL, OPT_QUIET},
+                                            {"applicable", no_argument, NULL, OPT_APPLICABLE},
                                             {0}};
 
 static int wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -157,6 +159,9 @@ static int take_option(struct suite_options *o, int option, char *argument)
         return parse_format(argument, &o->run.format);
     case OPT_QUIET:
         o->run.quiet = true;
+        return 0;
+    case OPT_APPLICABLE:
+        o->run.only_ask = true;
         return 0;
     default:
         return -1; /* getopt has said what is wrong */

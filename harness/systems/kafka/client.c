@@ -229,6 +229,7 @@ const struct broker_ops kafka_broker_ops = {
     .names = kafka_client_names,
     .senseless = kafka_client_senseless,
     .check = kafka_client_check,
+    .setting = kafka_client_setting,
     .size = sizeof(struct kafka_handle),
     .open = client_open,
     .send = client_send,

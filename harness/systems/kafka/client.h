@@ -55,6 +55,7 @@ int kafka_client_names(const void *args, const char **sends_to, const char **rea
                        const char **group);
 const char *kafka_client_senseless(const void *args, unsigned instances);
 int kafka_client_check(const void *args, struct err *err);
+bool kafka_client_setting(const void *args, const char *key, char *out, size_t size);
 
 struct kafka_handle {
     const struct plan_case *plan;

@@ -1,8 +1,8 @@
 /*
  * librdkafka's own configuration, tried on the library before anything starts: a key it does not
- * have, a value it does not take. Leaves out what only shows when a handle is made of all of them
- * (rd_kafka_new: combinations) or when files are opened. Source: rdkafka.h, rd_kafka_conf_set,
- * rd_kafka_conf_properties_show.
+ * have, a value it does not take; and what it then runs with. Leaves out what only shows when a
+ * handle is made of all of them (rd_kafka_new: combinations) or when files are opened. Source:
+ * rdkafka.h, rd_kafka_conf_set, rd_kafka_conf_properties_show.
  */
 #include "suite/nearest.h"
 #include "suite/tree.h"
@@ -64,4 +64,25 @@ int kafka_client_check(const void *opaque, struct err *err)
     }
     rd_kafka_conf_destroy(conf);
     return bad;
+}
+
+/* "acks" is "request.required.acks", and all where nobody says a word of it; -1 is the number of
+ * all.
+ */
+bool kafka_client_setting(const void *opaque, const char *key, char *out, size_t size)
+{
+    const struct pairs *keys = &((const struct kafka_args *)opaque)->librdkafka;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char why[300];
+    size_t room = size;
+    bool there;
+
+    rd_kafka_conf_set_default_topic_conf(conf, rd_kafka_topic_conf_new()); /* keys of topics too */
+    for (size_t i = 0; i < keys->n; i++)
+        rd_kafka_conf_set(conf, keys->items[i].key, keys->items[i].value, why, sizeof(why));
+    there = rd_kafka_conf_get(conf, key, out, &room) == RD_KAFKA_CONF_OK;
+    rd_kafka_conf_destroy(conf);
+    if (there && strcmp(out, "-1") == 0 && strstr(key, "acks"))
+        snprintf(out, size, "all");
+    return there;
 }

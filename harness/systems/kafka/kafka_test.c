@@ -233,6 +233,28 @@ static void test_words_of_the_library(void **state)
     assert_non_null(strstr(err.text, "suite.yaml:7:3: acks: librdkafka: Invalid value"));
 }
 
+static const char *setting_of(struct pair *keys, size_t n, const char *key)
+{
+    static char value[100];
+    const struct kafka_args args = {.librdkafka = {keys, n}};
+
+    return kafka_client_setting(&args, key, value, sizeof(value)) ? value : NULL;
+}
+
+static void test_what_the_library_makes_of_them(void **state)
+{
+    struct pair none[] = {{.key = "acks", .value = "0"}};
+    struct pair other[] = {{.key = "request.required.acks", .value = "0"}};
+    struct pair all[] = {{.key = "acks", .value = "all"}};
+
+    (void)state;
+    assert_string_equal(setting_of(none, 1, "acks"), "0");
+    assert_string_equal(setting_of(other, 1, "acks"), "0");
+    assert_string_equal(setting_of(all, 1, "acks"), "all");
+    assert_string_equal(setting_of(NULL, 0, "acks"), "all");
+    assert_null(setting_of(NULL, 0, "payload"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_senseless_clients),
         cmocka_unit_test(test_words_of_the_library),
+        cmocka_unit_test(test_what_the_library_makes_of_them),
     };
 
     return cmocka_run_group_tests_name("kafka", tests, NULL, NULL);
