@@ -23,6 +23,7 @@ struct tree {
     struct tree_mark *marks; /* map: where each key stands */
     const char **keys;       /* map: keys */
     size_t n;
+    const char *bare;        /* map of a bare value (`confirm: reply`): the key the user wrote; else NULL */
 };
 
 /* The value under `key`, or NULL. */

@@ -35,9 +35,10 @@ struct build {
 const struct tree *expand_case(const struct suite *suite, const struct suite_case *sc,
                                uint64_t seed, unsigned repeat, struct arena *arena,
                                struct err *err);
-/* The system whose name is a key of the entry; NULL with the error set. */
+/* The system whose name is a key of the entry; NULL with the error set. `others`: the suite's clusters,
+ * one of which may have been meant; may be NULL. */
 const struct system_ops *system_of_entry(const char *alias, const struct tree *entry,
-                                         struct err *err);
+                                         const struct tree *others, struct err *err);
 
 /* ---- draws.c: `nth: {random: …}` and chaos schedules become numbers and times, in the tree */
 const struct tree *draw_script(const struct tree *script, const char *name, uint64_t seed,

@@ -18,11 +18,13 @@
 #define DESTS_MAX 1000
 
 const struct system_ops *system_of_entry(const char *alias, const struct tree *entry,
-                                         struct err *err)
+                                         const struct tree *others, struct err *err)
 {
     const struct system_ops *found = NULL;
     struct nearest near = nearest_to(entry->n ? entry->keys[0] : alias);
 
+    for (size_t i = 0; others && i < others->n; i++)
+        nearest_offer(&near, others->keys[i]);
     for (size_t i = 0; all_systems[i]; i++) {
         nearest_offer(&near, all_systems[i]->name);
         if (tree_find(entry, all_systems[i]->name) < 0)
@@ -132,7 +134,7 @@ static int build_cluster(struct build *b, unsigned index, const char *alias,
                          const struct tree *entry, const char *name)
 {
     struct plan_cluster *cluster = &b->c->clusters[index];
-    const struct system_ops *system = system_of_entry(alias, entry, b->err);
+    const struct system_ops *system = system_of_entry(alias, entry, NULL, b->err);
     void *config;
 
     if (!system)

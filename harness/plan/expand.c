@@ -49,7 +49,7 @@ static const struct tree *clusters_with_files(const struct suite *suite,
             mark_err(err, &entry->mark, "cluster \"%s\": expected a map", clusters->keys[i]);
             return NULL;
         }
-        system = system_of_entry(clusters->keys[i], entry, err);
+        system = system_of_entry(clusters->keys[i], entry, suite->clusters, err);
         entry =
             system ? config_files_merge(system->params, entry, suite->folder, arena, err) : NULL;
         if (!entry)
@@ -74,7 +74,7 @@ static const struct tree *clients_with_files(const struct suite *suite, const st
 
         for (size_t k = 0; k < clusters->n; k++) {
             const struct system_ops *system =
-                system_of_entry(clusters->keys[k], clusters->items[k], err);
+                system_of_entry(clusters->keys[k], clusters->items[k], suite->clusters, err);
 
             if (!system)
                 return NULL;

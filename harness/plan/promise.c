@@ -13,8 +13,8 @@
 
 #define CHECKERS_MAX 64
 
-const char *const verdict_names[] = {"pass", "vacuous", "inconclusive", "broken", "fail",
-                                     "not_applicable"};
+const char *const verdict_names[] = {"pass",   "vacuous", "inconclusive",
+                                     "broken", "fail",    "not_applicable"};
 
 static size_t count_checkers(void)
 {
@@ -51,7 +51,7 @@ static const struct tree *as_promise(struct build *b, const char *property,
         if (!key && checker->params && checker->params->type != PARAM_END)
             key = checker->params->key;
     }
-    return param_as_map(value, key, b->arena);
+    return param_as_map(value, key, property, b->arena);
 }
 
 /* All checkers of one property share its value; every key must be known to one of them. */
@@ -259,9 +259,30 @@ static int build_may(struct build *b, const struct tree *may)
     return 0;
 }
 
-static int build_expect(struct build *b)
+static bool is_kind(const char *word)
+{
+    for (size_t i = 0; all_checkers[i]; i++)
+        if (reports(all_checkers[i], word))
+            return true;
+    return false;
+}
+
+static int unknown_expect(struct build *b, const struct tree *expect, size_t i)
 {
     static const char *const keys[] = {"pass", "fail", "vacuous", "may", NULL};
+    struct nearest near = nearest_to(expect->keys[i]);
+
+    if (is_kind(expect->keys[i]))
+        return mark_err(b->err, &expect->marks[i], "\"%s\" stands under fail: {fail: {%s: …}}",
+                        expect->keys[i], expect->keys[i]);
+    for (const char *const *key = keys; *key; key++)
+        nearest_offer(&near, *key);
+    return mark_err(b->err, &expect->marks[i], "unknown key \"%s\" of expect%s", expect->keys[i],
+                    nearest_hint(&near));
+}
+
+static int build_expect(struct build *b)
+{
     const struct tree *expect = tree_get(b->tree, "expect");
 
     b->c->expect.verdict = VERDICT_PASS;
@@ -271,11 +292,8 @@ static int build_expect(struct build *b)
         return mark_err(b->err, &expect->mark,
                         "expect: pass, {fail: {lost: …}} or {vacuous: not_exercised(…)}");
     for (size_t i = 0; i < expect->n; i++) {
-        struct nearest near = nearest_to(expect->keys[i]);
         int status = 0;
 
-        for (const char *const *key = keys; *key; key++)
-            nearest_offer(&near, *key);
         if (strcmp(expect->keys[i], "fail") == 0)
             status = build_fail(b, expect->items[i]);
         else if (strcmp(expect->keys[i], "vacuous") == 0)
@@ -283,8 +301,7 @@ static int build_expect(struct build *b)
         else if (strcmp(expect->keys[i], "may") == 0)
             status = build_may(b, expect->items[i]);
         else if (strcmp(expect->keys[i], "pass") != 0)
-            status = mark_err(b->err, &expect->marks[i], "unknown key \"%s\" of expect%s",
-                              expect->keys[i], nearest_hint(&near));
+            status = unknown_expect(b, expect, i);
         if (status < 0)
             return -1;
     }

@@ -79,6 +79,13 @@ static const struct refusal refusals[] = {
     {"none of the words",
      HEAD CLUSTERS WORKLOAD CLIENTS "    promise: {order: {by: partitoin}}\n" GOOD,
      "suite x:10:27: by: \"partitoin\" is none of partition, key (did you mean \"partition\"?)"},
+    {"a bare value that is none: told of the key it stands behind",
+     HEAD CLUSTERS WORKLOAD CLIENTS "    promise: {loss: many}\n" GOOD,
+     "suite x:10:21: loss: \"many\" is not a whole number such as 500 or 10k"},
+    {"findings beside fail", BEFORE GOOD "    expect: {lost: 3}\n",
+     "suite x:12:14: \"lost\" stands under fail: {fail: {lost: …}}"},
+    {"unknown key of expect", BEFORE GOOD "    expect: {fial: {lost: 3}}\n",
+     "suite x:12:14: unknown key \"fial\" of expect (did you mean \"fail\"?)"},
     /* ---- steps that do not exist */
     {"bare sleep", SCRIPT("      - sleep: 5s\n"),
      "suite x:12:9: a bare sleep proves nothing: wait for a state (wait: {until: …, within: …}), "
@@ -159,7 +166,8 @@ static const struct refusal refusals[] = {
             "      - wait: {until: completed(on) == 1, within: 1s}\n"),
      "suite x:13:23: \"on\" is unknown in \"completed(on)\" (did you mean \"one\"?)"},
     {"unknown cluster", HEAD "    clusters: {bus: log4}\n" WORKLOAD CLIENTS PROMISE GOOD,
-     "suite x:7:21: cluster \"bus\": \"log4\" is no cluster of the suite and no system"},
+     "suite x:7:21: cluster \"bus\": \"log4\" is no cluster of the suite and no system (did you "
+     "mean \"log3\"?)"},
     {"unknown destination",
      HEAD CLUSTERS WORKLOAD PROMISE GOOD "    clients: {w: {consume: ordres}}\n",
      "suite x:11:18: client \"w\": reads \"ordres\" is no destination of cluster \"bus\" (did you "

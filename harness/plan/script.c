@@ -451,7 +451,8 @@ static int build_verb(struct build *b, const struct verb *verb, const struct tre
     if (!verb->shorthand && value->kind != TREE_MAP)
         return mark_err(b->err, &value->mark, "%s takes a map: assay help %s", verb->name,
                         verb->name);
-    if (param_fill_short(verb->params, verb->shorthand, value, args, b->arena, b->err) < 0)
+    if (param_fill_short(verb->params, verb->shorthand, verb->name, value, args, b->arena, b->err) <
+        0)
         return -1;
     if (verb->kind == STEP_REPEAT)
         return build_steps(b, repeat->body, &repeat->args.body, depth + 1);
@@ -485,7 +486,7 @@ static int fill_common(struct build *b, const struct param *params, const struct
 
     if (value->kind != TREE_MAP && !first && !tree_is_empty(value))
         return mark_err(b->err, &value->mark, "%s takes no value", step->verb);
-    value = param_as_map(value, first, b->arena);
+    value = param_as_map(value, first, step->verb, b->arena);
     if (param_fill_all(into, 2, value, b->arena, b->err) < 0)
         return -1;
     if (check_targets(b, params, args) < 0)

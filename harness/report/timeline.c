@@ -336,7 +336,7 @@ static void put_fault(struct walk *w, struct happened *out, const struct step *s
     const struct param *first = step->fault->params;
     struct happened_step *put;
 
-    value = param_as_map(value, first ? first->key : NULL, w->arena);
+    value = param_as_map(value, first ? first->key : NULL, NULL, w->arena);
     if (*resolved)
         value = resolved_at(w, value, resolved);
     if (window)
@@ -381,7 +381,7 @@ static const struct tree *resolved_command(const struct walk *w, const struct st
 
     if (!*node || !first || first->type != PARAM_EXPR)
         return value;
-    copy = tree_copy(w->arena, param_as_map(value, first->key, w->arena));
+    copy = tree_copy(w->arena, param_as_map(value, first->key, NULL, w->arena));
     tree_put(w->arena, copy, first->key, scalar(w, node));
     return copy;
 }

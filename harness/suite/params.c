@@ -28,7 +28,8 @@ const struct param *param_named(const struct param *params, const char *key)
     return NULL;
 }
 
-const struct tree *param_as_map(const struct tree *value, const char *key, struct arena *arena)
+const struct tree *param_as_map(const struct tree *value, const char *key, const char *written,
+                                struct arena *arena)
 {
     struct tree *map;
 
@@ -37,20 +38,21 @@ const struct tree *param_as_map(const struct tree *value, const char *key, struc
     map = tree_map(arena, &value->mark);
     if (key && !tree_is_empty(value))
         tree_put(arena, map, key, value);
+    map->bare = written;
     return map;
 }
 
 static int fill(const struct filler *f, const struct param_into *into, size_t n,
                 const struct tree *map);
 
-static int fill_struct(const struct filler *f, const struct param *p, const struct tree *value,
-                       void *out)
+static int fill_struct(const struct filler *f, const struct param *p, const char *written,
+                       const struct tree *value, void *out)
 {
     const struct param_into into = {p->sub, out};
 
     if (value->kind != TREE_MAP && !p->shorthand && !tree_is_empty(value))
-        return mark_err(f->err, &value->mark, "\"%s\" takes a map of keys", p->key);
-    return fill(f, &into, 1, param_as_map(value, p->shorthand, f->arena));
+        return mark_err(f->err, &value->mark, "\"%s\" takes a map of keys", written);
+    return fill(f, &into, 1, param_as_map(value, p->shorthand, written, f->arena));
 }
 
 static int fill_structs(const struct filler *f, const struct param *p, const struct tree *value,
@@ -61,7 +63,7 @@ static int fill_structs(const struct filler *f, const struct param *p, const str
     out->items = arena_alloc(f->arena, (value->n + 1) * p->sub_size);
     out->n = value->n;
     for (size_t i = 0; i < value->n; i++)
-        if (fill_struct(f, p, value->items[i], at(out->items, i * p->sub_size)) < 0)
+        if (fill_struct(f, p, p->key, value->items[i], at(out->items, i * p->sub_size)) < 0)
             return -1;
     return 0;
 }
@@ -76,7 +78,7 @@ static int fill_named(const struct filler *f, const struct param *p, const struc
     for (size_t i = 0; i < value->n; i++) {
         void *item = at(out->items, i * p->sub_size);
 
-        if (fill_struct(f, p, value->items[i], item) < 0)
+        if (fill_struct(f, p, value->keys[i], value->items[i], item) < 0)
             return -1;
         *(const char **)item = value->keys[i];
     }
@@ -129,7 +131,7 @@ static int fill_one(const struct filler *f, const struct param *p, const struct 
 
     switch (p->type) {
     case PARAM_STRUCT:
-        return fill_struct(f, p, value, where);
+        return fill_struct(f, p, p->key, value, where);
     case PARAM_STRUCTS:
         return fill_structs(f, p, value, where);
     case PARAM_MAP:
@@ -142,6 +144,17 @@ static int fill_one(const struct filler *f, const struct param *p, const struct 
     default:
         return param_scalar(p, value, where, f->arena, f->err);
     }
+}
+
+/* What is wrong with a bare value is told of the key that was written. */
+static int fill_given(const struct filler *f, const struct param *p, const struct tree *map,
+                      const struct tree *value, void *out)
+{
+    struct param written = *p;
+
+    if (map->bare)
+        written.key = map->bare;
+    return fill_one(f, &written, value, out);
 }
 
 /* A default is written as a user would write it. */
@@ -175,7 +188,8 @@ static int fill_table(const struct filler *f, const struct param_into *into, con
             continue;
         if (value && p->type == PARAM_STRUCT && p->present)
             *(bool *)at(into->out, p->present) = true;
-        if (value ? fill_one(f, p, value, into->out) < 0 : fill_fallback(f, p, into->out) < 0)
+        if (value ? fill_given(f, p, map, value, into->out) < 0
+                  : fill_fallback(f, p, into->out) < 0)
             return -1;
         if (!value && map && p->required)
             return mark_err(f->err, &map->mark, "\"%s\" is missing%s%s%s", p->key,
@@ -232,15 +246,15 @@ int param_fill_all(const struct param_into *into, size_t n, const struct tree *m
     return fill(&f, into, n, map);
 }
 
-int param_fill_short(const struct param *params, const char *shorthand, const struct tree *value,
-                     void *out, struct arena *arena, struct err *err)
+int param_fill_short(const struct param *params, const char *shorthand, const char *written,
+                     const struct tree *value, void *out, struct arena *arena, struct err *err)
 {
     const struct param_into into = {params, out};
     const struct filler f = {arena, err};
 
     if (value && value->kind != TREE_MAP && !shorthand && !tree_is_empty(value))
         return mark_err(err, &value->mark, "takes no value");
-    return fill(&f, &into, 1, param_as_map(value, shorthand, arena));
+    return fill(&f, &into, 1, param_as_map(value, shorthand, written, arena));
 }
 
 int param_fill(const struct param *params, const struct tree *value, void *out, struct arena *arena,
@@ -248,5 +262,5 @@ int param_fill(const struct param *params, const struct tree *value, void *out, 
 {
     const char *first = params && params->type != PARAM_END ? params->key : NULL;
 
-    return param_fill_short(params, first, value, out, arena, err);
+    return param_fill_short(params, first, NULL, value, out, arena, err);
 }

@@ -28,12 +28,15 @@ int param_fill(const struct param *params, const struct tree *value, void *out, 
 /* Every key must be known to at least one table; one that several know is given to each. */
 int param_fill_all(const struct param_into *into, size_t n, const struct tree *map,
                    struct arena *arena, struct err *err);
-/* As param_fill; a bare value stands for `shorthand`. */
-int param_fill_short(const struct param *params, const char *shorthand, const struct tree *value,
-                     void *out, struct arena *arena, struct err *err);
+/* As param_fill; a bare value stands for `shorthand`, and errors name `written` instead of it (NULL:
+ * shorthand itself). */
+int param_fill_short(const struct param *params, const char *shorthand, const char *written,
+                     const struct tree *value, void *out, struct arena *arena, struct err *err);
 
-/* `{key: value}` for a bare value, the map itself otherwise; an empty scalar is an empty map. */
-const struct tree *param_as_map(const struct tree *value, const char *key, struct arena *arena);
+/* `{key: value}` for a bare value, the map itself otherwise; an empty scalar is an empty map.
+ * `written`: the key the bare value stands behind, for messages; NULL: `key`. */
+const struct tree *param_as_map(const struct tree *value, const char *key, const char *written,
+                                struct arena *arena);
 const struct param *param_named(const struct param *params, const char *key); /* NULL: none */
 /* "a duration such as 250ms": what a value of this type looks like. */
 const char *param_type_text(enum param_type type);

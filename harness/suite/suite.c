@@ -19,9 +19,10 @@ struct builder {
 };
 
 static const char *const suite_keys[] = {"assay", "about", "inputs", "clusters", "cases", NULL};
-static const char *const case_keys[] = {
-    "about",   "clusters", "workload", "clients", "matrix", "script", "chaos",    "drain",
-    "promise", "require",  "require+", "expect",  "twins",  "final",  "deadline", "applies", NULL};
+static const char *const case_keys[] = {"about",    "clusters", "workload", "clients", "matrix",
+                                        "script",   "chaos",    "drain",    "promise", "require",
+                                        "require+", "expect",   "twins",    "final",   "deadline",
+                                        "applies",  NULL};
 static const char *const twin_keys[] = {"about", "with", "require", "require+", "expect", NULL};
 static const char *const with_keys[] = {"clusters", "workload", "clients",  "promise",
                                         "drain",    "final",    "deadline", NULL};
@@ -339,6 +340,7 @@ static struct suite *build(const struct tree *root, const char *file, const char
         mark_err(err, &b.clusters->mark, "\"clusters\" takes a map of names");
         return NULL;
     }
+    suite->clusters = b.clusters;
     return expand_cases(&b, root) < 0 ? NULL : suite;
 }
 

@@ -31,6 +31,7 @@ struct suite {
     size_t n;
     bool *set_used; /* per --set: an input of this suite */
     struct pairs inputs;
+    const struct tree *clusters; /* its own, by name; may be NULL */
 };
 
 #define SUITE_CASES_MAX 4096

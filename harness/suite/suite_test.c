@@ -353,6 +353,21 @@ static void tables_fill_structs(void **state)
     assert_string_equal(out.e->text, "[$old, $rest]");
 }
 
+static void a_bare_value_is_told_of_the_key_that_was_written(void **state)
+{
+    struct outer out = {0};
+
+    (void)state;
+    assert_int_equal(param_fill(outer_params, read_text("{inner: big}"), &out, &arena, &err), -1);
+    assert_non_null(strstr(err.text, ": inner: \"big\" is not a size"));
+    assert_int_equal(param_fill(outer_params, read_text("{many: {p: few}}"), &out, &arena, &err),
+                     -1);
+    assert_non_null(strstr(err.text, ": p: \"few\" is not a whole number"));
+    assert_int_equal(
+        param_fill(outer_params, read_text("{inner: {size: big}}"), &out, &arena, &err), -1);
+    assert_non_null(strstr(err.text, ": size: \"big\" is not a size"));
+}
+
 /* ---- config files */
 
 static const char *config_line(const char *section, const char *text)
@@ -480,6 +495,7 @@ int main(void)
         TEST(wrong_expressions_are_refused),
         TEST(defaults_are_filled),
         TEST(tables_fill_structs),
+        TEST(a_bare_value_is_told_of_the_key_that_was_written),
         TEST(config_files_read_as_their_products_do),
         TEST(a_key_is_not_told_with_its_value),
         TEST(the_suites_keys_win_over_the_files),
