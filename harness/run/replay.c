@@ -5,10 +5,9 @@
 #include "run/replay.h"
 
 #include "report/timeline.h"
+#include "run/case_folders.h"
 #include "suite/tree.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,31 +47,18 @@ static int add_case(struct plan *plan, const char *folder, const char *const *gl
     return 0;
 }
 
-static int is_case(const struct dirent *entry)
-{
-    return entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
-}
-
 static int add_cases(struct plan *plan, const char *run_folder, const char *const *globs,
                      size_t n_globs, struct err *err)
 {
-    struct dirent **entries = NULL;
-    char path[4200];
-    int n, result = 0;
+    char **folders;
+    int result = 0;
+    int n = case_folders(run_folder, &folders, err);
 
-    snprintf(path, sizeof(path), "%s/history", run_folder);
-    if (access(path, R_OK) == 0)
-        return add_case(plan, run_folder, globs, n_globs, err);
-    n = scandir(run_folder, &entries, is_case, alphasort);
     if (n < 0)
-        return err_input(err, "%s: %s", run_folder, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof(path), "%s/%s", run_folder, entries[i]->d_name);
-        if (result == 0)
-            result = add_case(plan, path, globs, n_globs, err);
-        free(entries[i]);
-    }
-    free(entries);
+        return -1;
+    for (int i = 0; i < n && result == 0; i++)
+        result = add_case(plan, folders[i], globs, n_globs, err);
+    case_folders_free(folders, n);
     return result;
 }
 
@@ -88,8 +74,7 @@ struct plan *replay_plan(const char *run_folder, const char *const *globs, size_
         return NULL;
     }
     if (plan->n == 0) {
-        err_input(err, n_globs ? "%s: no case of it matches" : "%s: holds no case of a run",
-                  run_folder);
+        err_input(err, "%s: no case of it matches", run_folder);
         plan_free(plan);
         return NULL;
     }

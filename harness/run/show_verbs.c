@@ -3,58 +3,32 @@
 
 #include "base/err.h"
 #include "history/show.h"
+#include "run/case_folders.h"
 
-#include <dirent.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef int (*per_case)(const char *folder, void *context, struct err *err);
-
-static int is_case(const struct dirent *entry)
-{
-    return entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
-}
-
-static bool is_history(const char *folder)
-{
-    char path[4300];
-
-    snprintf(path, sizeof(path), "%s/history", folder);
-    return access(path, R_OK) == 0;
-}
 
 /* RUN may be a run folder or one case of it. Stops at the first error. */
 static int each_case(const char *run, per_case show, void *context, struct err *err)
 {
-    struct dirent **entries = NULL;
-    int n, shown = 0, result = 0;
+    char **folders;
+    int shown = 0, result = 0;
+    int n = case_folders(run, &folders, err);
 
-    if (is_history(run))
-        return show(run, context, err);
-    n = scandir(run, &entries, is_case, alphasort);
-    for (int i = 0; i < n; i++) {
-        char folder[4200];
-
-        snprintf(folder, sizeof(folder), "%s/%s", run, entries[i]->d_name);
-        free(entries[i]);
-        if (result == 0 && is_history(folder)) {
-            result = show(folder, context, err);
+    if (n < 0)
+        return -1;
+    for (int i = 0; i < n && result == 0; i++)
+        if (is_case_folder(folders[i])) {
+            result = show(folders[i], context, err);
             shown++;
         }
-    }
-    free(entries);
-    return shown == 0 && result == 0 ? err_input(err, "%s: holds no history", run) : result;
-}
-
-static int say(const struct err *err)
-{
-    fprintf(stderr, "assay: %s\n", err->text);
-    return err->status == ERR_INPUT ? 2 : 3;
+    case_folders_free(folders, n);
+    return shown == 0 ? err_input(err, "%s: holds no history", run) : result;
 }
 
 static int show_case(const char *folder, void *context, struct err *err)
@@ -87,7 +61,7 @@ int verb_show(int argc, char **argv)
         fprintf(stderr, "assay: show: name one run folder, or one case of it\n");
         return 2;
     }
-    return each_case(argv[optind], show_case, &json, &err) < 0 ? say(&err) : 0;
+    return each_case(argv[optind], show_case, &json, &err) < 0 ? verb_failed(&err) : 0;
 }
 
 struct wanted {
@@ -133,8 +107,8 @@ int verb_explain(int argc, char **argv)
                         "as the report does\n");
         return 2;
     }
-    wanted = (struct wanted){.message = argv[2], .one_case = is_history(argv[1])};
+    wanted = (struct wanted){.message = argv[2], .one_case = is_case_folder(argv[1])};
     if (each_case(argv[1], explain_case, &wanted, &err) < 0)
-        return say(&err);
-    return wanted.shown ? 0 : say(&wanted.not_here);
+        return verb_failed(&err);
+    return wanted.shown ? 0 : verb_failed(&wanted.not_here);
 }

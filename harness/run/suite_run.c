@@ -7,15 +7,13 @@
 
 #include "report/report.h"
 #include "report/timeline.h"
+#include "run/case_folders.h"
 #include "run/run.h"
 #include "run/shell.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct job {
@@ -195,37 +193,17 @@ int suite_run(const struct plan *plan, const struct suite_run_options *options, 
 
 /* ---- check: the same judgement from the recorded histories */
 
-static int is_case(const struct dirent *entry)
-{
-    return entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
-}
-
 int suite_check(const char *run_folder, enum report_format format, struct err *err)
 {
-    struct dirent **entries = NULL;
     struct report *report;
-    char folder[4200];
-    struct stat st;
-    int n = scandir(run_folder, &entries, is_case, alphasort);
+    char **folders;
+    int n = case_folders(run_folder, &folders, err);
 
     if (n < 0)
-        return err_input(err, "%s: %s", run_folder, strerror(errno));
-    snprintf(folder, sizeof(folder), "%s/history", run_folder);
-    if (n == 0 && stat(folder, &st) < 0) {
-        free(entries);
-        return err_input(err, "%s: holds no case of a run", run_folder);
-    }
-    report = report_open(NULL, run_folder, format, err);
-    for (int i = 0; i < n; i++) {
-        snprintf(folder, sizeof(folder), "%s/%s", run_folder, entries[i]->d_name);
-        if (report && stat(folder, &st) == 0 && S_ISDIR(st.st_mode))
-            report_case(report, NULL, folder);
-        free(entries[i]);
-    }
-    free(entries);
-    if (report && n == 0) /* one case of a run */
-        report_case(report, NULL, run_folder);
-    if (!report)
         return -1;
-    return report_close(report);
+    report = report_open(NULL, run_folder, format, err);
+    for (int i = 0; report && i < n; i++)
+        report_case(report, NULL, folders[i]);
+    case_folders_free(folders, n);
+    return report ? report_close(report) : -1;
 }

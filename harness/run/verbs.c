@@ -75,7 +75,7 @@ static int wrong(const char *format, ...)
     return -1;
 }
 
-static int say(const struct err *err)
+int verb_failed(const struct err *err)
 {
     fprintf(stderr, "assay: %s\n", err->text);
     return err->status == ERR_INPUT ? 2 : err->status == ERR_CANCELLED ? 130 : 3;
@@ -260,14 +260,14 @@ int verb_run(int argc, char **argv)
     }
     plan = plan_load(&o.plan, stderr, &err);
     if (!plan)
-        return say(&err);
+        return verb_failed(&err);
     status = make_run_folder(&o, &err);
     if (status == 0)
         status = copy_suites(&o.plan, o.run.out, &err);
     if (status == 0)
         status = run_cached(plan, &o, &err);
     if (status < 0)
-        status = say(&err);
+        status = verb_failed(&err);
     plan_free(plan);
     return status;
 }
@@ -291,14 +291,14 @@ int verb_replay(int argc, char **argv)
         return 2;
     plan = replay_plan(o.plan.suites[0], o.plan.case_globs, o.plan.n_case_globs, &err);
     if (!plan)
-        return say(&err);
+        return verb_failed(&err);
     status = make_run_folder(&o, &err);
     if (status == 0)
         status = copy_suites_of_run(o.plan.suites[0], o.run.out, &err);
     if (status == 0)
         status = run_cached(plan, &o, &err);
     if (status < 0)
-        status = say(&err);
+        status = verb_failed(&err);
     plan_free(plan);
     return status;
 }
@@ -317,7 +317,7 @@ static int with_plan(int argc, char **argv, void (*show)(const struct plan *plan
     }
     plan = plan_load(&o.plan, stderr, &err);
     if (!plan)
-        return say(&err);
+        return verb_failed(&err);
     show(plan);
     plan_free(plan);
     return 0;
@@ -360,7 +360,7 @@ static int list_all(struct suite_options *o)
             printf("%s:\n", found.gl_pathv[i]);
             print_cases(plan);
         } else if (o->plan.n_case_globs == 0) { /* else it only has no such case */
-            status = say(&err);
+            status = verb_failed(&err);
         }
         plan_free(plan);
     }
@@ -397,7 +397,7 @@ int verb_check(int argc, char **argv)
         return 2;
     }
     status = suite_check(argv[optind], format, &err);
-    return status < 0 ? say(&err) : status;
+    return status < 0 ? verb_failed(&err) : status;
 }
 
 /* The servers of root folders: what `version:` may name beside what is installed. */

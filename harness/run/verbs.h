@@ -5,6 +5,8 @@
 #ifndef ASSAY_RUN_VERBS_H
 #define ASSAY_RUN_VERBS_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 
 int verb_run(int argc, char **argv);
@@ -19,6 +21,8 @@ int verb_bench(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_help(int argc, char **argv);
 
+/* Prints what went wrong; the exit status for it. */
+int verb_failed(const struct err *err);
 /* rm -r of a folder of ours. */
 void remove_tree(const char *path);
 
