@@ -4,6 +4,7 @@
  *     expand.c   suite case + seed → a tree that says everything: files read in, draws made
  *     case.c     that tree → struct plan_case, by the parts below, in this order
  *     cluster.c clients.c script.c promise.c   the parts
+ *     script_verbs.c triggers.c                what steps of a script need beyond their tables
  *     applies.c                                when it is worth running
  *     words.c rules.c                          what an expression may say, what a script must say
  */
@@ -58,6 +59,11 @@ int build_clients(struct build *b);
 int build_workload(struct build *b);
 int build_applies(struct build *b); /* applies.c */
 int build_script(struct build *b);
+/* script_verbs.c: what a verb needs beyond its table; its args are filled */
+int finish_verb(struct build *b, const struct tree *value, struct step *step, void *args);
+/* triggers.c */
+int read_trigger(struct build *b, const struct tree *at, bool needs_client, struct trigger *out);
+int check_step_name(struct build *b, const struct tree_mark *mark, const char *name);
 int build_promises(struct build *b);
 int build_verdict(struct build *b); /* require, expect */
 int build_rest(struct build *b);    /* drain, final, deadline */
