@@ -43,6 +43,8 @@ enum cache_guard {
 struct cache_ops {
     const char *name;
     size_t size;
+    /* pure: why a cluster of this config cannot be the cache of a workload; NULL: it can */
+    const char *(*senseless)(const void *config, bool replica);
     /* `replica`: reads go to a replica of the cache where there is one */
     int (*open)(void *self, const struct client_spec *spec, const struct plan_cluster *cluster,
                 enum cache_guard guard, bool replica, struct err *err);

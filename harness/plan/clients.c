@@ -360,6 +360,10 @@ static int check_needs(struct build *b, const struct drafted *d)
     cluster = needs.cache ? plan_cluster_named(b->c, needs.cache) : NULL;
     if (needs.cache && !(cluster && cluster->system->cache))
         return no_such_cluster(b, needs.cache, "cache");
+    why = needs.cache ? cluster->system->cache->senseless(cluster->config, needs.cache_replica)
+                      : NULL;
+    if (why)
+        return mark_err(b->err, &cluster->tree->mark, "cluster \"%s\": %s", cluster->alias, why);
     return 0;
 }
 

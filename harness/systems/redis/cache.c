@@ -47,7 +47,7 @@ struct redis_cache {
     bool reads_replica;
     redisContext *channel; /* invalidations */
     bool tracking;
-    bool gap; /* invalidations may have been missed */
+    bool gap;       /* invalidations may have been missed */
     char taken[32]; /* id in the stream of what the queue gave last */
 };
 
@@ -97,6 +97,16 @@ static int reach(struct redis_cache *s, struct err *err)
     return track(s, err);
 }
 
+static const char *cache_senseless(const void *config, bool replica)
+{
+    if (redis_is_cluster(config))
+        return "in a Redis Cluster each key has a primary of its own, and a cache or lock client "
+               "speaks to one: topology standalone, replication or sentinel";
+    return replica && redis_servers(config) < 2
+               ? "a single Redis server has no replica to read from"
+               : NULL;
+}
+
 static int cache_open(void *self, const struct client_spec *spec,
                       const struct plan_cluster *cluster, enum cache_guard guard, bool replica,
                       struct err *err)
@@ -108,9 +118,6 @@ static int cache_open(void *self, const struct client_spec *spec,
                               .guard = guard,
                               .node = NO_NODE,
                               .reads_replica = replica};
-    if (replica && redis_servers(cluster->config) < 2)
-        return err_input(err, "%s: a single Redis server has no replica to read from",
-                         cluster->alias);
     return reach(s, err);
 }
 
@@ -477,9 +484,9 @@ static enum outcome cache_enqueue(void *self, uint32_t key, uint64_t version)
 static bool read_entry(struct redis_cache *s, const redisReply *reply, uint32_t *key,
                        uint64_t *version)
 {
-    const redisReply *entries =
-        reply->type == REDIS_REPLY_ARRAY && reply->elements == 1 ? reply->element[0]->element[1]
-                                                                 : NULL;
+    const redisReply *entries = reply->type == REDIS_REPLY_ARRAY && reply->elements == 1
+                                    ? reply->element[0]->element[1]
+                                    : NULL;
     const redisReply *entry = entries && entries->elements == 1 ? entries->element[0] : NULL;
     const redisReply *fields = entry ? entry->element[1] : NULL;
 
@@ -493,8 +500,7 @@ static bool read_entry(struct redis_cache *s, const redisReply *reply, uint32_t 
 /* `from` 0: given out before and not settled; >: never given out. 1, 0 none, -1 unreachable. */
 static int take_from(struct redis_cache *s, const char *from, uint32_t *key, uint64_t *version)
 {
-    redisReply *reply =
-        ask(s, "XREADGROUP GROUP relay relay COUNT 1 STREAMS changes %s", from);
+    redisReply *reply = ask(s, "XREADGROUP GROUP relay relay COUNT 1 STREAMS changes %s", from);
     int result = reply ? 0 : -1;
 
     if (reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOGROUP", 7) == 0)
@@ -534,6 +540,7 @@ static enum outcome cache_settle(void *self)
 const struct cache_ops redis_cache_ops = {
     .name = "redis",
     .size = sizeof(struct redis_cache),
+    .senseless = cache_senseless,
     .open = cache_open,
     .get = cache_get,
     .set = cache_set,
