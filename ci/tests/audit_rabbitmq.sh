@@ -28,8 +28,12 @@ check "pause_minority: applies" row "partition=applies"
 ask slow 'cluster_partition_handling = autoheal\nnet_ticktime = 120\n'
 check "net_ticktime above a minute: not waited for" says 'partition: not applicable: a partition is noticed .*\(net_ticktime is 120\)'
 
-echo '{"queues": [{"name": "orders", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "quorum"}}]}' \
-    >"$scratch/quorum.json"
+definitions() { # name, type
+    echo '{"queues": [{"name": "orders", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "'"$2"'"}}]}' \
+        >"$scratch/$1.json"
+}
+definitions three quorum
+definitions one classic
 play transient --set delivery_mode=1 --case restart --case leader-killed
 check "transient messages do not survive a restart" row "restart=breaks"
 check "nor a kill" row "leader-killed=breaks"
@@ -38,7 +42,9 @@ play persistent --case restart --case leader-killed --case disk-lost
 check "persistent ones do" row "restart=holds"
 check "a kill too" row "leader-killed=holds"
 check "but not a lost disk: the queue has one copy" row "disk-lost=breaks"
-play quorum --set definitions="$scratch/quorum.json" --set queue=orders --case disk-lost
+play three --set definitions="$scratch/three.json" --set queue=orders --case disk-lost
 check "a quorum queue of the definitions has three: holds" row "disk-lost=holds"
+play one --set definitions="$scratch/one.json" --set queue=orders --case disk-lost
+check "a classic one is declared again from them, empty: breaks" row "disk-lost=breaks"
 check "nothing is left behind" nothing_left
 done_testing

@@ -143,12 +143,12 @@ static int set_parameter(struct cluster *cluster, const struct rabbit_parameter 
                                      : err_input(err, "parameter %s: %s", parameter->name, answer);
 }
 
-static int import_definitions(struct cluster *cluster, const char *json, struct deadline deadline,
-                              struct err *err)
+static int import_definitions(struct cluster *cluster, unsigned index, const char *json,
+                              struct deadline deadline, struct err *err)
 {
     struct arena arena = {0};
     char answer[2000];
-    int result = rabbit_eval(cluster, 0,
+    int result = rabbit_eval(cluster, index,
                              arena_printf(&arena,
                                           "case rabbit_definitions:import_raw(%s) of ok->\"ok\";"
                                           "E->iolist_to_binary(io_lib:format(\"~0p\",[E])) end.",
@@ -291,7 +291,8 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
 
     if (make_queues(cluster, deadline, err) < 0)
         return -1;
-    if (config->definitions && import_definitions(cluster, config->definitions, deadline, err) < 0)
+    if (config->definitions &&
+        import_definitions(cluster, 0, config->definitions, deadline, err) < 0)
         return -1;
     if (make_exchanges(cluster, deadline, err) < 0)
         return -1;
@@ -436,43 +437,60 @@ static const struct rabbit_queue *queue_named(const struct cluster *cluster, con
     return NULL;
 }
 
+/* Its place among the cluster's queues, those of definitions.json too; -1. */
+static long queue_place(const struct cluster *cluster, const char *name)
+{
+    for (size_t q = 0; q < rabbit_queues(cluster); q++)
+        if (strcmp(rabbit_queue_name(cluster, q), name) == 0)
+            return (long)q;
+    return -1;
+}
+
+/* Deleted on node `index` and made there as it was made before. */
+static int make_again(struct cluster *cluster, unsigned index, const struct rabbit_queue *queue,
+                      bool of_suite, struct deadline deadline, struct err *err)
+{
+    const struct rabbit_config *config = cluster->spec->config;
+    amqp_connection_state_t connection =
+        rabbit_connect(cluster->nodes[index].plan->address, 0, deadline, err);
+    int result = -1;
+
+    if (!connection)
+        return -1;
+    amqp_queue_delete(connection, 1, amqp_cstring_bytes(queue->name), false, false);
+    if (!rabbit_refused(connection, "queue.delete", NULL, err))
+        result = of_suite ? declare_queue(cluster, connection, queue, err)
+                          : import_definitions(cluster, index, config->definitions, deadline, err);
+    rabbit_disconnect(connection, result == 0);
+    return result < 0 ? -1 : wait_leader(cluster, queue, deadline, err);
+}
+
 int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadline deadline,
                          struct err *err)
 {
     const struct rabbit_queue *queue = queue_named(cluster, name);
-    struct rabbit_queue anywhere;
-    amqp_connection_state_t connection;
+    struct rabbit_queue anywhere = queue ? *queue : (struct rabbit_queue){.name = name};
+    long place = queue_place(cluster, name);
     struct rabbit_view view;
     uint32_t running;
-    size_t q = 0;
-    int result = -1;
     bool led;
 
-    if (!queue)
+    if (place < 0)
         return err_set(err, "replace_queue: \"%s\" is no queue of this cluster", name);
-    while (strcmp(rabbit_queue_name(cluster, q), name) != 0)
-        q++;
     if (rabbit_look(cluster, &view, deadline, err) < 0)
         return -1;
-    led = rabbit_leader(&view, q) >= 0;
+    led = rabbit_leader(&view, (size_t)place) >= 0;
     running = rabbit_running(&view);
     rabbit_view_release(&view);
     if (led)
         return 0;
     if (!running)
         return err_set(err, "replace_queue: no node runs");
-    anywhere = *queue;
     anywhere.leader = 0;
-    connection =
-        rabbit_connect(cluster->nodes[__builtin_ctz(running)].plan->address, 0, deadline, err);
-    if (!connection)
-        return -1;
-    amqp_queue_delete(connection, 1, amqp_cstring_bytes(name), false, false);
-    if (!rabbit_refused(connection, "queue.delete", NULL, err) &&
-        declare_queue(cluster, connection, &anywhere, err) == 0)
-        result = wait_leader(cluster, &anywhere, deadline, err);
-    rabbit_disconnect(connection, result == 0);
-    return result < 0 ? err_prefix(err, "replace_queue %s", name) : 0;
+    if (make_again(cluster, (unsigned)__builtin_ctz(running), &anywhere, queue != NULL, deadline,
+                   err) < 0)
+        return err_prefix(err, "replace_queue %s", name);
+    return 0;
 }
 
 /* ---- what it really runs with */
