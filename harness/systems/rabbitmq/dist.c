@@ -1,292 +1,92 @@
-/* A hidden Erlang node that can only ask. See dist.h. */
+/* A hidden Erlang node that can only ask, by Erlang's own C library. See dist.h. */
 #include "systems/rabbitmq/dist.h"
 
-#include "systems/rabbitmq/md5.h"
-
-#include <arpa/inet.h>
+#ifndef _REENTRANT
+#define _REENTRANT /* ei.h: an erl_errno for each thread */
+#endif
+#include <ei.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-/* Bytes of one packet at most: an answer about some hundred queues. */
-#define PACKET_MAX ((size_t)1 << 20)
-
-/* External term format tags and control messages that are met here. */
-enum {
-    PASS_THROUGH = 112,
-    TERM_VERSION = 131,
-    NEW_PID = 88,
-    SMALL_INTEGER = 97,
-    SMALL_TUPLE = 104,
-    NIL = 106,
-    STRING = 107,
-    LIST = 108,
-    BINARY = 109,
-    ATOM = 100,
-    SMALL_ATOM = 115,
-    ATOM_UTF8 = 118,
-    SMALL_ATOM_UTF8 = 119,
-    CONTROL_REG_SEND = 6,
-};
-
-/* What a peer of OTP 25 to 27 insists on, and maps; not "published" (1): that is what hides us. */
-static const uint64_t flags =
-    0x4 /* extended references */ | 0x10 | 0x80 /* funs */ | 0x100 /* extended pids */ |
-    0x200 /* export */ | 0x400 /* bits */ | 0x800 /* new floats */ | 0x10000 /* utf8 atoms */ |
-    0x20000 /* maps */ | 0x40000 /* big creation */ | 0x1000000 /* handshake 23 */ |
-    0x2000000 /* unlink id */ | UINT64_C(0x400000000) /* v4 nc */;
+#define ASK_WITHIN_MS 1000
 
 struct dist {
     int fd;
-    char name[64];   /* ours */
-    uint8_t *packet; /* of PACKET_MAX */
+    ei_cnode node;
 };
 
-struct out {
-    uint8_t *bytes;
-    size_t n;
-};
-
-static void put8(struct out *o, unsigned value)
+static void init_library(void)
 {
-    o->bytes[o->n++] = (uint8_t)value;
+    signal(SIGPIPE, SIG_IGN); /* libei writes with writev(2) */
+    if (ei_init() != 0)
+        abort(); /* out of memory */
 }
 
-static void put16(struct out *o, unsigned value)
+/* To libei 0 ms are for ever. */
+static unsigned left_ms(const struct deadline *deadline)
 {
-    put8(o, value >> 8 & 255);
-    put8(o, value & 255);
+    int left = deadline_left_ms(deadline);
+
+    return left > 0 ? (unsigned)left : 1;
 }
 
-static void put32(struct out *o, uint32_t value)
+/* What libei says went wrong; errno is for callers, who tell silence from a refusal by it. */
+static int failed(struct err *err, const char *what)
 {
-    put16(o, value >> 16);
-    put16(o, value & 65535);
-}
+    int code = erl_errno;
 
-static void put_bytes(struct out *o, const void *bytes, size_t n)
-{
-    memcpy(o->bytes + o->n, bytes, n);
-    o->n += n;
-}
-
-static void put_atom(struct out *o, const char *name)
-{
-    put8(o, SMALL_ATOM_UTF8);
-    put8(o, (unsigned)strlen(name));
-    put_bytes(o, name, strlen(name));
-}
-
-static void put_self(struct out *o, const struct dist *dist)
-{
-    put8(o, NEW_PID);
-    put_atom(o, dist->name);
-    put32(o, 1); /* id, serial, creation: one process, for ever */
-    put32(o, 0);
-    put32(o, 1);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static int wait_for(int fd, short events, const struct deadline *deadline, struct err *err)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    int n;
-
-    do
-        n = poll(&p, 1, deadline_left_ms(deadline));
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return err_errno(err, "poll");
-    if (n == 0) {
-        errno = ETIMEDOUT; /* callers tell silence from a refusal by it */
-        return err_set(err, "no answer in time");
-    }
-    return 0;
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t n, const struct deadline *deadline,
-                     struct err *err)
-{
-    while (n > 0) {
-        ssize_t k = send(fd, bytes, n, MSG_NOSIGNAL);
-
-        if (k >= 0) {
-            bytes += k;
-            n -= (size_t)k;
-        } else if (errno == EAGAIN) {
-            if (wait_for(fd, POLLOUT, deadline, err) < 0)
-                return -1;
-        } else if (errno != EINTR) {
-            return err_errno(err, "send");
-        }
-    }
-    return 0;
-}
-
-static int read_all(int fd, uint8_t *bytes, size_t n, const struct deadline *deadline,
-                    struct err *err)
-{
-    while (n > 0) {
-        ssize_t k = recv(fd, bytes, n, 0);
-
-        if (k > 0) {
-            bytes += k;
-            n -= (size_t)k;
-        } else if (k == 0) {
-            return err_set(err, "the node hung up");
-        } else if (errno == EAGAIN) {
-            if (wait_for(fd, POLLIN, deadline, err) < 0)
-                return -1;
-        } else if (errno != EINTR) {
-            return err_errno(err, "recv");
-        }
-    }
-    return 0;
-}
-
-static int connect_to(const char *address, uint16_t port, const struct deadline *deadline,
-                      struct err *err)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int one = 1, failed = 0;
-    socklen_t size = sizeof(failed);
-
-    if (fd < 0)
-        return err_errno(err, "socket");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (inet_pton(AF_INET, address, &to.sin_addr) != 1) {
-        err_set(err, "%s is no address", address);
-        goto out;
-    }
-    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
-        return fd;
-    if (errno != EINPROGRESS) {
-        err_errno(err, "connect to %s:%u", address, port);
-        goto out;
-    }
-    if (wait_for(fd, POLLOUT, deadline, err) < 0)
-        goto out;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size);
-    if (!failed)
-        return fd;
-    errno = failed;
-    err_errno(err, "connect to %s:%u", address, port);
-out:
-    close(fd);
+    if (code == ETIMEDOUT)
+        err_set(err, "%s: no answer in time", what);
+    else
+        err_set(err, "%s: %s", what, strerror(code));
+    errno = code;
     return -1;
 }
 
-/* Handshake messages have two bytes of length. Returns the length, -1 on error. */
-static int read_short(int fd, uint8_t *bytes, size_t max, const struct deadline *deadline,
-                      struct err *err)
+static int connect_to(struct dist *dist, const char *address, uint16_t port, const char *cookie,
+                      struct deadline deadline, struct err *err)
 {
-    uint8_t head[2];
-    size_t n;
+    static _Atomic unsigned count;
+    char alive[64], name[80], host[64], what[96];
+    struct in_addr none = {0};
 
-    if (read_all(fd, head, 2, deadline, err) < 0)
-        return -1;
-    n = (size_t)head[0] << 8 | head[1];
-    if (n == 0 || n > max)
-        return err_set(err, "handshake message of %zu bytes", n);
-    return read_all(fd, bytes, n, deadline, err) < 0 ? -1 : (int)n;
-}
-
-static void answer_challenge(const char *cookie, uint32_t challenge, uint8_t digest[16])
-{
-    char text[MD5_INPUT_MAX + 1];
-    int n = snprintf(text, sizeof(text), "%s%u", cookie, challenge);
-
-    md5(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1, digest);
-}
-
-static int send_name(const struct dist *dist, const struct deadline *deadline, struct err *err)
-{
-    uint8_t bytes[128];
-    struct out o = {bytes, 0};
-    size_t n = strlen(dist->name);
-
-    put16(&o, (unsigned)(15 + n));
-    put8(&o, 'N');
-    put32(&o, (uint32_t)(flags >> 32));
-    put32(&o, (uint32_t)flags);
-    put32(&o, 1); /* creation */
-    put16(&o, (unsigned)n);
-    put_bytes(&o, dist->name, n);
-    return write_all(dist->fd, o.bytes, o.n, deadline, err);
-}
-
-static int handshake(const struct dist *dist, const char *cookie, const struct deadline *deadline,
-                     struct err *err)
-{
-    uint8_t in[300], bytes[32], expected[16];
-    struct out o = {bytes, 0};
-    int n;
-
-    if (send_name(dist, deadline, err) < 0)
-        return -1;
-    n = read_short(dist->fd, in, sizeof(in) - 1, deadline, err);
-    if (n < 0)
-        return -1;
-    in[n] = '\0';
-    if (in[0] != 's' || strncmp((char *)in + 1, "ok", 2) != 0)
-        return err_set(err, "the node refused the name %s: %s", dist->name, (char *)in);
-    n = read_short(dist->fd, in, sizeof(in), deadline, err);
-    if (n < 0)
-        return -1;
-    if (n < 19 || in[0] != 'N')
-        return err_set(err, "a handshake of before OTP 23");
-    put16(&o, 21);
-    put8(&o, 'r');
-    put32(&o, 1); /* our challenge: nobody here has anything to hide */
-    answer_challenge(cookie, get32(in + 9), o.bytes + o.n);
-    o.n += 16;
-    if (write_all(dist->fd, o.bytes, o.n, deadline, err) < 0)
-        return -1;
-    n = read_short(dist->fd, in, sizeof(in), deadline, err);
-    if (n < 0)
-        return err_prefix(err, "cookie refused");
-    answer_challenge(cookie, 1, expected);
-    if (n != 17 || in[0] != 'a' || memcmp(in + 1, expected, 16) != 0)
-        return err_set(err, "the node has another cookie");
+    /* A name of its own per connection: a node takes each name once. Watcher and coordinator may
+     * have equal pids in namespaces of theirs, so the address of an object of ours goes in. */
+    snprintf(alive, sizeof(alive), "assay-%x-%x-%x", (unsigned)getpid(),
+             (unsigned)(uintptr_t)dist & 0xffffff, count++);
+    snprintf(name, sizeof(name), "%s@assay", alive);
+    snprintf(host, sizeof(host), "%s", address);
+    snprintf(what, sizeof(what), "connect to %s:%u", address, port);
+    if (ei_connect_xinit(&dist->node, "assay", alive, name, &none, cookie, 1) < 0)
+        return failed(err, "libei");
+    dist->fd = ei_connect_host_port_tmo(&dist->node, host, port, left_ms(&deadline));
+    if (dist->fd < 0)
+        return failed(err, what);
+    fcntl(dist->fd, F_SETFD, FD_CLOEXEC);
     return 0;
 }
 
 struct dist *dist_open(const char *address, uint16_t port, const char *cookie,
                        struct deadline deadline, struct err *err)
 {
-    static _Atomic unsigned count;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct dist *dist = calloc(1, sizeof(*dist));
-    int fd = connect_to(address, port, &deadline, err);
-    int failed;
 
-    if (!dist || fd < 0) {
-        free(dist);
+    pthread_once(&once, init_library);
+    if (!dist) {
+        err_set(err, "out of memory");
         return NULL;
     }
-    dist->fd = fd;
-    dist->packet = malloc(PACKET_MAX);
-    /* A name of its own per connection: a node takes each name once. Watcher and coordinator may
-     * have equal pids in namespaces of theirs, so the address of an object of ours goes in. */
-    snprintf(dist->name, sizeof(dist->name), "assay-%x-%x-%x@assay", (unsigned)getpid(),
-             (unsigned)(uintptr_t)dist & 0xffffff, count++);
-    if (dist->packet && handshake(dist, cookie, &deadline, err) == 0)
+    if (connect_to(dist, address, port, cookie, deadline, err) == 0)
         return dist;
-    err_prefix(err, "%s:%u", address, port);
-    failed = errno;
-    dist_close(dist);
-    errno = failed;
+    free(dist);
     return NULL;
 }
 
@@ -294,187 +94,121 @@ void dist_close(struct dist *dist)
 {
     if (!dist)
         return;
-    close(dist->fd);
-    free(dist->packet);
+    ei_close_connection(dist->fd);
     free(dist);
+}
+
+/* {Self, {call, erl_eval, eval_str, [Text], user}}, what rex takes from nodes that are no Erlang.
+ * erl_eval wants white space behind the full stop. */
+static bool encode_call(ei_x_buff *x, const erlang_pid *self, const char *expression)
+{
+    char *text;
+    int n = asprintf(&text, "%s\n", expression);
+    bool done = n > 0 && ei_x_encode_tuple_header(x, 2) == 0 && ei_x_encode_pid(x, self) == 0 &&
+                ei_x_encode_tuple_header(x, 5) == 0 && ei_x_encode_atom(x, "call") == 0 &&
+                ei_x_encode_atom(x, "erl_eval") == 0 && ei_x_encode_atom(x, "eval_str") == 0 &&
+                ei_x_encode_list_header(x, 1) == 0 && ei_x_encode_binary(x, text, n) == 0 &&
+                ei_x_encode_empty_list(x) == 0 && ei_x_encode_atom(x, "user") == 0;
+
+    if (n > 0)
+        free(text);
+    return done;
 }
 
 int dist_ask(struct dist *dist, const char *expression, struct err *err)
 {
-    size_t n = strlen(expression);
-    struct deadline soon = deadline_in(SECOND_NS, NULL);
-    struct out o = {malloc(n + 512), 4};
-    int status;
+    const erlang_pid *self = ei_self(&dist->node);
+    ei_x_buff x;
+    int status = -1;
 
-    if (!o.bytes)
+    if (ei_x_new_with_version(&x) < 0)
         return err_set(err, "out of memory");
-    put8(&o, PASS_THROUGH);
-    put8(&o, TERM_VERSION); /* {6, Self, '', rex} */
-    put8(&o, SMALL_TUPLE);
-    put8(&o, 4);
-    put8(&o, SMALL_INTEGER);
-    put8(&o, CONTROL_REG_SEND);
-    put_self(&o, dist);
-    put_atom(&o, "");
-    put_atom(&o, "rex");
-    put8(&o, TERM_VERSION); /* {Self, {call, erl_eval, eval_str, [Text], user}} */
-    put8(&o, SMALL_TUPLE);
-    put8(&o, 2);
-    put_self(&o, dist);
-    put8(&o, SMALL_TUPLE);
-    put8(&o, 5);
-    put_atom(&o, "call");
-    put_atom(&o, "erl_eval");
-    put_atom(&o, "eval_str");
-    put8(&o, LIST);
-    put32(&o, 1);
-    put8(&o, BINARY);
-    put32(&o, (uint32_t)(n + 1));
-    put_bytes(&o, expression, n);
-    put8(&o, '\n'); /* erl_eval wants white space behind the full stop */
-    put8(&o, NIL);
-    put_atom(&o, "user");
-    n = o.n;
-    o.n = 0;
-    put32(&o, (uint32_t)(n - 4));
-    status = write_all(dist->fd, o.bytes, n, &soon, err);
-    free(o.bytes);
+    if (!encode_call(&x, self, expression))
+        err_set(err, "out of memory");
+    else if (ei_send_reg_encoded_tmo(dist->fd, self, "rex", x.buff, x.index, ASK_WITHIN_MS) < 0)
+        failed(err, "ask");
+    else
+        status = 0;
+    ei_x_free(&x);
     return status;
 }
 
-/* Length of the term at `at`, 0 when it is cut short or of a kind that no answer has. */
-static size_t term_size(const uint8_t *at, size_t left)
+static bool is_atom(const char *buffer, int *index, const char *name)
 {
-    static const struct {
-        uint8_t tag, fixed, count_bytes;
-    } kinds[] = {
-        {SMALL_ATOM_UTF8, 2, 1}, {SMALL_ATOM, 2, 1}, {ATOM_UTF8, 3, 2}, {ATOM, 3, 2},
-        {STRING, 3, 2},          {BINARY, 5, 4},     {NIL, 1, 0},       {SMALL_INTEGER, 2, 0}};
+    char atom[MAXATOMLEN];
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        size_t n = 0;
-
-        if (left < 1 || at[0] != kinds[i].tag || left < kinds[i].fixed)
-            continue;
-        for (unsigned k = 0; k < kinds[i].count_bytes; k++)
-            n = n << 8 | at[1 + k];
-        n += kinds[i].fixed;
-        return n <= left ? n : 0;
-    }
-    if (left > 1 && at[0] == NEW_PID) {
-        size_t n = term_size(at + 1, left - 1);
-
-        return n && n + 13 <= left ? n + 13 : 0;
-    }
-    return 0;
+    return ei_decode_atom(buffer, index, atom) == 0 && strcmp(atom, name) == 0;
 }
 
-static bool is_atom(const uint8_t *at, size_t size, const char *name)
+static int complain(const char *buffer, int index, struct err *err)
 {
-    size_t n = strlen(name);
+    char *text = NULL;
 
-    return size >= n && memcmp(at + size - n, name, n) == 0 && size <= n + 3;
+    if (ei_s_print_term(&text, buffer, &index) < 0)
+        err_set(err, "Erlang's answer is no term");
+    else
+        err_set(err, "Erlang complains: %.400s", text);
+    free(text);
+    return -1;
 }
 
 /* Text of a binary, a string or nil. */
-static int read_text(const uint8_t *at, size_t size, char *out, size_t max, struct err *err)
+static int read_text(const char *buffer, int index, char *out, size_t max, struct err *err)
 {
-    size_t skip = at[0] == BINARY ? 5 : at[0] == STRING ? 3 : size;
+    int type, size;
+    long n;
 
-    if (at[0] != BINARY && at[0] != STRING && at[0] != NIL)
-        return err_set(err, "the answer is no text (tag %u)", at[0]);
-    if (size - skip >= max)
-        return err_set(err, "the answer has %zu bytes", size - skip);
-    memcpy(out, at + skip, size - skip);
-    out[size - skip] = '\0';
-    return 0;
+    if (ei_get_type(buffer, &index, &type, &size) < 0 ||
+        (type != ERL_BINARY_EXT && type != ERL_STRING_EXT && type != ERL_NIL_EXT))
+        return complain(buffer, index, err);
+    if ((size_t)size >= max)
+        return err_set(err, "the answer has %d bytes", size);
+    out[0] = out[size] = '\0';
+    if (type == ERL_BINARY_EXT)
+        return ei_decode_binary(buffer, &index, out, &n);
+    return type == ERL_STRING_EXT ? ei_decode_string(buffer, &index, out) : 0;
 }
 
-/* What an unexpected term says, as far as it is readable. */
-static int complain(const uint8_t *at, size_t size, struct err *err)
-{
-    char text[400];
-    size_t n = 0;
-
-    for (size_t i = 0; i < size && n < sizeof(text) - 1; i++)
-        if (at[i] >= ' ' && at[i] < 127)
-            text[n++] = (char)at[i];
-    text[n] = '\0';
-    return err_set(err, "Erlang complains: %s", text);
-}
-
-/* A message for us is {rex, {ok, Text}}. 1: it is and out is filled; 0: something else; -1:
+/* The answer is {rex, {ok, Text}}. 1: it is and out is filled; 0: no answer at all; -1:
  * complaint. */
-static int read_message(const uint8_t *at, size_t left, char *out, size_t max, struct err *err)
+static int read_message(const char *buffer, char *out, size_t max, struct err *err)
 {
-    size_t n;
+    int index = 0, version, arity, answer;
 
-    if (left < 3 || at[0] != TERM_VERSION || at[1] != SMALL_TUPLE || at[2] != 2)
+    if (ei_decode_version(buffer, &index, &version) < 0 ||
+        ei_decode_tuple_header(buffer, &index, &arity) < 0 || arity != 2 ||
+        !is_atom(buffer, &index, "rex"))
         return 0;
-    at += 3, left -= 3;
-    n = term_size(at, left);
-    if (!n || !is_atom(at, n, "rex"))
-        return 0;
-    at += n, left -= n;
-    if (left < 2 || at[0] != SMALL_TUPLE || at[1] != 2)
-        return complain(at, left, err);
-    n = term_size(at + 2, left - 2);
-    if (!n || !is_atom(at + 2, n, "ok"))
-        return complain(at, left, err);
-    at += 2 + n, left -= 2 + n;
-    n = term_size(at, left);
-    if (!n)
-        return complain(at, left, err);
-    return read_text(at, n, out, max, err) < 0 ? -1 : 1;
-}
-
-/* Behind the control term {2, Cookie, Pid} or {22, From, Pid} stands the message. */
-static int read_packet(const uint8_t *at, size_t left, char *out, size_t max, struct err *err)
-{
-    size_t n, arity;
-
-    if (left < 4 || at[0] != PASS_THROUGH || at[1] != TERM_VERSION || at[2] != SMALL_TUPLE)
-        return 0;
-    arity = at[3];
-    at += 4, left -= 4;
-    for (size_t i = 0; i < arity; i++) {
-        n = term_size(at, left);
-        if (!n)
-            return 0; /* a control message with something we know nothing of: not an answer */
-        at += n, left -= n;
-    }
-    return left ? read_message(at, left, out, max, err) : 0;
-}
-
-/* One packet; a tick is answered in kind and gives *n = 0. */
-static int next_packet(struct dist *dist, size_t *n, const struct deadline *deadline,
-                       struct err *err)
-{
-    uint8_t head[4];
-
-    if (read_all(dist->fd, head, 4, deadline, err) < 0)
-        return -1;
-    *n = get32(head);
-    if (*n > PACKET_MAX)
-        return err_set(err, "an answer of %zu bytes", *n);
-    if (*n == 0)
-        return write_all(dist->fd, head, 4, deadline, err);
-    return read_all(dist->fd, dist->packet, *n, deadline, err);
+    answer = index;
+    if (ei_decode_tuple_header(buffer, &index, &arity) < 0 || arity != 2 ||
+        !is_atom(buffer, &index, "ok"))
+        return complain(buffer, answer, err);
+    return read_text(buffer, index, out, max, err) < 0 ? -1 : 1;
 }
 
 int dist_answer(struct dist *dist, char *out, size_t size, struct deadline deadline,
                 struct err *err)
 {
-    for (;;) {
-        size_t n;
-        int got;
+    ei_x_buff x;
+    int got = 0;
 
-        if (next_packet(dist, &n, &deadline, err) < 0)
-            return -1;
-        got = read_packet(dist->packet, n, out, size, err);
-        if (got != 0)
-            return got < 0 ? -1 : 0;
+    if (ei_x_new(&x) < 0)
+        return err_set(err, "out of memory");
+    while (got == 0) {
+        erlang_msg message;
+        int kind = ei_xreceive_msg_tmo(dist->fd, &message, &x, left_ms(&deadline));
+
+        if (kind == ERL_MSG && (message.msgtype == ERL_SEND || message.msgtype == ERL_REG_SEND))
+            got = read_message(x.buff, out, size, err);
+        else if (kind == ERL_ERROR)
+            got = failed(err, "answer");
+        if (got == 0 && deadline_passed(&deadline)) { /* ticks, and messages we know nothing of */
+            erl_errno = ETIMEDOUT;
+            got = failed(err, "answer");
+        }
     }
+    ei_x_free(&x);
+    return got < 0 ? -1 : 0;
 }
 
 int dist_eval(struct dist *dist, const char *expression, char *out, size_t size,
@@ -483,12 +217,4 @@ int dist_eval(struct dist *dist, const char *expression, char *out, size_t size,
     if (dist_ask(dist, expression, err) < 0)
         return -1;
     return dist_answer(dist, out, size, deadline, err);
-}
-
-void dist_keep(struct dist *dist)
-{
-    static const uint8_t tick[4];
-
-    /* Ticks that came stay in the socket until the next answer is read: ours are what counts. */
-    send(dist->fd, tick, sizeof(tick), MSG_NOSIGNAL);
 }

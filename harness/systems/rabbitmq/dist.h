@@ -1,7 +1,7 @@
 /*
  * Asks an Erlang node to evaluate an expression: what `erl_call -e` does, without a process per
- * question (20 ms each) and without erlang-dev. A connection is a hidden node: the cluster neither
- * counts it nor partitions over it.
+ * question (20 ms each). A connection is a hidden node: the cluster neither counts it nor
+ * partitions over it.
  *
  *     struct dist *d = dist_open("10.77.1.1", 25672, cookie, deadline, err);
  *     if (dist_ask(d, "list_to_binary(atom_to_list(node())).", err) == 0 &&
@@ -10,8 +10,7 @@
  *
  * The expression must give a binary or a string. One question at a time; ask and answer are apart
  * so that all nodes of a cluster can think at once. After any error the connection is of no use:
- * close it. Source: erts "Distribution Protocol" (handshake of OTP 23 and later) and "External
- * Term Format"; rpc's {From, {call, M, F, A, GL}} for C nodes.
+ * close it. Source: erl_interface, ei_connect(3) and ei(3); rpc's {From, {call, M, F, A, GL}}.
  */
 #ifndef ASSAY_SYSTEMS_RABBITMQ_DIST_H
 #define ASSAY_SYSTEMS_RABBITMQ_DIST_H
@@ -36,8 +35,6 @@ int dist_answer(struct dist *dist, char *out, size_t size, struct deadline deadl
 /* Both at once. */
 int dist_eval(struct dist *dist, const char *expression, char *out, size_t size,
               struct deadline deadline, struct err *err);
-/* Answers the peer's ticks, so that it does not hang up on an idle connection. */
-void dist_keep(struct dist *dist);
 void dist_close(struct dist *dist); /* NULL allowed */
 
 #endif
