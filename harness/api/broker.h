@@ -117,7 +117,7 @@ struct broker_ops {
      * such key. NULL: the user's own words are all there is */
     bool (*setting)(const void *args, const char *key, char *out, size_t size);
     size_t size;                  /* of a handle */
-    int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err);
+    int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err); /* *spec ends with the call: copied */
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);
     enum submit (*settle)(void *self, const struct settle *settle, uint32_t slot, struct completion *c);
     enum submit (*txn)(void *self, enum txn_verb verb, uint32_t slot, struct completion *c); /* NULL: not offered */

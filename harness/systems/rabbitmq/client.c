@@ -152,9 +152,9 @@ void client_break(struct rabbit_client *c, int code)
     c->broken = true;
     c->broke_ns = clock_now_ns();
     c->broken_code = (int16_t)code;
-    if (c->spec->sends)
+    if (c->spec.sends)
         publish_break(c, (int16_t)code);
-    if (c->spec->receives)
+    if (c->spec.receives)
         consume_break(c, (int16_t)code);
     /* Deliveries in the caller's hands may lie in its buffers: it goes with the next release. */
     c->dead = c->connection;
@@ -169,7 +169,7 @@ static void bury(struct rabbit_client *c)
 
 static const struct plan_cluster *cluster_of(const struct rabbit_client *c)
 {
-    return &c->spec->plan->clusters[c->spec->client->cluster];
+    return &c->spec.plan->clusters[c->spec.client->cluster];
 }
 
 /* Unique over the workers and incarnations of one client instance. */
@@ -182,7 +182,7 @@ static uint32_t epoch_of(const struct client_spec *spec, uint32_t connection)
 /* Everything up to confirm.select and basic.consume; afterwards the library writes no more. */
 static int connect_to(struct rabbit_client *c, unsigned node, struct err *err)
 {
-    const struct plan_node *plan = &c->spec->plan->nodes[cluster_of(c)->first_node + node];
+    const struct plan_node *plan = &c->spec.plan->nodes[cluster_of(c)->first_node + node];
     int heartbeat_s = (int)((c->args->heartbeat_ns + SECOND_NS - 1) / SECOND_NS);
 
     bury(c);
@@ -191,8 +191,8 @@ static int connect_to(struct rabbit_client *c, unsigned node, struct err *err)
     if (!c->connection)
         return err_prefix(err, "%s", plan->name);
     c->home = node;
-    if ((c->spec->sends && publish_start(c, err) < 0) ||
-        (c->spec->receives && consume_start(c, err) < 0)) {
+    if ((c->spec.sends && publish_start(c, err) < 0) ||
+        (c->spec.receives && consume_start(c, err) < 0)) {
         rabbit_disconnect(c->connection, false);
         c->connection = NULL;
         c->gained = false;
@@ -204,7 +204,7 @@ static int connect_to(struct rabbit_client *c, unsigned node, struct err *err)
     c->frame_max = (size_t)amqp_get_frame_max(c->connection);
     wire_reset(&c->wire);
     c->blocked = false;
-    c->epoch = epoch_of(c->spec, ++c->connections);
+    c->epoch = epoch_of(&c->spec, ++c->connections);
     c->sent_ns = c->heard_ns = clock_now_ns();
     return 0;
 }
@@ -232,7 +232,7 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
     struct rabbit_client *c = self;
     struct deadline deadline = deadline_in(OPEN_WITHIN_NS, NULL);
 
-    *c = (struct rabbit_client){.spec = spec,
+    *c = (struct rabbit_client){.spec = *spec,
                                 .args = spec->client->broker_args,
                                 .wake_fd = wake_fd,
                                 .fd = -1,
@@ -261,7 +261,7 @@ static int go_to(struct rabbit_client *c, uint16_t via)
     assert(node < cluster_of(c)->n_nodes);
     if (c->connection && c->home == node)
         return 1;
-    if (c->in_flight > 0 || c->done_n > 0 || c->spec->receives || !wire_is_empty(&c->wire))
+    if (c->in_flight > 0 || c->done_n > 0 || c->spec.receives || !wire_is_empty(&c->wire))
         return 0;
     if (c->connection) {
         rabbit_disconnect(c->connection, true);
@@ -413,7 +413,7 @@ static int wait_ms(const struct rabbit_client *c, int64_t now_ns, int64_t until_
 
     if (c->connection && c->args->heartbeat_ns && c->sent_ns + c->args->heartbeat_ns / 2 < at_ns)
         at_ns = c->sent_ns + c->args->heartbeat_ns / 2;
-    if (c->connection && c->spec->sends && publish_due_ns(c) < at_ns)
+    if (c->connection && c->spec.sends && publish_due_ns(c) < at_ns)
         at_ns = publish_due_ns(c);
     if (c->settled_end > c->settled_first && !c->sync_covers && at_ns > now_ns + 5 * MS_NS)
         at_ns = now_ns + 5 * MS_NS; /* a sync is due */
@@ -466,9 +466,9 @@ static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
     for (;;) {
         int64_t now_ns = clock_now_ns();
 
-        if (c->spec->receives && c->connection)
+        if (c->spec.receives && c->connection)
             consume_sync(c, now_ns);
-        if (c->spec->sends && c->connection)
+        if (c->spec.sends && c->connection)
             publish_tick(c, now_ns);
         beat(c, now_ns);
         write_frames(c, now_ns);
@@ -486,7 +486,7 @@ static void client_release(void *self, struct harvest *harvest)
     struct rabbit_client *c = self;
 
     (void)harvest;
-    if (c->spec->receives)
+    if (c->spec.receives)
         consume_released(c);
     if (c->connection && !c->returned.method)
         amqp_maybe_release_buffers_on_channel(c->connection, PUBLISH_CHANNEL);
@@ -504,9 +504,9 @@ static void flush(struct rabbit_client *c)
         int64_t now_ns = clock_now_ns();
 
         c->done_n = 0;
-        if (c->spec->receives)
+        if (c->spec.receives)
             consume_sync(c, now_ns);
-        if (c->spec->sends)
+        if (c->spec.sends)
             publish_tick(c, now_ns);
         write_frames(c, now_ns);
         if (can_read_now(c))

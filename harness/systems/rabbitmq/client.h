@@ -71,7 +71,7 @@ struct kept {
 };
 
 struct rabbit_client {
-    const struct client_spec *spec;
+    struct client_spec spec; /* a copy: the caller's ends with open */
     const struct rabbit_client_args *args;
     struct arena arena;
     int wake_fd;

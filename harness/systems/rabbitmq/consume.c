@@ -21,9 +21,9 @@
 
 int consume_prepare(struct rabbit_client *c, struct err *err)
 {
-    long dest = plan_dest_named(c->spec->plan, c->args->consume.queue);
+    long dest = plan_dest_named(c->spec.plan, c->args->consume.queue);
 
-    c->read_unit = dest < 0 ? NO_UNIT : c->spec->plan->dests[dest].first_unit;
+    c->read_unit = dest < 0 ? NO_UNIT : c->spec.plan->dests[dest].first_unit;
     c->kept = calloc(DELIVERIES_KEPT_MAX, sizeof(*c->kept));
     c->lent = calloc(HARVEST_MAX, sizeof(*c->lent));
     c->settling = calloc(OUTSTANDING_MAX, sizeof(*c->settling));

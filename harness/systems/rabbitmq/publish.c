@@ -83,8 +83,8 @@ static const struct rabbit_queue *queue_named(const struct rabbit_config *config
 /* What an ack of this queue means: a majority's logs, its node's disk, or its node's memory. */
 static enum level level_of(const struct rabbit_client *c, const char *queue_name)
 {
-    const struct plan_case *plan = c->spec->plan;
-    const struct rabbit_config *config = plan->clusters[c->spec->client->cluster].config;
+    const struct plan_case *plan = c->spec.plan;
+    const struct rabbit_config *config = plan->clusters[c->spec.client->cluster].config;
     const struct rabbit_queue *queue = queue_named(config, queue_name);
 
     if (!queue)
@@ -99,12 +99,12 @@ static enum level level_of(const struct rabbit_client *c, const char *queue_name
 
 static void find_unit(struct rabbit_client *c)
 {
-    const struct plan_case *plan = c->spec->plan;
+    const struct plan_case *plan = c->spec.plan;
     const struct publish_args *args = &c->args->publish;
     long dest = args->queue ? plan_dest_named(plan, args->queue) : -1;
 
-    if (dest < 0 && c->spec->client->n_duties == 1)
-        dest = (long)c->spec->client->duties[0];
+    if (dest < 0 && c->spec.client->n_duties == 1)
+        dest = (long)c->spec.client->duties[0];
     c->unit = dest < 0 ? NO_UNIT : plan->dests[dest].first_unit;
     c->level = dest < 0 ? LEVEL_LEADER : level_of(c, plan->dests[dest].name);
 }
@@ -220,7 +220,7 @@ int publish_start(struct rabbit_client *c, struct err *err)
 static struct completion completion_of(const struct rabbit_client *c, uint32_t slot,
                                        enum outcome outcome, enum level level, int code)
 {
-    unsigned first = c->spec->plan->clusters[c->spec->client->cluster].first_node;
+    unsigned first = c->spec.plan->clusters[c->spec.client->cluster].first_node;
 
     return (struct completion){.slot = slot,
                                .outcome = outcome,
@@ -360,13 +360,13 @@ static void resolve_upto(struct rabbit_client *c, uint64_t tag, bool multiple, e
 /* Returned messages keep their order, so the search goes on from the last one found. */
 static void message_returned(struct rabbit_client *c)
 {
-    const struct msg_id mine = {.client = c->spec->client_id,
-                                .incarnation = c->spec->incarnation,
-                                .worker = c->spec->worker};
+    const struct msg_id mine = {.client = c->spec.client_id,
+                                .incarnation = c->spec.incarnation,
+                                .worker = c->spec.worker};
     struct msg msg;
     uint64_t tag = c->return_tag > c->oldest_tag ? c->return_tag : c->oldest_tag;
 
-    if (payload_read(c->returned.body, c->returned.size, c->spec->run, &msg) != PAYLOAD_OK ||
+    if (payload_read(c->returned.body, c->returned.size, c->spec.run, &msg) != PAYLOAD_OK ||
         msg.id.client != mine.client || msg.id.incarnation != mine.incarnation ||
         msg.id.worker != mine.worker)
         return;
