@@ -34,10 +34,12 @@ static const struct verb verbs[] = {
     {"list", verb_list, "list [SUITE…] : the cases of suites, or of everything under suites/"},
     {"up", verb_up, "up SYSTEM : a cluster to play with; gone on exit"},
     {"bench", verb_bench,
-     "bench [SYSTEM|cut…] [--pairs N] [--seconds S] [--instructions] [--json FILE] : what recording "
+     "bench [SYSTEM|cut…] [--pairs N] [--seconds S] [--instructions [--profiles FOLDER]] [--json "
+     "FILE] : what recording "
      "costs, how fast a cut is"},
     {"doctor", verb_doctor, "doctor : what this machine can do, and the fix where it cannot"},
-    {"help", help, "help [VERB | TOPIC | --json-schema] : this list, a verb's options, or the suite language"},
+    {"help", help,
+     "help [VERB | TOPIC | --json-schema] : this list, a verb's options, or the suite language"},
     {"_client", client_main, NULL},
     {"_watch", watcher_main, NULL},
     {"_keeper", keeper_main, NULL},

@@ -1,6 +1,7 @@
 /*
- * The verb: `assay bench [TOPIC …] [--pairs N] [--seconds S] [--instructions] [--json FILE]`
- * (bench.h); a topic is a system, one half of it (kafka-produce, kafka-consume …) or cut.
+ * The verb: `assay bench [TOPIC …] [--pairs N] [--seconds S] [--instructions [--profiles
+ * FOLDER]] [--json FILE]` (bench.h); a topic is a system, one half of it (kafka-produce,
+ * kafka-consume …) or cut.
  *
  * What is compared is stated with every number. On a machine shared with the brokers throughput is
  * mostly theirs, so CPU per message of the client is printed beside it, and instructions per
@@ -245,7 +246,7 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: assay bench [kafka|rabbitmq|redis|…-produce|…-consume|cut …] [--pairs N] "
-            "[--seconds S] [--instructions] [--json FILE]\n");
+            "[--seconds S] [--instructions [--profiles FOLDER]] [--json FILE]\n");
     return 2;
 }
 
@@ -289,6 +290,8 @@ static int read_options(struct bench *b, int argc, char **argv, struct topics *t
             b->leg_seconds = strtod(argv[++i], NULL);
         else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
             b->json = argv[++i];
+        else if (strcmp(argv[i], "--profiles") == 0 && i + 1 < argc)
+            b->profiles = argv[++i];
         else if (!add_topic(t, argv[i]))
             return -1;
     }

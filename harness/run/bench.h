@@ -72,6 +72,8 @@ struct bench {
     unsigned pairs; /* rounds wanted */
     bool instructions;
     const char *json;      /* file, or NULL */
+    const char *profiles;  /* folder callgrind's profiles go to, or NULL */
+    unsigned profiled;     /* so many are there */
     double rate_per_s;     /* of the last leg of our own */
     unsigned legs;         /* run so far: names of folders */
     int64_t count, filled; /* consuming: messages of a leg; in the queue or log */

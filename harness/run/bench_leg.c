@@ -114,10 +114,10 @@ int bench_program(struct bench *b, enum leg_kind kind, int64_t count, double sec
                   struct leg *out, struct err *err)
 {
     const struct bench_program *program = bench_program_of(b, kind);
-    char path[600], log[400], out_file[300], text[4][160];
+    char path[600], log[400], text[4][160];
     const char *argv[40];
     struct child_options options = {.address = b->plan->clients[0].address, .cpu = -1, .log = log};
-    size_t n = counted ? bench_valgrind_words(b, argv, out_file, sizeof(out_file)) : 0;
+    size_t n = counted ? bench_valgrind_words(b, argv) : 0;
     struct deadline deadline =
         deadline_in((int64_t)((seconds * (counted ? VALGRIND_SLOWER : 5) + 60) * 1e9), NULL);
     struct child *child;

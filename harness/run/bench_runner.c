@@ -27,14 +27,19 @@ double bench_cpu_of(pid_t pid)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Valgrind's command line goes in front; returns how many words. */
-size_t bench_valgrind_words(const struct bench *b, const char **argv, char *out_file, size_t size)
+size_t bench_valgrind_words(struct bench *b, const char **argv)
 {
-    snprintf(out_file, size, "--log-file=%s/valgrind.log", b->folder);
+    static char log[400], profile[600]; /* one program is counted at a time */
+
+    snprintf(log, sizeof(log), "--log-file=%s/valgrind.log", b->folder);
+    snprintf(profile, sizeof(profile), "--callgrind-out-file=/dev/null");
+    if (b->profiles)
+        snprintf(profile, sizeof(profile), "--callgrind-out-file=%s/%s.%u", b->profiles,
+                 b->system->name, b->profiled++);
     argv[0] = BENCH_VALGRIND;
     argv[1] = "--tool=callgrind";
-    argv[2] = "--callgrind-out-file=/dev/null";
-    argv[3] = out_file;
+    argv[2] = profile;
+    argv[3] = log;
     return 4;
 }
 
@@ -100,11 +105,11 @@ void bench_runner_close(struct bench_runner *r)
 static int spawn(struct bench *b, struct bench_runner *r, const struct bench_client *which,
                  struct err *err)
 {
-    char self[500], log[400], out_file[300], id[16];
+    char self[500], log[400], id[16];
     const char *argv[16];
     const struct plan_client *client = &b->plan->clients[which->client];
     struct child_options options = {.address = client->address, .cpu = -1, .log = log};
-    size_t n = which->counted ? bench_valgrind_words(b, argv, out_file, sizeof(out_file)) : 0;
+    size_t n = which->counted ? bench_valgrind_words(b, argv) : 0;
     int sockets[2], fds[2];
 
     snprintf(self, sizeof(self), "%s/assay", b->programs);

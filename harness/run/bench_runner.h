@@ -45,7 +45,7 @@ int bench_runner_quit(struct bench_runner *r, int64_t within_ns, struct err *err
 /* CPU seconds of a process so far; -1: it has ended. */
 double bench_cpu_of(pid_t pid);
 /* Valgrind's command line goes in front; returns how many words. */
-size_t bench_valgrind_words(const struct bench *b, const char **argv, char *out_file, size_t size);
+size_t bench_valgrind_words(struct bench *b, const char **argv);
 #define BENCH_VALGRIND "/usr/bin/valgrind"
 
 #endif
