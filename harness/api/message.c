@@ -48,60 +48,86 @@ static uint32_t crc32c_plain(uint32_t crc, const unsigned char *bytes, size_t n)
     return crc;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t
-crc32c_hardware(uint32_t crc, const unsigned char *bytes, size_t n)
-{
-    uint64_t wide = crc;
-
-    for (; n >= 8; n -= 8, bytes += 8) {
-        uint64_t word;
-
-        memcpy(&word, bytes, 8);
-        wide = __builtin_ia32_crc32di(wide, word);
-    }
-    crc = (uint32_t)wide;
-    if (n >= 4) {
-        uint32_t word;
-
-        memcpy(&word, bytes, 4);
-        crc = __builtin_ia32_crc32si(crc, word);
-        bytes += 4;
-        n -= 4;
-    }
-    for (; n > 0; n--, bytes++)
-        crc = __builtin_ia32_crc32qi(crc, *bytes);
-    return crc;
-}
-#endif
-
-static uint32_t crc32c(uint32_t crc, const void *bytes, size_t n)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2"))
-        return crc32c_hardware(crc, bytes, n);
-#endif
-    return crc32c_plain(crc, bytes, n);
-}
-
 /* Everything but the checksum's own four bytes. */
-static uint32_t payload_crc(const unsigned char *bytes, size_t size)
+static uint32_t payload_crc_plain(const unsigned char *bytes, size_t size)
 {
-    uint32_t crc = crc32c(UINT32_MAX, bytes, CRC_AT);
+    uint32_t crc = crc32c_plain(UINT32_MAX, bytes, CRC_AT);
 
-    return ~crc32c(crc, bytes + PAYLOAD_MIN, size - PAYLOAD_MIN);
+    return ~crc32c_plain(crc, bytes + PAYLOAD_MIN, size - PAYLOAD_MIN);
 }
+
+#if defined(__x86_64__)
+#define HARDWARE __attribute__((target("sse4.2")))
+
+HARDWARE static inline uint64_t crc_of_word(uint64_t crc, const unsigned char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+    return __builtin_ia32_crc32di(crc, word);
+}
+
+HARDWARE static inline uint64_t crc_of_half(uint64_t crc, const unsigned char *bytes)
+{
+    uint32_t half;
+
+    memcpy(&half, bytes, sizeof(half));
+    return __builtin_ia32_crc32si((uint32_t)crc, half);
+}
+
+/* The same, a word at a time: every message that is received pays for this. */
+HARDWARE static inline uint32_t payload_crc_hardware(const unsigned char *bytes, size_t size)
+{
+    const unsigned char *tail = bytes + PAYLOAD_MIN;
+    size_t left = size - PAYLOAD_MIN;
+    uint64_t crc = UINT32_MAX;
+
+#pragma GCC unroll 6
+    for (size_t at = 0; at < CRC_AT - 4; at += 8)
+        crc = crc_of_word(crc, bytes + at);
+    crc = crc_of_half(crc, bytes + CRC_AT - 4);
+    for (size_t n = left / 16; n > 0; n--, tail += 16)
+        crc = crc_of_word(crc_of_word(crc, tail), tail + 8);
+    if (left & 8) {
+        crc = crc_of_word(crc, tail);
+        tail += 8;
+    }
+    if (left & 4) {
+        crc = crc_of_half(crc, tail);
+        tail += 4;
+    }
+    for (left &= 3; left > 0; left--, tail++)
+        crc = __builtin_ia32_crc32qi((uint32_t)crc, *tail);
+    return ~(uint32_t)crc;
+}
+_Static_assert(PAYLOAD_MIN % 8 == 0 && CRC_AT % 8 == 4, "words, half a word, the checksum");
+#endif
 
 /* The words a payload starts with, as drawn in message.h. */
 #define HEAD_WORDS 6
+
+/* client, incarnation, worker, attempt and flags lie in a message as they do in a payload: taken by
+ * the word, for every message that is sent pays for this. */
+_Static_assert(offsetof(struct msg, id.client) == 8 && offsetof(struct msg, id.incarnation) == 10 &&
+                   offsetof(struct msg, id.worker) == 12 && offsetof(struct msg, attempt) == 16 &&
+                   offsetof(struct msg, flags) == 17,
+               "as sender_of reads them");
+
+static inline uint64_t sender_of(const struct msg *msg)
+{
+    uint64_t sender;
+    uint16_t attempt_flags;
+
+    memcpy(&sender, (const char *)msg + 8, sizeof(sender));
+    memcpy(&attempt_flags, (const char *)msg + 16, sizeof(attempt_flags));
+    return (sender & UINT64_C(0xffffffffffff)) | (uint64_t)attempt_flags << 48;
+}
 
 static inline void head_words(uint64_t words[HEAD_WORDS], uint64_t run, const struct msg *msg)
 {
     words[0] = MAGIC;
     words[1] = run;
-    words[2] = (uint64_t)msg->id.client | (uint64_t)msg->id.incarnation << 16 |
-               (uint64_t)msg->id.worker << 32 | (uint64_t)msg->attempt << 48 |
-               (uint64_t)msg->flags << 56;
+    words[2] = sender_of(msg);
     words[3] = msg->id.seq;
     words[4] = (uint64_t)msg->key | (uint64_t)msg->version << 32;
     words[5] = msg->key_seq;
@@ -130,14 +156,20 @@ static void write_plain(unsigned char *bytes, size_t size, uint64_t run, const s
     for (at = PAYLOAD_MIN; size - at >= 8; at += 8, word += FILL_STEP)
         memcpy(bytes + at, &word, 8);
     memcpy(bytes + at, &word, size - at);
-    crc = payload_crc(bytes, size);
+    crc = payload_crc_plain(bytes, size);
     memcpy(bytes + CRC_AT, &crc, sizeof(crc));
 }
 
 #if defined(__x86_64__)
+HARDWARE static inline uint64_t fill_word(unsigned char *to, uint64_t word, uint64_t crc)
+{
+    memcpy(to, &word, sizeof(word));
+    return __builtin_ia32_crc32di(crc, word);
+}
+
 /* The same bytes in one walk: every message that is sent pays for this. */
-__attribute__((target("sse4.2"))) static void write_hardware(unsigned char *bytes, size_t size,
-                                                             uint64_t run, const struct msg *msg)
+HARDWARE static void write_hardware(unsigned char *bytes, size_t size, uint64_t run,
+                                    const struct msg *msg)
 {
     uint64_t words[HEAD_WORDS];
     uint64_t word, crc = UINT32_MAX;
@@ -152,11 +184,8 @@ __attribute__((target("sse4.2"))) static void write_hardware(unsigned char *byte
     }
     crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)size);
     word = fill_start(words) + FILL_STEP;
-#pragma GCC unroll 4
-    for (size_t n = left / 8; n > 0; n--, to += 8, word += FILL_STEP) {
-        memcpy(to, &word, 8);
-        crc = __builtin_ia32_crc32di(crc, word);
-    }
+    for (const unsigned char *end = to + left / 8 * 8; to < end; to += 8, word += FILL_STEP)
+        crc = fill_word(to, word, crc);
     if (left & 4) {
         memcpy(to, &word, 4);
         crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)word);
@@ -186,7 +215,8 @@ void payload_write(void *bytes, size_t size, uint64_t run, const struct msg *msg
 }
 
 /* Damaged or somebody else's: ours is what still shows our magic or our run. */
-static enum payload_check not_whole(const void *bytes, size_t size, uint64_t run)
+__attribute__((noinline)) static enum payload_check not_whole(const void *bytes, size_t size,
+                                                              uint64_t run)
 {
     struct payload head = {0};
     size_t n = size < sizeof(head) ? size : sizeof(head);
@@ -196,28 +226,51 @@ static enum payload_check not_whole(const void *bytes, size_t size, uint64_t run
     return head.magic == MAGIC || (head.run == run && run) ? PAYLOAD_CORRUPT : PAYLOAD_FOREIGN;
 }
 
-enum payload_check payload_read(const void *bytes, size_t size, uint64_t run, struct msg *msg)
-{
-    struct payload head;
+/* A field where it lies: a copy of the whole head would cost every message that is received. */
+#define FIELD(bytes, name)                                                                         \
+    (__extension__({                                                                               \
+        __typeof__(((struct payload *)0)->name) field_;                                            \
+        memcpy(&field_, (bytes) + offsetof(struct payload, name), sizeof(field_));                 \
+        field_;                                                                                    \
+    }))
 
-    if (size < PAYLOAD_MIN || size > UINT32_MAX)
+static inline enum payload_check take_apart(const unsigned char *bytes, size_t size, uint64_t run,
+                                            uint32_t crc, struct msg *msg)
+{
+    if (FIELD(bytes, magic) != MAGIC || FIELD(bytes, size) != size ||
+        FIELD(bytes, seq) > MESSAGE_SEQ_MAX || FIELD(bytes, crc) != crc)
         return not_whole(bytes, size, run);
-    memcpy(&head, bytes, sizeof(head));
-    if (head.magic != MAGIC || head.size != size || head.seq > MESSAGE_SEQ_MAX ||
-        head.crc != payload_crc(bytes, size))
-        return not_whole(bytes, size, run);
-    if (head.run != run)
+    if (FIELD(bytes, run) != run)
         return PAYLOAD_FOREIGN;
     *msg = (struct msg){
-        .id = {.seq = head.seq,
-               .client = head.client,
-               .incarnation = head.incarnation,
-               .worker = head.worker},
-        .attempt = head.attempt,
-        .flags = head.flags,
-        .key = head.key,
-        .key_seq = head.key_seq,
-        .version = head.version,
+        .id = {.seq = FIELD(bytes, seq),
+               .client = FIELD(bytes, client),
+               .incarnation = FIELD(bytes, incarnation),
+               .worker = FIELD(bytes, worker)},
+        .attempt = FIELD(bytes, attempt),
+        .flags = FIELD(bytes, flags),
+        .key = FIELD(bytes, key),
+        .key_seq = FIELD(bytes, key_seq),
+        .version = FIELD(bytes, version),
     };
     return PAYLOAD_OK;
+}
+
+#if defined(__x86_64__)
+HARDWARE static enum payload_check read_hardware(const void *bytes, size_t size, uint64_t run,
+                                                 struct msg *msg)
+{
+    return take_apart(bytes, size, run, payload_crc_hardware(bytes, size), msg);
+}
+#endif
+
+enum payload_check payload_read(const void *bytes, size_t size, uint64_t run, struct msg *msg)
+{
+    if (size < PAYLOAD_MIN || size > UINT32_MAX)
+        return not_whole(bytes, size, run);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2"))
+        return read_hardware(bytes, size, run, msg);
+#endif
+    return take_apart(bytes, size, run, payload_crc_plain(bytes, size), msg);
 }
