@@ -1,9 +1,18 @@
 /* Messages from frames. See content.h. */
 #include "systems/rabbitmq/content.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Cut short where it is longer; every delivery pays for this. */
+static void keep_tag(struct content *c, amqp_bytes_t tag)
+{
+    size_t n = tag.len < sizeof(c->consumer) - 1 ? tag.len : sizeof(c->consumer) - 1;
+
+    if (n > 0)
+        memcpy(c->consumer, tag.bytes, n);
+    c->consumer[n] = '\0';
+}
 
 static bool begin(struct content *c, const amqp_method_t *method)
 {
@@ -12,8 +21,7 @@ static bool begin(struct content *c, const amqp_method_t *method)
 
         c->tag = m->delivery_tag;
         c->redelivered = m->redelivered;
-        snprintf(c->consumer, sizeof(c->consumer), "%.*s", (int)m->consumer_tag.len,
-                 (const char *)m->consumer_tag.bytes);
+        keep_tag(c, m->consumer_tag);
     } else if (method->id == AMQP_BASIC_GET_OK_METHOD) {
         const amqp_basic_get_ok_t *m = method->decoded;
 
