@@ -70,6 +70,19 @@ char *arena_printf(struct arena *arena, const char *format, ...)
     return text;
 }
 
+void arena_reset(struct arena *arena)
+{
+    struct arena_chunk *kept = arena->chunks;
+    struct arena rest = {.chunks = kept ? kept->next : NULL};
+
+    if (!kept)
+        return;
+    arena_release(&rest);
+    kept->next = NULL;
+    memset(kept->bytes, 0, kept->used);
+    kept->used = 0;
+}
+
 void arena_release(struct arena *arena)
 {
     while (arena->chunks) {

@@ -291,7 +291,7 @@ static enum submit client_settle(void *self, const struct settle *settle, uint32
 
 static struct lane *nth_lane(struct redis_client *h, unsigned i)
 {
-    struct lane *lane = i < SERVERS_MAX ? h->lanes[i] : h->take;
+    struct lane *lane = i < h->n_servers ? h->lanes[i] : h->take;
 
     return lane && lane->c ? lane : NULL;
 }
@@ -299,7 +299,7 @@ static struct lane *nth_lane(struct redis_client *h, unsigned i)
 /* Writes what was appended; a WAIT where the pipeline ran dry with writes that none covers. */
 static int write_all(struct redis_client *h, enum redis_code *code)
 {
-    for (unsigned i = 0; i <= SERVERS_MAX; i++) {
+    for (unsigned i = 0; i <= h->n_servers; i++) {
         struct lane *lane = nth_lane(h, i);
 
         if (!lane)
@@ -321,7 +321,7 @@ static int wait_and_read(struct redis_client *h, int64_t until_ns, enum redis_co
     struct timespec ts;
     nfds_t n = 0;
 
-    for (unsigned i = 0; i <= SERVERS_MAX; i++) {
+    for (unsigned i = 0; i <= h->n_servers; i++) {
         struct lane *lane = nth_lane(h, i);
 
         if (!lane)
@@ -357,7 +357,7 @@ static int wait_and_read(struct redis_client *h, int64_t until_ns, enum redis_co
 
 static bool idle(struct redis_client *h)
 {
-    for (unsigned i = 0; i <= SERVERS_MAX; i++) {
+    for (unsigned i = 0; i <= h->n_servers; i++) {
         struct lane *lane = nth_lane(h, i);
 
         if (lane && lane->head != lane->tail && lane != h->take)
@@ -456,6 +456,8 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
     *h = (struct redis_client){.plan = spec->plan,
                                .args = spec->client->broker_args,
                                .cluster = spec->client->cluster,
+                               .n_servers = redis_servers(
+                                   spec->plan->clusters[spec->client->cluster].config),
                                .client_id = spec->client_id,
                                .incarnation = spec->incarnation,
                                .worker = spec->worker,
@@ -505,6 +507,7 @@ static void client_close(void *self, enum close_how how)
         redis_lane_release(h->lanes[i]);
     redis_lane_release(h->take);
     redis_txn_release(h);
+    redis_command_release(&h->asking);
     free(h->done);
     *h = (struct redis_client){.current = -1};
 }

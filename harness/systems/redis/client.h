@@ -3,8 +3,9 @@
  *
  *     client.c          the broker_ops: open, send, settle, poll
  *     client_params.c   their arguments
- *     lane.c            one connection: commands appended, written as one batch, replies in their
- * order resolve.c         which node is the primary right now, as a client may find out
+ *     lane.c            one connection: commands appended, written as one batch, replies in order
+ *     replies.c         what replies are made of
+ *     resolve.c         which node is the primary right now, as a client may find out
  *     transaction.c     MULTI … EXEC, or a script in its place
  *     sending.c         a message as RPUSH, XADD, SET or PUBLISH, with its trims and idempotency
  * keys reader.c          consuming: places, handing over, settling; what is read stands in
@@ -19,6 +20,7 @@
 #ifndef ASSAY_SYSTEMS_REDIS_CLIENT_H
 #define ASSAY_SYSTEMS_REDIS_CLIENT_H
 
+#include "base/arena.h"
 #include "systems/redis/redis.h"
 
 /* ---- keys of a client entry */
@@ -119,10 +121,10 @@ struct lane {
     uint32_t unconfirmed; /* writes behind the last WAIT */
     char *out;            /* commands appended and not yet written: out[out_sent, out_n) */
     size_t out_n, out_sent, out_room;
-    const redisReplyObjectFunctions *usual; /* makes replies as hiredis does … */
-    redisReplyObjectFunctions make;         /* … but for a lone integer: */
-    redisReply integer;                     /* RPUSH and WAIT answer nothing else */
-    int64_t progress_ns;                    /* last reply, or the write that ended idleness */
+    redisReplyObjectFunctions make; /* makes replies in … */
+    struct arena replies;           /* … this, but for a lone integer: */
+    redisReply integer;             /* RPUSH and WAIT answer nothing else */
+    int64_t progress_ns;            /* last reply, or the write that ended idleness */
     struct flight flights[FLIGHTS_MAX];
 };
 static inline struct flight *lane_flight(struct lane *lane, uint32_t i)
@@ -151,13 +153,22 @@ int redis_lane_read(struct lane *lane, enum redis_code *code);
 /* The next reply if it is complete; NULL: none. *broken on a protocol error. Freed by
  * redis_lane_free. */
 redisReply *redis_lane_reply(struct lane *lane, bool *broken);
-void redis_lane_free(struct lane *lane, redisReply *reply);
+void redis_lane_free(struct lane *lane, const redisReply *reply);
+/* Its replies from now on (replies.c). */
+void redis_lane_make_replies(struct lane *lane);
 void redis_lane_release(struct lane *lane); /* closes and frees it; NULL allowed */
 /* When the oldest unanswered command times out; INT64_MAX: none. */
 int64_t redis_lane_due_ns(struct lane *lane);
 /* Appends bytes of a command; a whole command in hiredis' format. */
 void redis_lane_append(struct lane *lane, const char *bytes, size_t size);
 void redis_lane_command(struct lane *lane, const char *format, ...);
+/* A command that is the same every time: formatted once, then redis_lane_append. */
+struct redis_command {
+    char *bytes; /* NULL: none yet */
+    size_t size;
+};
+void redis_command_make(struct redis_command *command, const char *format, ...);
+void redis_command_release(struct redis_command *command);
 
 /* ---- resolve.c */
 /* The primary as a client finds it: from the first sentinel that answers, checked by the server's
@@ -165,8 +176,8 @@ void redis_lane_command(struct lane *lane, const char *format, ...);
  * at most timeout_ns per node asked. */
 /* In a cluster: the one that serves the slot of `key`, by the word of the first that answers. */
 const struct plan_node *redis_resolve(const struct plan_case *plan, unsigned cluster,
-                                      const char *key, uint16_t stay,
-                                      int64_t timeout_ns, struct err *err);
+                                      const char *key, uint16_t stay, int64_t timeout_ns,
+                                      struct err *err);
 
 /* ---- client.c, reader.c: a handle */
 #define TAKEN_MAX 1024u /* deliveries not yet settled; a power of two */
@@ -185,7 +196,7 @@ struct redis_txn;
 struct redis_client {
     const struct plan_case *plan;
     const struct redis_client_args *args;
-    unsigned cluster;
+    unsigned cluster, n_servers;
     uint16_t client_id, incarnation, worker;
     int wake_fd;
     bool sends, receives;
@@ -209,6 +220,7 @@ struct redis_client {
     bool broke; /* to be told by the next poll */
 
     const struct redis_source *source; /* what is read from; NULL: nothing */
+    struct redis_command asking;       /* asks for new messages; made by its begin */
     struct taken taken[TAKEN_MAX];     /* delivered and not settled, or waiting to be delivered */
     uint16_t queue[TAKEN_MAX];         /* ring of places not yet handed over */
     uint16_t spare[TAKEN_MAX];         /* stack of free places */
@@ -221,9 +233,10 @@ struct redis_client {
     bool made_group;     /* by making the group: there was no committed position */
     char old_from[40];   /* streams: what is pending is read from here */
     char claim_from[40]; /* streams: where XAUTOCLAIM goes on */
-    int64_t next_ns;     /* when the source is to be asked again: lease, claim, reaper */
+    int64_t next_ns;     /* when the source is to be tended: lease, claim, reaper; NEVER_NS */
 };
 #define DONE_MAX (2 * FLIGHTS_MAX)
+#define NEVER_NS INT64_MAX
 
 void redis_client_complete(struct redis_client *h, uint32_t slot, enum redis_code code,
                            enum outcome outcome, enum level level, uint16_t node, int64_t position,
@@ -251,7 +264,8 @@ void redis_send_wait(struct redis_client *h, struct lane *lane);
 
 /* ---- reader.c, and one table a kind of source */
 struct redis_source {
-    /* right after connecting: asks for what must be there first (FLIGHT_BEGIN), or sets began */
+    /* right after connecting: asks for what must be there first (FLIGHT_BEGIN), or sets began;
+     * makes `asking` where there is an ask */
     void (*begin)(struct redis_client *h);
     void (*begun)(struct redis_client *h, const redisReply *reply); /* its answer */
     /* every now and then, from next_ns on: leases, claims, reaping; sets next_ns. NULL: never */
@@ -273,7 +287,7 @@ extern const struct redis_source redis_list_source, redis_stream_source, redis_c
     redis_reaper_source;
 
 int redis_reader_open(struct redis_client *h, struct err *err);
-/* A payload as a place in the queue of those to be handed over; takes the bytes out of `bulk`. */
+/* A payload as a place in the queue of those to be handed over. */
 void redis_reader_take(struct redis_client *h, redisReply *bulk, const char *id, bool redelivered);
 /* Keeps one taking command in flight; consumes a reply of TAKE, OLD or CLAIM (takes it). */
 void redis_reader_ask(struct redis_client *h);

@@ -15,23 +15,6 @@
 
 #define OUT_BYTES (128u * 1024)
 
-/* An integer on its own is valid until the next reply; one inside an array is made as usual. */
-static void *make_integer(const redisReadTask *task, long long value)
-{
-    struct lane *lane = task->privdata; /* hiredis hands the reader's down to every task */
-
-    if (task->parent)
-        return lane->usual->createInteger(task, value);
-    lane->integer = (redisReply){.type = REDIS_REPLY_INTEGER, .integer = value};
-    return &lane->integer;
-}
-
-void redis_lane_free(struct lane *lane, redisReply *reply)
-{
-    if (reply != &lane->integer)
-        freeReplyObject(reply);
-}
-
 int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t timeout_ns,
                        struct err *err)
 {
@@ -52,12 +35,8 @@ int redis_lane_connect(struct lane *lane, const struct plan_node *node, int64_t 
     }
     c->flags &= ~REDIS_BLOCK;
     redis_lane_close(lane);
-    lane->usual = c->reader->fn;
-    lane->make = *lane->usual;
-    lane->make.createInteger = make_integer;
-    c->reader->fn = &lane->make;
-    c->reader->privdata = lane;
     lane->c = c;
+    redis_lane_make_replies(lane);
     lane->node = node->id;
     return 0;
 }
@@ -67,6 +46,7 @@ void redis_lane_close(struct lane *lane)
     if (lane->c)
         redisFree(lane->c);
     lane->c = NULL;
+    arena_reset(&lane->replies);
     lane->pushed = false;
     lane->head = lane->answered = lane->tail = 0;
     lane->unconfirmed = 0;
@@ -79,6 +59,7 @@ void redis_lane_release(struct lane *lane)
     if (!lane)
         return;
     redis_lane_close(lane);
+    arena_release(&lane->replies);
     free(lane->out);
     free(lane);
 }
@@ -104,18 +85,43 @@ void redis_lane_append(struct lane *lane, const char *bytes, size_t size)
     lane->out_n += size;
 }
 
+static struct redis_command formatted(const char *format, va_list args)
+{
+    struct redis_command command;
+    int n = redisvFormatCommand(&command.bytes, format, args);
+
+    assert(n > 0); /* a bad format is ours */
+    command.size = (size_t)n;
+    return command;
+}
+
 void redis_lane_command(struct lane *lane, const char *format, ...)
 {
-    char *command;
+    struct redis_command command;
     va_list args;
-    int n;
 
     va_start(args, format);
-    n = redisvFormatCommand(&command, format, args);
+    command = formatted(format, args);
     va_end(args);
-    assert(n > 0); /* a bad format is ours */
-    redis_lane_append(lane, command, (size_t)n);
-    redisFreeCommand(command);
+    redis_lane_append(lane, command.bytes, command.size);
+    redis_command_release(&command);
+}
+
+void redis_command_make(struct redis_command *command, const char *format, ...)
+{
+    va_list args;
+
+    redis_command_release(command);
+    va_start(args, format);
+    *command = formatted(format, args);
+    va_end(args);
+}
+
+void redis_command_release(struct redis_command *command)
+{
+    if (command->bytes)
+        redisFreeCommand(command->bytes);
+    *command = (struct redis_command){0};
 }
 
 void redis_lane_expect(struct lane *lane, enum flight_kind kind, uint32_t slot, int64_t patience_ns)

@@ -26,16 +26,24 @@ int64_t redis_stream_position(const char *id)
 
 void redis_reader_take(struct redis_client *h, redisReply *bulk, const char *id, bool redelivered)
 {
+    struct taken *t;
     uint16_t place;
 
     if (!bulk || bulk->type != REDIS_REPLY_STRING)
         return; /* an entry that was deleted while pending has no fields */
     assert(h->n_spare > 0);
     place = h->spare[--h->n_spare];
-    h->taken[place] =
-        (struct taken){.bytes = bulk->str, .size = bulk->len, .redelivered = redelivered};
-    bulk->str = NULL; /* ours now */
-    snprintf(h->taken[place].id, sizeof(h->taken[place].id), "%s", id);
+    t = &h->taken[place];
+    t->bytes = malloc(bulk->len + 1);
+    if (!t->bytes)
+        abort();
+    memcpy(t->bytes, bulk->str, bulk->len);
+    t->size = bulk->len;
+    t->order = 0;
+    t->redelivered = redelivered;
+    t->id[0] = '\0';
+    if (*id)
+        snprintf(t->id, sizeof(t->id), "%s", id);
     h->queue[h->queue_tail++ % TAKEN_MAX] = place;
 }
 
@@ -112,7 +120,7 @@ void redis_reader_ask(struct redis_client *h)
 
     if (!h->take || !h->take->c)
         return;
-    if (h->source->tend && clock_now_ns() >= h->next_ns)
+    if (h->source->tend && h->next_ns != NEVER_NS && clock_now_ns() >= h->next_ns)
         h->source->tend(h);
     if (!h->source->ask || h->take->answered != h->take->tail || h->queue_head != h->queue_tail)
         return;

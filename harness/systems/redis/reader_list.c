@@ -16,6 +16,29 @@ static const char take_visibly[] =
 static const char give_visibly_back[] =
     "if redis.call('ZREM',KEYS[2],ARGV[1])==1 then redis.call('LPUSH',KEYS[1],ARGV[1]) end";
 
+/* What asks for the next message: the same every time. */
+static void make_asking(struct redis_client *h)
+{
+    const struct redis_client_args *a = h->args;
+
+    switch ((enum redis_take)a->consume.mode) {
+    case TAKE_BLPOP:
+    case TAKE_BRPOP:
+        redis_command_make(&h->asking, "%s %s %.1f",
+                           a->consume.mode == TAKE_BRPOP ? "BRPOP" : "BLPOP", a->consume.list,
+                           READER_BLOCK_MS / 1000.0);
+        break;
+    case TAKE_BLMOVE:
+        redis_command_make(&h->asking, "BLMOVE %s %s LEFT RIGHT %.1f", a->consume.list,
+                           h->processing, READER_BLOCK_MS / 1000.0);
+        break;
+    case TAKE_VISIBILITY:
+        redis_command_make(&h->asking, "EVAL %s 2 %s %s %lld", take_visibly, a->consume.list,
+                           h->unacked, (long long)(a->consume.visibility_ns / MS_NS));
+        break;
+    }
+}
+
 static void begin(struct redis_client *h)
 {
     const struct redis_client_args *a = h->args;
@@ -23,6 +46,9 @@ static void begin(struct redis_client *h)
     redis_processing_name(a, h->client_id, h->processing, sizeof(h->processing));
     redis_alive_name(a->consume.list, h->client_id, h->alive, sizeof(h->alive));
     redis_unacked_name(a->consume.list, h->unacked, sizeof(h->unacked));
+    make_asking(h);
+    if (a->consume.mode == TAKE_BLPOP || a->consume.mode == TAKE_BRPOP)
+        h->next_ns = NEVER_NS; /* nothing is lent */
     h->began = true;
 }
 
@@ -50,25 +76,9 @@ static bool ask_old(struct redis_client *h)
 
 static bool ask(struct redis_client *h)
 {
-    const struct redis_client_args *a = h->args;
-
-    switch ((enum redis_take)a->consume.mode) {
-    case TAKE_BLPOP:
-    case TAKE_BRPOP:
-        redis_lane_command(h->take, "%s %s %.1f", a->consume.mode == TAKE_BRPOP ? "BRPOP" : "BLPOP",
-                           a->consume.list, READER_BLOCK_MS / 1000.0);
-        break;
-    case TAKE_BLMOVE:
-        redis_lane_command(h->take, "BLMOVE %s %s LEFT RIGHT %.1f", a->consume.list, h->processing,
-                           READER_BLOCK_MS / 1000.0);
-        break;
-    case TAKE_VISIBILITY:
-        if (clock_now_ns() < h->next_ns)
-            return false;
-        redis_lane_command(h->take, "EVAL %s 2 %s %s %lld", take_visibly, a->consume.list,
-                           h->unacked, (long long)(a->consume.visibility_ns / MS_NS));
-        break;
-    }
+    if (h->args->consume.mode == TAKE_VISIBILITY && clock_now_ns() < h->next_ns)
+        return false;
+    redis_lane_append(h->take, h->asking.bytes, h->asking.size);
     return true;
 }
 

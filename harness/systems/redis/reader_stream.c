@@ -14,6 +14,12 @@ static void begin(struct redis_client *h)
     redis_lane_command(h->take, "XGROUP CREATE %s %s %s MKSTREAM", a->consume.stream,
                        a->consume.group, a->consume.from);
     redis_lane_expect(h->take, FLIGHT_BEGIN, 0, a->hiredis.timeout_ns);
+    redis_command_make(&h->asking,
+                       a->consume.noack
+                           ? "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d NOACK STREAMS %s >"
+                           : "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d STREAMS %s >",
+                       a->consume.group, h->consumer, (long long)a->consume.count, READER_BLOCK_MS,
+                       a->consume.stream);
 }
 
 /* -BUSYGROUP: it was there. Another error comes back at the first XREADGROUP. */
@@ -58,14 +64,7 @@ static bool ask_old(struct redis_client *h)
 
 static bool ask(struct redis_client *h)
 {
-    const struct redis_client_args *a = h->args;
-
-    redis_lane_command(h->take,
-                       a->consume.noack
-                           ? "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d NOACK STREAMS %s >"
-                           : "XREADGROUP GROUP %s %s COUNT %lld BLOCK %d STREAMS %s >",
-                       a->consume.group, h->consumer, (long long)a->consume.count, READER_BLOCK_MS,
-                       a->consume.stream);
+    redis_lane_append(h->take, h->asking.bytes, h->asking.size);
     return true;
 }
 

@@ -1,6 +1,8 @@
 /*
  * The bare loop that `assay bench` compares with: RPUSH through hiredis alone, one batch of DEPTH
  * commands appended, written at once, DEPTH replies read. No recording, no history, no decorators.
+ * Every message is given to the library as a value of its own, as to the other libraries: what
+ * redis-benchmark does, a command formatted once and sent again and again, is no producer.
  *
  *     redis_bare HOST PORT LIST BYTES DEPTH SECONDS      → "messages seconds"
  */

@@ -1,5 +1,6 @@
 /*
- * The bare loop that `assay bench` compares with: BLPOP through hiredis alone, one at a time. No
+ * The bare loop that `assay bench` compares with: BLPOP through hiredis alone, one at a time. The
+ * command is formatted once: doing it for each message takes longer than all the rest. No
  * recording, no history, no check of what comes. The clocks run from the first message on.
  *
  *     redis_consume_bare HOST PORT LIST COUNT      → "messages seconds cpu_seconds"
@@ -25,13 +26,18 @@ static int die(const redisContext *c)
 }
 
 /* One message; -1 on an error, or when there is none for ten seconds. */
-static int take(redisContext *c, const char *list)
+static int take(redisContext *c, const char *command, size_t size)
 {
-    redisReply *reply = redisCommand(c, "BLPOP %s 10", list);
-    int there = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+    redisReply *reply;
+    void *answer;
+    int there;
 
-    if (reply)
-        freeReplyObject(reply);
+    redisAppendFormattedCommand(c, command, size);
+    if (redisGetReply(c, &answer) != REDIS_OK)
+        return -1;
+    reply = answer;
+    there = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+    freeReplyObject(reply);
     return there ? 0 : -1;
 }
 
@@ -40,6 +46,8 @@ int main(int argc, char **argv)
     double start, cpu;
     redisContext *c;
     long long count;
+    char *command;
+    int size;
 
     if (argc != 5) {
         fprintf(stderr, "usage: redis_consume_bare HOST PORT LIST COUNT\n");
@@ -47,15 +55,17 @@ int main(int argc, char **argv)
     }
     count = atoll(argv[4]);
     c = redisConnect(argv[1], atoi(argv[2]));
-    if (!c || c->err || take(c, argv[3]) < 0)
+    size = redisFormatCommand(&command, "BLPOP %s 10", argv[3]);
+    if (!c || c->err || size < 0 || take(c, command, (size_t)size) < 0)
         return die(c);
     start = now_s(CLOCK_MONOTONIC);
     cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (long long n = 1; n < count; n++)
-        if (take(c, argv[3]) < 0)
+        if (take(c, command, (size_t)size) < 0)
             return die(c);
     printf("%lld %.6f %.6f\n", count - 1, now_s(CLOCK_MONOTONIC) - start,
            now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    redisFreeCommand(command);
     redisFree(c);
     return 0;
 }
