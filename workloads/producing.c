@@ -51,9 +51,13 @@ void producing_release(struct producing *p)
 
 static void send_one(struct producing *p, const struct work_order *order)
 {
-    struct msg_id id = worker_identity(p->worker);
-    struct message_body body = {.key = p->key_of ? p->key_of(p->context, &id) : 0};
+    struct message_body body = {.key = 0};
 
+    if (p->key_of) {
+        struct msg_id id = worker_identity(p->worker);
+
+        body.key = p->key_of(p->context, &id);
+    }
     body.key_seq = p->key_seq[body.key]++;
     worker_send(p->worker, order, &body, p->unit_of[body.key]);
 }

@@ -112,6 +112,7 @@ struct queue {
     struct pending *pending; /* by plan unit; the last one for deliveries of no unit */
     size_t n_units;
     int64_t unsettled;
+    bool has_store;
     bool log; /* settling is cumulative by nature: an offset */
 };
 
@@ -120,7 +121,7 @@ static uint32_t key_of(const void *context, const struct msg_id *id)
 {
     const struct queue *q = context;
 
-    return q->args->keys > 1 ? (uint32_t)draw_below(&q->keys, id->seq, (uint64_t)q->args->keys) : 0;
+    return (uint32_t)draw_below(&q->keys, id->seq, (uint64_t)q->args->keys);
 }
 
 static int queue_open(struct queue *q, struct worker *worker, struct err *err)
@@ -134,6 +135,7 @@ static int queue_open(struct queue *q, struct worker *worker, struct err *err)
     q->args = plan->workload_args;
     q->client = worker_client(worker)->role_args;
     q->n_units = plan->n_units;
+    q->has_store = worker_has_store(worker);
     q->log = source >= 0 && plan->dests[source].kind == UNIT_LOG;
     q->pending = calloc(q->n_units + 1, sizeof(*q->pending));
     if (!q->pending)
@@ -141,7 +143,7 @@ static int queue_open(struct queue *q, struct worker *worker, struct err *err)
     if (producing_open(&q->producing, worker, &q->client->producing, q->args->keys,
                        q->args->partitioner == PARTITION_BY_LIBRARY, err) < 0)
         return -1;
-    q->producing.key_of = key_of;
+    q->producing.key_of = q->args->keys > 1 ? key_of : NULL;
     q->producing.context = q;
     snprintf(stream, sizeof(stream), "queue.key.%u.%u.%u", me.client, me.incarnation, me.worker);
     q->keys = draw_stream(plan->seed, stream);
@@ -168,16 +170,10 @@ static void settle_pending(struct queue *q)
     q->unsettled = 0;
 }
 
-static void settle(struct queue *q, const struct delivery *d)
+static void settle_later(struct queue *q, const struct delivery *d)
 {
     struct pending *p = &q->pending[d->unit < q->n_units ? d->unit : q->n_units];
 
-    if (q->client->settle == SETTLE_NEVER)
-        return;
-    if (q->client->settle_every == 1) {
-        worker_settle(q->worker, d, (struct settle_how){.cumulative = q->log});
-        return;
-    }
     p->delivery = *d;
     p->delivery.payload = NULL;
     if (d->msg) {
@@ -189,12 +185,22 @@ static void settle(struct queue *q, const struct delivery *d)
         settle_pending(q);
 }
 
+static inline void settle(struct queue *q, const struct delivery *d)
+{
+    if (q->client->settle == SETTLE_NEVER)
+        return;
+    if (q->client->settle_every == 1)
+        worker_settle(q->worker, d, (struct settle_how){.cumulative = q->log});
+    else
+        settle_later(q, d);
+}
+
 /* True when the message may be settled: its effect is there, or there is none to be made. */
 static bool apply(struct queue *q, const struct delivery *d)
 {
     enum outcome outcome;
 
-    if (!worker_has_store(q->worker))
+    if (!q->has_store)
         return true;
     while ((outcome = worker_effect(q->worker, d)) == OUTCOME_FAIL && !worker_stopping(q->worker)) {
         struct deadline pause = deadline_in(SECOND_NS, NULL);

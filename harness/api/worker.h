@@ -23,6 +23,7 @@
 #include "api/cache.h"
 #include "api/store.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,9 +71,9 @@ bool worker_next_send(struct worker *w, struct work_order *order, uint32_t max, 
  * their bounds follow from worker_resend_policy. */
 void worker_send(struct worker *w, const struct work_order *order, const struct message_body *body,
                  uint32_t unit);
-/* Passes a delivered message on to where this client sends, as it is: it keeps its identity, so that
- * what stands twice there at the end is seen. No send of this client's own: not counted, not sent
- * again. Room for HARVEST_MAX of them is there after every poll (worker_needs.outstanding). */
+/* Passes a delivered message on to where this client sends, as it is: it keeps its identity, so
+ * that what stands twice there at the end is seen. No send of this client's own: not counted, not
+ * sent again. Room for HARVEST_MAX of them is there after every poll (worker_needs.outstanding). */
 void worker_forward(struct worker *w, const struct delivery *d);
 /* Transactions of the broker (enum txn_verb); blocks. FAIL: certainly aborted. What was sent inside
  * completes with its end. */
@@ -97,9 +98,9 @@ void worker_settle(struct worker *w, const struct delivery *d, struct settle_how
 bool worker_has_store(const struct worker *w);
 enum outcome worker_effect(struct worker *w, const struct delivery *d);
 
-/* ---- databases and caches: handles of this worker, called directly. What they do is recorded behind
- * their ops: a COMMIT with the messages it journals and the versions it gives, reads, fills, locks.
- * NULL ops: the workload asked for none (worker_needs). */
+/* ---- databases and caches: handles of this worker, called directly. What they do is recorded
+ * behind their ops: a COMMIT with the messages it journals and the versions it gives, reads, fills,
+ * locks. NULL ops: the workload asked for none (worker_needs). */
 struct store {
     const struct store_ops *ops;
     void *self;
@@ -111,7 +112,8 @@ struct cache {
 const struct store *worker_store(const struct worker *w);
 const struct store *worker_replica(const struct worker *w);
 const struct cache *worker_cache(const struct worker *w);
-/* One of an order's n that was no send (a read, a write, a lock) is done; hit: a cache served it. */
+/* One of an order's n that was no send (a read, a write, a lock) is done; hit: a cache served it.
+ */
 void worker_did(struct worker *w, const struct work_order *order, enum outcome outcome, bool hit);
 /* What the application was served, between these two: READ events, ages are judged by them. */
 void worker_read_invoke(struct worker *w, const struct work_order *order, uint32_t key);
@@ -126,7 +128,7 @@ void worker_write_complete(struct worker *w, uint32_t key, uint64_t version, enu
 void worker_fill_local(struct worker *w, uint32_t key, int64_t version);
 
 /* ---- steps, by their number in workload_ops.steps; msg may be NULL */
-void worker_step(struct worker *w, unsigned step, const struct msg *msg);
+static inline void worker_step(struct worker *w, unsigned step, const struct msg *msg);
 /* For one of several tasks that share this thread: false while the gate holds it, to be asked again
  * with the same `at` (zeroed before). A hold catches the nth of them alone, the others pass. */
 struct step_wait {
@@ -135,5 +137,19 @@ struct step_wait {
 };
 bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
                         struct step_wait *at);
+
+/* ---- the half of a worker that is in the open for worker_step: its first member */
+struct worker_head {
+    const _Atomic uint32_t **armed; /* by step: not 0 while its gate is armed */
+};
+void worker_step_armed(struct worker *w, unsigned step, const struct msg *msg);
+
+static inline void worker_step(struct worker *w, unsigned step, const struct msg *msg)
+{
+    const struct worker_head *head = (const struct worker_head *)(const void *)w;
+
+    if (__builtin_expect(atomic_load_explicit(head->armed[step], memory_order_relaxed) != 0, 0))
+        worker_step_armed(w, step, msg);
+}
 
 #endif

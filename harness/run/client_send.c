@@ -135,6 +135,7 @@ static void take_order(struct worker *w, struct burst_part *part, uint32_t max,
                                  .via = w->client->bursts[part->number].via,
                                  .key = w->client->bursts[part->number].key,
                                  .intended_ns = part->next_ns};
+    w->order_left = n;
     if (part->left != INT64_MAX)
         part->left -= n;
     part->unfinished += n;
@@ -173,9 +174,11 @@ bool worker_next_send(struct worker *w, struct work_order *order, uint32_t max, 
 /* ---- sending */
 
 static void completed_slot(struct worker *w, uint32_t number, enum outcome outcome);
+/* Every message passes here: calls between these few functions would cost it more than they do. */
+#define HOT __attribute__((always_inline)) static inline
 
 /* Offers the message in a slot to the library; BUSY keeps it in the retry list. */
-static void offer(struct worker *w, uint32_t number)
+HOT void offer(struct worker *w, uint32_t number, bool more)
 {
     struct send_slot *slot = &w->slots[number];
     struct send send = {.msg = &slot->msg,
@@ -185,6 +188,7 @@ static void offer(struct worker *w, uint32_t number)
                         .via = slot->via,
                         .burst = slot->burst,
                         .intended_ns = slot->intended_ns,
+                        .more = more,
                         .copy = slot->copy};
     struct completion c = {.slot = number, .node = NO_NODE, .unit = NO_UNIT, .position = -1};
 
@@ -206,6 +210,7 @@ void worker_send(struct worker *w, const struct work_order *order, const struct 
 {
     uint32_t number;
     struct send_slot *slot;
+    bool more;
 
     assert(w->n_free > 0);
     number = w->free_slots[--w->n_free];
@@ -218,10 +223,12 @@ void worker_send(struct worker *w, const struct work_order *order, const struct 
         .via = order->via,
         .best = OUTCOME_NONE};
     w->me.seq++;
+    more = w->order_left > 1;
+    w->order_left -= more;
     if (w->n_retry > 0) /* the library is full: what comes later stays behind */
         w->retry[w->n_retry++] = number;
     else
-        offer(w, number);
+        offer(w, number, more);
 }
 
 void worker_forward(struct worker *w, const struct delivery *d)
@@ -235,7 +242,7 @@ void worker_forward(struct worker *w, const struct delivery *d)
     if (w->n_retry > 0)
         w->retry[w->n_retry++] = number;
     else
-        offer(w, number);
+        offer(w, number, false);
 }
 
 /* ---- transactions */
@@ -270,7 +277,7 @@ void worker_offer_again(struct worker *w)
     for (uint32_t i = 0; i < n; i++) {
         uint32_t before = w->n_retry;
 
-        offer(w, w->retry[i]);
+        offer(w, w->retry[i], false);
         if (w->n_retry == before)
             continue;
         /* still busy: the rest keeps its order behind it */
@@ -282,9 +289,10 @@ void worker_offer_again(struct worker *w)
 
 /* ---- completions */
 
+/* Of attempts of which the last did not end well. */
 static uint8_t better(uint8_t best, enum outcome outcome)
 {
-    if (best == OUTCOME_OK || outcome == OUTCOME_OK)
+    if (best == OUTCOME_OK)
         return OUTCOME_OK;
     if (best == OUTCOME_UNKNOWN || outcome == OUTCOME_UNKNOWN)
         return OUTCOME_UNKNOWN;
@@ -293,13 +301,27 @@ static uint8_t better(uint8_t best, enum outcome outcome)
 
 static bool sends_again(const struct worker *w, const struct send_slot *slot, enum outcome outcome)
 {
-    if (outcome == OUTCOME_OK || w->resend == RESEND_NONE ||
-        slot->msg.attempt + 1u >= w->attempts_max || worker_stopping(w))
+    if (w->resend == RESEND_NONE || slot->msg.attempt + 1u >= w->attempts_max || worker_stopping(w))
         return false;
     return outcome == OUTCOME_UNKNOWN || (w->resend == RESEND_UNTIL_OK && outcome == OUTCOME_FAIL);
 }
 
-static void completed_slot(struct worker *w, uint32_t number, enum outcome outcome)
+/* An attempt that did not end well; true: the message's slot is wanted for another. */
+__attribute__((noinline)) static bool tries_again(struct worker *w, uint32_t number,
+                                                  enum outcome outcome)
+{
+    struct send_slot *slot = &w->slots[number];
+
+    slot->best = better(slot->best, outcome);
+    if (!sends_again(w, slot, outcome))
+        return false;
+    slot->msg.attempt++;
+    slot->intended_ns = 0;
+    w->retry[w->n_retry++] = number;
+    return true;
+}
+
+HOT void complete(struct worker *w, uint32_t number, enum outcome outcome)
 {
     struct send_slot *slot = &w->slots[number];
 
@@ -307,13 +329,10 @@ static void completed_slot(struct worker *w, uint32_t number, enum outcome outco
         w->free_slots[w->n_free++] = number;
         return;
     }
-    slot->best = better(slot->best, outcome);
-    if (sends_again(w, slot, outcome)) {
-        slot->msg.attempt++;
-        slot->intended_ns = 0;
-        w->retry[w->n_retry++] = number;
+    if (outcome == OUTCOME_OK)
+        slot->best = OUTCOME_OK;
+    else if (tries_again(w, number, outcome))
         return;
-    }
     w->parts[slot->burst].unfinished--;
     w->tally.ended[slot->burst][slot->best]++;
     w->tally.outstanding--;
@@ -321,10 +340,15 @@ static void completed_slot(struct worker *w, uint32_t number, enum outcome outco
     w->free_slots[w->n_free++] = number;
 }
 
+static void completed_slot(struct worker *w, uint32_t number, enum outcome outcome)
+{
+    complete(w, number, outcome);
+}
+
 void worker_completed(struct worker *w, const struct completion *c)
 {
     if (c->slot < w->client->needs.outstanding) {
-        completed_slot(w, c->slot, c->outcome);
+        complete(w, c->slot, c->outcome);
         return;
     }
     if (c->outcome == OUTCOME_OK)

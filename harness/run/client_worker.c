@@ -133,6 +133,13 @@ static void find_destinations(struct worker *w)
         w->source = plan_dest_named(w->client->plan, reads);
 }
 
+static void find_gates(struct worker *w)
+{
+    for (unsigned i = 0; i < STEPS_MAX; i++)
+        w->armed[i] = &w->client->board->steps[i].armed;
+    w->head.armed = w->armed;
+}
+
 static int open_slots(struct worker *w, struct err *err)
 {
     uint32_t n = w->client->needs.outstanding;
@@ -218,6 +225,7 @@ int worker_open(struct worker *w, struct client *client, unsigned number, struct
         spec->broker && spec->broker->hands_over && spec->broker->hands_over(spec->broker_args);
     w->attempts_max = 1;
     find_destinations(w);
+    find_gates(w);
     w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->wake_fd < 0)
         return err_errno(err, "eventfd");

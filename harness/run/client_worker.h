@@ -99,6 +99,8 @@ struct tally {
 };
 
 struct worker {
+    struct worker_head head; /* first: worker.h's inline half finds it there */
+    const _Atomic uint32_t *armed[STEPS_MAX];
     struct client *client;
     uint16_t number;
     pthread_t thread;
@@ -133,6 +135,7 @@ struct worker {
 
     struct send_slot *slots;
     uint32_t *free_slots, n_free;
+    uint32_t order_left;      /* messages of the order in hand still to be sent */
     uint32_t *retry, n_retry; /* slots to offer (again) */
     uint32_t *free_settles, n_free_settles, n_settles;
 

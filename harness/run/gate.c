@@ -1,6 +1,7 @@
 /*
  * Step gates: named points where a worker can be held or killed. Unarmed, a passage costs one
- * relaxed load. The gate's words live on the board, the coordinator arms and releases.
+ * relaxed load (worker_step, api/worker.h). The gate's words live on the board, the coordinator
+ * arms and releases.
  *
  * A kill counts passages exactly: the event is committed, then the process ends itself with a real
  * SIGKILL. A hold catches every worker from the nth passage on until it is released or its deadline
@@ -95,7 +96,7 @@ static void pass_gate(struct worker *w, unsigned step, const struct msg *msg, ui
         hold(w, step, msg, nth);
 }
 
-void worker_step(struct worker *w, unsigned step, const struct msg *msg)
+void worker_step_armed(struct worker *w, unsigned step, const struct msg *msg)
 {
     struct step_gate *gate = &w->client->board->steps[step];
     uint32_t armed = atomic_load_explicit(&gate->armed, memory_order_relaxed);
@@ -105,8 +106,7 @@ void worker_step(struct worker *w, unsigned step, const struct msg *msg)
         pass_gate(w, step, msg, armed);
 }
 
-static bool still_held(struct worker *w, unsigned step, const struct msg *msg,
-                       struct step_wait *at)
+static bool still_held(struct worker *w, unsigned step, const struct msg *msg, struct step_wait *at)
 {
     struct step_gate *gate = &w->client->board->steps[step];
     int64_t deadline_ns = atomic_load(&gate->deadline_ns);

@@ -70,7 +70,11 @@ struct kafka_handle {
     rd_kafka_t *producer;
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *reports;
-    rd_kafka_event_t *report;     /* being taken apart; NULL none */
+    struct harvest *harvest;         /* reports go there while the library calls back; NULL: held */
+    struct kafka_gather *gather;  /* not yet the library's; NULL: each send goes by itself */
+    bool fatal;                      /* the library told of an error that ends its instance */
+    const struct plan_node *brokers; /* by id from 1 */
+    int32_t n_brokers;
     uint32_t first_unit, n_units; /* of the topic that is produced to */
     enum level level;             /* of an ok, by acks */
     size_t outstanding;           /* sends and commits that have not completed */
@@ -82,6 +86,9 @@ struct kafka_handle {
     rd_kafka_queue_t *messages, *commits;
     rd_kafka_message_t **stash;       /* HARVEST_MAX: taken from the library, handed over or not */
     size_t n_stash, handed, borrowed; /* [0, borrowed) are the caller's, [borrowed, n_stash) wait */
+    const rd_kafka_topic_t *read_topic; /* of the last delivery, with its partition and unit */
+    int32_t read_partition;
+    uint32_t read_unit;
     enum commit_mode commit;
     int64_t *done; /* COMMIT_PERIODIC, _TRANSACTION, by plan unit: next offset to commit, -1 nothing
                       new */
@@ -97,6 +104,21 @@ struct kafka_handle {
 rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *group,
                                    struct err *err);
 const char *kafka_client_key(const struct kafka_handle *h, const char *key, const char *fallback);
+
+/* gather.c: sends not yet given to the library */
+struct kafka_key {
+    const char *text;
+    size_t size;
+};
+struct kafka_gather *kafka_gather_open(void); /* the caller's to free() */
+size_t kafka_gather_n(const struct kafka_gather *g);
+/* Copies; false: it does not fit to what is there. */
+bool kafka_gather_add(struct kafka_gather *g, int32_t partition, const struct send *send,
+                      struct kafka_key key, uint32_t slot);
+/* What the library has no room for stays; what it will never take is refused. */
+void kafka_gather_hand_over(struct kafka_gather *g, rd_kafka_topic_t *topic,
+                            void (*refused)(void *context, const rd_kafka_message_t *m),
+                            void *context);
 
 int kafka_producer_open(struct kafka_handle *h, struct err *err);
 enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,

@@ -371,22 +371,38 @@ static void drop_errors(struct kafka_handle *h)
     h->n_stash = kept;
 }
 
+/* Batches come partition by partition: the name is looked up where another begins. */
+static uint32_t unit_of(struct kafka_handle *h, const rd_kafka_message_t *m)
+{
+    if (m->rkt != h->read_topic || m->partition != h->read_partition) {
+        h->read_topic = m->rkt;
+        h->read_partition = m->partition;
+        h->read_unit =
+            kafka_unit(h->plan, h->cluster_index, rd_kafka_topic_name(m->rkt), m->partition);
+    }
+    return h->read_unit;
+}
+
 static void hand_over(struct kafka_handle *h, struct harvest *harvest)
 {
     size_t most = harvest->max_deliveries < HARVEST_MAX ? harvest->max_deliveries : HARVEST_MAX;
+    size_t n = h->n_stash - h->borrowed;
 
-    while (h->borrowed < h->n_stash && harvest->n_deliveries < most) {
-        rd_kafka_message_t *m = h->stash[h->borrowed++];
-        uint32_t unit =
-            kafka_unit(h->plan, h->cluster_index, rd_kafka_topic_name(m->rkt), m->partition);
+    if (n > most - harvest->n_deliveries)
+        n = most - harvest->n_deliveries;
+    for (size_t i = 0; i < n; i++) {
+        const rd_kafka_message_t *m = h->stash[h->borrowed + i];
+        uint32_t unit = unit_of(h, m);
 
-        harvest->deliveries[harvest->n_deliveries++] =
+        harvest->deliveries[harvest->n_deliveries + i] =
             (struct delivery){.payload = m->payload,
                               .size = m->len,
                               .unit = unit,
                               .position = m->offset,
                               .epoch = unit == NO_UNIT ? 0 : h->epochs[unit]};
     }
+    h->borrowed += n;
+    harvest->n_deliveries += n;
 }
 
 static void report_owners(struct kafka_handle *h, struct harvest *harvest)
@@ -448,6 +464,7 @@ void kafka_consumer_close(struct kafka_handle *h, enum close_how how)
     free(h->stash);
     free(h->epochs);
     free(h->done);
+    h->read_topic = NULL; /* another session may find another topic at its address */
     h->done = NULL;
     h->consumer = NULL;
     h->stash = NULL;

@@ -1,7 +1,9 @@
 /*
- * The sending half of a handle: rd_kafka_produce with per-message delivery reports through an event
- * queue. Retries, batching, idempotence and order are librdkafka's, by the suite's own keys.
- * The library (2.0.2) does not tell the leader epoch of an acknowledgement: completions carry 0.
+ * The sending half of a handle: rd_kafka_produce with a delivery report per message, which
+ * librdkafka gives by calling back out of rd_kafka_poll, in the worker's own thread: taking them
+ * from an event instead moves every message through one list more. Retries, batching, idempotence
+ * and order are librdkafka's, by the suite's own keys. The library (2.0.2) does not tell the leader
+ * epoch of an acknowledgement: completions carry 0.
  */
 #include "systems/kafka/client.h"
 
@@ -38,17 +40,34 @@ static int start_transactions(struct kafka_handle *h, struct err *err)
     return -1;
 }
 
+static void reported(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
+static void note_error(rd_kafka_t *rk, int code, const char *why, void *opaque);
+
+/* Several sends given to the library at once: only where nothing hangs on what each single call
+ * answers. */
+static bool gathers(const struct kafka_handle *h)
+{
+    const struct kafka_produce *how = &h->args->produce;
+
+    return how->reports == REPORTS_HANDLED && how->queue_full == QUEUE_FULL_RETRY &&
+           how->transactions == TXN_NONE;
+}
+
 int kafka_producer_open(struct kafka_handle *h, struct err *err)
 {
+    const struct kafka_config *config = h->cluster->config;
     rd_kafka_conf_t *conf = kafka_client_conf(h, NULL, err);
     uint64_t one = 1;
     char why[300];
 
     if (!conf)
         return -1;
-    rd_kafka_conf_set_events(conf, h->args->produce.reports == REPORTS_IGNORED
-                                       ? RD_KAFKA_EVENT_ERROR
-                                       : RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    rd_kafka_conf_set_opaque(conf, h);
+    rd_kafka_conf_set_error_cb(conf, note_error);
+    if (h->args->produce.reports != REPORTS_IGNORED)
+        rd_kafka_conf_set_dr_msg_cb(conf, reported);
+    h->fatal = false;
+    h->gather = gathers(h) ? kafka_gather_open() : NULL;
     h->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
     if (!h->producer) {
         rd_kafka_conf_destroy(conf);
@@ -61,6 +80,8 @@ int kafka_producer_open(struct kafka_handle *h, struct err *err)
     h->reports = rd_kafka_queue_get_main(h->producer);
     rd_kafka_queue_io_event_enable(h->reports, h->event_fd, &one, sizeof(one));
     h->level = level_of_acks(h);
+    h->brokers = &h->plan->nodes[h->cluster->first_node];
+    h->n_brokers = (int32_t)config->kafka.brokers;
     h->first_unit = kafka_unit(h->plan, h->cluster_index, h->args->produce.topic, 0);
     for (size_t i = 0; i < h->plan->n_dests; i++)
         if (h->plan->dests[i].first_unit == h->first_unit && !h->plan->dests[i].group)
@@ -90,30 +111,30 @@ static enum submit at_once(const struct send *send, uint32_t slot, enum outcome 
     return SUBMIT_DONE;
 }
 
-/* The key as a decimal number, at the end of `digits`; how many. Every message pays for this:
- * printf takes as long as recording does. */
+/* The key as a decimal number, at the end of `digits`. Every message pays for this: printf takes as
+ * long as recording does. */
 #define KEY_DIGITS 10
-static size_t key_digits(char digits[KEY_DIGITS], uint32_t key)
+static struct kafka_key key_digits(char digits[KEY_DIGITS], uint32_t key)
 {
-    size_t n = 0;
+    char *at = digits + KEY_DIGITS;
 
-    do
-        digits[KEY_DIGITS - ++n] = (char)('0' + key % 10);
-    while ((key /= 10) > 0);
-    return n;
+    for (; key >= 10; key /= 10)
+        *--at = (char)('0' + key % 10);
+    *--at = (char)('0' + key);
+    return (struct kafka_key){at, (size_t)(digits + KEY_DIGITS - at)};
 }
 
-enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
-                                struct completion *c)
+static enum submit produce(struct kafka_handle *h, const struct send *send, uint32_t slot,
+                           struct completion *c)
 {
     const struct kafka_produce *how = &h->args->produce;
     char digits[KEY_DIGITS];
-    size_t n = key_digits(digits, send->msg->key);
+    struct kafka_key key = key_digits(digits, send->msg->key);
     rd_kafka_resp_err_t code;
 
     /* the library copies: the payload is borrowed only until we return */
     if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY,
-                         (void *)(uintptr_t)send->payload, send->size, digits + KEY_DIGITS - n, n,
+                         (void *)(uintptr_t)send->payload, send->size, key.text, key.size,
                          (void *)(uintptr_t)(slot + 1)) == 0) {
         if (how->reports == REPORTS_IGNORED)
             return at_once(send, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR, c);
@@ -133,13 +154,64 @@ enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send,
     return at_once(send, slot, OUTCOME_FAIL, code, c); /* it never left the process */
 }
 
+/* ---- several at once */
+
+static void hold(struct kafka_handle *h, const struct completion *c);
+
+/* It never left the process; told with the next harvest. */
+static void refused(void *handle, const rd_kafka_message_t *m)
+{
+    struct kafka_handle *h = handle;
+    struct completion c = {.slot = (uint32_t)((uintptr_t)m->_private - 1),
+                           .outcome = OUTCOME_FAIL,
+                           .code = (int16_t)m->err,
+                           .node = NO_NODE,
+                           .unit = NO_UNIT,
+                           .position = -1};
+
+    if (m->err == RD_KAFKA_RESP_ERR__FATAL)
+        h->broken = true;
+    h->reports_due--;
+    hold(h, &c);
+    h->held_ended = h->n_held;
+}
+
+static enum submit gather(struct kafka_handle *h, const struct send *send, uint32_t slot,
+                          struct completion *c)
+{
+    int32_t partition = partition_of(h, send->unit);
+    char digits[KEY_DIGITS];
+    struct kafka_key key = key_digits(digits, send->msg->key);
+
+    if (!kafka_gather_add(h->gather, partition, send, key, slot)) {
+        kafka_gather_hand_over(h->gather, h->topic, refused, h);
+        if (kafka_gather_n(h->gather) > 0) {
+            c->code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+            return SUBMIT_BUSY;
+        }
+        if (!kafka_gather_add(h->gather, partition, send, key, slot))
+            return produce(h, send, slot, c); /* larger than what is gathered */
+    }
+    h->outstanding++;
+    h->reports_due++;
+    if (!send->more)
+        kafka_gather_hand_over(h->gather, h->topic, refused, h);
+    return SUBMIT_QUEUED;
+}
+
+enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
+                                struct completion *c)
+{
+    if (h->gather && (send->more || kafka_gather_n(h->gather) > 0))
+        return gather(h, send, slot, c);
+    return produce(h, send, slot, c);
+}
+
+/* ---- reports */
+
 static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
 {
-    const struct kafka_config *config = h->cluster->config;
-
-    if (broker < 1 || broker > config->kafka.brokers)
-        return NO_NODE;
-    return h->plan->nodes[h->cluster->first_node + (unsigned)broker - 1].id;
+    return broker < 1 || broker > h->n_brokers ? NO_NODE : h->brokers[broker - 1].id;
 }
 
 static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct completion *c)
@@ -149,7 +221,7 @@ static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct
 
     *c = (struct completion){
         .slot = (uint32_t)((uintptr_t)m->_private - 1),
-        .outcome = kafka_outcome(m->err, rd_kafka_message_status(m)),
+        .outcome = m->err ? kafka_outcome(m->err, rd_kafka_message_status(m)) : OUTCOME_OK,
         .code = (int16_t)m->err,
         .node = node_of(h, rd_kafka_message_broker_id(m)),
         .unit = known ? h->first_unit + (uint32_t)m->partition : NO_UNIT,
@@ -157,11 +229,9 @@ static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct
     };
     if (c->outcome == OUTCOME_OK)
         c->level = h->level;
-    assert(h->reports_due > 0);
-    h->reports_due--;
 }
 
-/* A report of a transaction's message is no promise yet. */
+/* A report of a transaction's message is no promise yet; a refusal waits for the next harvest. */
 static void hold(struct kafka_handle *h, const struct completion *c)
 {
     if (h->n_held == h->held_size) {
@@ -204,50 +274,54 @@ static void harvest_held(struct kafka_handle *h, struct harvest *harvest)
     memmove(h->held, h->held + n, h->n_held * sizeof(*h->held));
 }
 
-static void note_error(struct kafka_handle *h, rd_kafka_event_t *event)
+static void note_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
 {
-    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__FATAL && !h->broken) {
+    struct kafka_handle *h = opaque;
+
+    (void)rk, (void)why;
+    if (code == RD_KAFKA_RESP_ERR__FATAL)
+        h->fatal = true;
+}
+
+/* Into the harvest in hand; the library is asked to keep the rest when that is full. */
+static void reported(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+    struct kafka_handle *h = opaque;
+    struct harvest *harvest = h->harvest;
+    struct completion c;
+
+    assert(h->reports_due > 0);
+    h->reports_due--;
+    if (!harvest) { /* of a transaction */
+        complete(h, m, &c);
+        hold(h, &c);
+        return;
+    }
+    complete(h, m, &harvest->completions[harvest->n_completions++]);
+    h->outstanding--;
+    if (harvest->n_completions == HARVEST_MAX)
+        rd_kafka_yield(rk);
+}
+
+/* Lets the library call back; a harvest has room for one report at least. NULL: they are held. */
+static void take_reports(struct kafka_handle *h, struct harvest *harvest, int timeout_ms)
+{
+    h->harvest = harvest;
+    rd_kafka_poll(h->producer, timeout_ms);
+    h->harvest = NULL;
+    if (h->fatal && !h->broken) {
         h->broken = true;
         rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     }
 }
 
-/* One event holds many reports: it is kept until all found room in a harvest. */
-static void take_reports(struct kafka_handle *h, struct harvest *harvest)
-{
-    bool transactional = h->args->produce.transactions != TXN_NONE;
-    const rd_kafka_message_t *m;
-
-    while (h->producer && harvest->n_completions < HARVEST_MAX) {
-        if (!h->report && !(h->report = rd_kafka_queue_poll(h->reports, 0)))
-            return;
-        if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_DR) {
-            while (harvest->n_completions < HARVEST_MAX &&
-                   (m = rd_kafka_event_message_next(h->report))) {
-                struct completion c;
-
-                complete(h, m, &c);
-                if (transactional) {
-                    hold(h, &c);
-                    continue;
-                }
-                harvest->completions[harvest->n_completions++] = c;
-                h->outstanding--;
-            }
-            if (harvest->n_completions == HARVEST_MAX)
-                return;
-        } else if (rd_kafka_event_type(h->report) == RD_KAFKA_EVENT_ERROR) {
-            note_error(h, h->report);
-        }
-        rd_kafka_event_destroy(h->report);
-        h->report = NULL;
-    }
-}
-
 void kafka_producer_harvest(struct kafka_handle *h, struct harvest *harvest)
 {
+    if (h->gather)
+        kafka_gather_hand_over(h->gather, h->topic, refused, h);
     harvest_held(h, harvest);
-    take_reports(h, harvest);
+    if (h->producer && harvest->n_completions < HARVEST_MAX)
+        take_reports(h, h->args->produce.transactions == TXN_NONE ? harvest : NULL, 0);
 }
 
 /* ---- transactions */
@@ -273,13 +347,8 @@ static void await_reports(struct kafka_handle *h)
 {
     struct deadline deadline = deadline_in(TXN_MS * MS_NS, NULL);
 
-    while (h->reports_due > 0 && !h->broken && !deadline_passed(&deadline)) {
-        struct harvest none = {.n_completions = 0};
-
-        if (!h->report)
-            h->report = rd_kafka_queue_poll(h->reports, 20);
-        take_reports(h, &none);
-    }
+    while (h->reports_due > 0 && !h->broken && !deadline_passed(&deadline))
+        take_reports(h, NULL, 20);
 }
 
 static void abort_failed(struct kafka_handle *h)
@@ -338,9 +407,6 @@ void kafka_producer_close(struct kafka_handle *h, enum close_how how)
 {
     if (!h->producer)
         return;
-    if (h->report)
-        rd_kafka_event_destroy(h->report);
-    h->report = NULL;
     if (how == CLOSE_ABRUPT || h->outstanding > 0)
         rd_kafka_purge(h->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                         RD_KAFKA_PURGE_F_NON_BLOCKING);
@@ -351,7 +417,9 @@ void kafka_producer_close(struct kafka_handle *h, enum close_how how)
     if (h->topic)
         rd_kafka_topic_destroy(h->topic);
     rd_kafka_destroy(h->producer);
+    free(h->gather);
     free(h->held);
+    h->gather = NULL;
     h->held = NULL;
     h->n_held = h->held_size = h->held_ended = h->reports_due = 0;
     h->producer = NULL;
