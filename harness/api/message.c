@@ -184,7 +184,7 @@ HARDWARE static void write_hardware(unsigned char *bytes, size_t size, uint64_t 
     }
     crc = __builtin_ia32_crc32si((uint32_t)crc, (uint32_t)size);
     word = fill_start(words) + FILL_STEP;
-    for (const unsigned char *end = to + left / 8 * 8; to < end; to += 8, word += FILL_STEP)
+    for (size_t n = left / 8; n > 0; n--, to += 8, word += FILL_STEP)
         crc = fill_word(to, word, crc);
     if (left & 4) {
         memcpy(to, &word, 4);

@@ -71,7 +71,7 @@ struct kafka_handle {
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *reports;
     struct harvest *harvest;         /* reports go there while the library calls back; NULL: held */
-    struct kafka_gather *gather;  /* not yet the library's; NULL: each send goes by itself */
+    struct kafka_gather *gather;     /* not yet the library's; NULL: each send goes by itself */
     bool fatal;                      /* the library told of an error that ends its instance */
     const struct plan_node *brokers; /* by id from 1 */
     int32_t n_brokers;
@@ -105,16 +105,29 @@ rd_kafka_conf_t *kafka_client_conf(const struct kafka_handle *h, const char *gro
                                    struct err *err);
 const char *kafka_client_key(const struct kafka_handle *h, const char *key, const char *fallback);
 
-/* gather.c: sends not yet given to the library */
+/* The key as a decimal number, at the end of `digits`. Every message pays for this: printf takes as
+ * long as recording does. */
+#define KEY_DIGITS 10
 struct kafka_key {
-    const char *text;
+    char *text;
     size_t size;
 };
+static inline struct kafka_key kafka_key_of(char digits[KEY_DIGITS], uint32_t key)
+{
+    char *at = digits + KEY_DIGITS;
+
+    for (; key >= 10; key /= 10)
+        *--at = (char)('0' + key % 10);
+    *--at = (char)('0' + key);
+    return (struct kafka_key){at, (size_t)(digits + KEY_DIGITS - at)};
+}
+
+/* gather.c: sends not yet given to the library */
 struct kafka_gather *kafka_gather_open(void); /* the caller's to free() */
 size_t kafka_gather_n(const struct kafka_gather *g);
 /* Copies; false: it does not fit to what is there. */
 bool kafka_gather_add(struct kafka_gather *g, int32_t partition, const struct send *send,
-                      struct kafka_key key, uint32_t slot);
+                      uint32_t slot);
 /* What the library has no room for stays; what it will never take is refused. */
 void kafka_gather_hand_over(struct kafka_gather *g, rd_kafka_topic_t *topic,
                             void (*refused)(void *context, const rd_kafka_message_t *m),

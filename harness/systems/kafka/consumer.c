@@ -359,7 +359,9 @@ static void drop_errors(struct kafka_handle *h)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < h->n_stash; i++) {
+    while (kept < h->n_stash && !h->stash[kept]->err)
+        kept++;
+    for (size_t i = kept; i < h->n_stash; i++) {
         if (h->stash[i]->err) {
             if (h->stash[i]->err == RD_KAFKA_RESP_ERR__FATAL)
                 h->broken = true;

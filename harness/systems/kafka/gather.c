@@ -34,24 +34,25 @@ size_t kafka_gather_n(const struct kafka_gather *g)
 }
 
 bool kafka_gather_add(struct kafka_gather *g, int32_t partition, const struct send *send,
-                      struct kafka_key key, uint32_t slot)
+                      uint32_t slot)
 {
     rd_kafka_message_t *m = &g->messages[g->n];
-    char *at = g->bytes + g->used;
+    char *payload = g->bytes + g->used + KEY_DIGITS;
+    struct kafka_key key;
 
-    if (g->n == MESSAGES_MAX || BYTES_MAX - g->used < key.size + send->size ||
+    if (g->n == MESSAGES_MAX || BYTES_MAX - g->used < KEY_DIGITS + send->size ||
         (g->n > 0 && partition != g->partition))
         return false;
+    key = kafka_key_of(payload - KEY_DIGITS, send->msg->key);
     g->partition = partition;
     g->n++;
-    g->used += key.size + send->size;
-    m->key = at;
+    g->used += KEY_DIGITS + send->size;
+    m->key = key.text;
     m->key_len = key.size;
-    m->payload = at + key.size;
+    m->payload = payload;
     m->len = send->size;
     m->_private = (void *)(uintptr_t)(slot + 1);
-    memcpy(at, key.text, key.size);
-    memcpy(at + key.size, send->payload, send->size);
+    memcpy(payload, send->payload, send->size);
     return true;
 }
 

@@ -83,7 +83,7 @@ int kafka_producer_open(struct kafka_handle *h, struct err *err)
     h->brokers = &h->plan->nodes[h->cluster->first_node];
     h->n_brokers = (int32_t)config->kafka.brokers;
     h->first_unit = kafka_unit(h->plan, h->cluster_index, h->args->produce.topic, 0);
-    for (size_t i = 0; i < h->plan->n_dests; i++)
+    for (size_t i = 0; h->first_unit != NO_UNIT && i < h->plan->n_dests; i++)
         if (h->plan->dests[i].first_unit == h->first_unit && !h->plan->dests[i].group)
             h->n_units = h->plan->dests[i].n_units;
     return start_transactions(h, err);
@@ -111,25 +111,12 @@ static enum submit at_once(const struct send *send, uint32_t slot, enum outcome 
     return SUBMIT_DONE;
 }
 
-/* The key as a decimal number, at the end of `digits`. Every message pays for this: printf takes as
- * long as recording does. */
-#define KEY_DIGITS 10
-static struct kafka_key key_digits(char digits[KEY_DIGITS], uint32_t key)
-{
-    char *at = digits + KEY_DIGITS;
-
-    for (; key >= 10; key /= 10)
-        *--at = (char)('0' + key % 10);
-    *--at = (char)('0' + key);
-    return (struct kafka_key){at, (size_t)(digits + KEY_DIGITS - at)};
-}
-
 static enum submit produce(struct kafka_handle *h, const struct send *send, uint32_t slot,
                            struct completion *c)
 {
     const struct kafka_produce *how = &h->args->produce;
     char digits[KEY_DIGITS];
-    struct kafka_key key = key_digits(digits, send->msg->key);
+    struct kafka_key key = kafka_key_of(digits, send->msg->key);
     rd_kafka_resp_err_t code;
 
     /* the library copies: the payload is borrowed only until we return */
@@ -180,16 +167,14 @@ static enum submit gather(struct kafka_handle *h, const struct send *send, uint3
                           struct completion *c)
 {
     int32_t partition = partition_of(h, send->unit);
-    char digits[KEY_DIGITS];
-    struct kafka_key key = key_digits(digits, send->msg->key);
 
-    if (!kafka_gather_add(h->gather, partition, send, key, slot)) {
+    if (!kafka_gather_add(h->gather, partition, send, slot)) {
         kafka_gather_hand_over(h->gather, h->topic, refused, h);
         if (kafka_gather_n(h->gather) > 0) {
             c->code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
             return SUBMIT_BUSY;
         }
-        if (!kafka_gather_add(h->gather, partition, send, key, slot))
+        if (!kafka_gather_add(h->gather, partition, send, slot))
             return produce(h, send, slot, c); /* larger than what is gathered */
     }
     h->outstanding++;
@@ -214,21 +199,25 @@ static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
     return broker < 1 || broker > h->n_brokers ? NO_NODE : h->brokers[broker - 1].id;
 }
 
-static void complete(struct kafka_handle *h, const rd_kafka_message_t *m, struct completion *c)
+static inline void complete(const struct kafka_handle *h, const rd_kafka_message_t *m,
+                            struct completion *c)
 {
-    bool known =
-        m->partition >= 0 && h->first_unit != NO_UNIT && (uint32_t)m->partition < h->n_units;
+    bool known = (uint32_t)m->partition < h->n_units; /* none of them where there is no topic */
 
     *c = (struct completion){
         .slot = (uint32_t)((uintptr_t)m->_private - 1),
-        .outcome = m->err ? kafka_outcome(m->err, rd_kafka_message_status(m)) : OUTCOME_OK,
+        .outcome = OUTCOME_OK,
+        .level = h->level,
         .code = (int16_t)m->err,
         .node = node_of(h, rd_kafka_message_broker_id(m)),
         .unit = known ? h->first_unit + (uint32_t)m->partition : NO_UNIT,
-        .position = m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->offset >= 0 ? m->offset : -1,
+        .position = m->offset >= 0 ? m->offset : -1,
     };
-    if (c->outcome == OUTCOME_OK)
-        c->level = h->level;
+    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    c->outcome = kafka_outcome(m->err, rd_kafka_message_status(m));
+    c->level = c->outcome == OUTCOME_OK ? h->level : LEVEL_NONE;
+    c->position = -1;
 }
 
 /* A report of a transaction's message is no promise yet; a refusal waits for the next harvest. */
