@@ -47,7 +47,7 @@ struct send {
     uint16_t via;          /* NO_NODE, or the node to talk to (`via:`) */
     uint32_t burst;        /* for the recorder, as is intended_ns: drivers look at neither */
     int64_t intended_ns;   /* open loop: when it was due; 0 flat out */
-    bool more;             /* another follows at once: a driver may leave as one what came so */
+    bool more;             /* another send follows at once: a driver may give its library both together */
     bool copy;             /* for the recorder: another's message passed on, no send of this client's own */
 };
 
