@@ -98,6 +98,8 @@ static int open_cache(struct worker *w, struct err *err)
             free(cache.self);
             return err_prefix(err, "cache %s", needs->cache);
         }
+    if (w->client->lies)
+        cache = liar_wrap_cache(cache, w->client->lies, &spec);
     w->cache = w->client->unrecorded ? cache : cache_recorder_wrap(cache, &options);
     return 0;
 }

@@ -35,7 +35,8 @@ struct doubled {
 struct liar {
     struct broker inner;
     struct lies lies;
-    uint64_t run, n_deliveries;
+    uint64_t run, n_deliveries, n_aborts;
+    struct msg_id last;                   /* sent */
     uint32_t slots;                       /* of the layers above; doubles use the one beyond */
     struct completion faked[HARVEST_MAX]; /* of lost sends, handed out by the next poll */
     size_t n_faked;
@@ -150,6 +151,7 @@ static enum submit liar_send(void *self, const struct send *send, uint32_t slot,
     struct liar *l = self;
     uint64_t index = send->msg->id.seq;
 
+    l->last = send->msg->id;
     if (l->held.there)
         return overtake(l, send, slot, c);
     if (send->msg->attempt > 0 || send->msg->flags || send->size > PAYLOAD_KEPT_MAX)
@@ -282,6 +284,21 @@ static enum submit liar_settle(void *self, const struct settle *settle, uint32_t
     return l->inner.ops->settle(l->inner.self, settle, slot, c);
 }
 
+/* What was asked to be undone is done. Its messages are told of by the last of them. */
+static enum submit liar_txn(void *self, enum txn_verb verb, uint32_t slot, struct completion *c)
+{
+    struct liar *l = self;
+    bool lies = verb == TXN_ABORT && lies_tempt(&l->lies, LIE_COMMIT, l->n_aborts);
+    enum submit answer = l->inner.ops->txn(l->inner.self, lies ? TXN_COMMIT : verb, slot, c);
+
+    if (answer == SUBMIT_BUSY)
+        return answer;
+    l->n_aborts += verb == TXN_ABORT;
+    if (lies)
+        lies_confess(&l->lies, LIE_COMMIT, &l->last, NULL);
+    return answer;
+}
+
 static void liar_release(void *self, struct harvest *harvest)
 {
     struct liar *l = self;
@@ -319,6 +336,7 @@ static const struct broker_ops liar_ops = {
     .open = liar_open,
     .send = liar_send,
     .settle = liar_settle,
+    .txn = liar_txn,
     .poll = liar_poll,
     .release = liar_release,
     .reconnect = liar_reconnect,

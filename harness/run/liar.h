@@ -9,6 +9,10 @@
  *                                       next one of its unit; one bit flipped
  *         skip, twice                   of deliveries: never handed up nor settled; handed up twice
  *         forget, repeat                of effects: says ok without a row; two rows
+ *         skew, again, bypass           of stores: an amount is not added; the version before is
+ *                                       said of what was put; an old fencing token is let through
+ *         old, grant                    of caches: a value it had before; a lock another holds
+ *         commit                        of transactions: done where an abort was asked for
  * Each lie told is one line of CASE_FOLDER/lies.jsonl.
  */
 #ifndef ASSAY_RUN_LIAR_H
@@ -27,6 +31,12 @@ enum lie {
     LIE_TWICE,
     LIE_FORGET,
     LIE_REPEAT,
+    LIE_SKEW,
+    LIE_AGAIN,
+    LIE_BYPASS,
+    LIE_OLD,
+    LIE_GRANT,
+    LIE_COMMIT,
     LIES
 };
 
@@ -50,7 +60,10 @@ struct broker liar_wrap(struct broker inner, const struct liar_options *options,
 struct store liar_wrap_store(struct store inner, const struct liar_options *options,
                              const struct client_spec *spec);
 
-/* What both sides of it share. */
+struct cache liar_wrap_cache(struct cache inner, const struct liar_options *options,
+                             const struct client_spec *spec);
+
+/* What all sides of it share. */
 struct lies {
     uint64_t one_in[LIES];
     struct draw draws[LIES];

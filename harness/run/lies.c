@@ -1,5 +1,5 @@
 /*
- * What the liar's two sides share: which lies were asked for, when one is due, and the confession
+ * What the liar's sides share: which lies were asked for, when one is due, and the confession
  * of each. A lie nobody knows of would be blamed on the system under test, so writing it down may
  * not fail.
  */
@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const lie_names[LIES] = {"lose", "double", "swap",   "corrupt",
-                                     "skip", "twice",  "forget", "repeat"};
+const char *const lie_names[LIES] = {"lose",   "double", "swap",   "corrupt", "skip",
+                                     "twice",  "forget", "repeat", "skew",    "again",
+                                     "bypass", "old",    "grant",  "commit"};
 
 static int read_one(const char *item, size_t n, struct liar_options *options, struct err *err)
 {

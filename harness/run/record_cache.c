@@ -5,6 +5,8 @@
  */
 #include "run/record_cache.h"
 
+#include "run/cache_layer.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -16,7 +18,7 @@ struct held {
 };
 
 struct cache_recorder {
-    struct cache inner;
+    struct cache inner; /* first: cache_layer.h */
     struct cache_recorder_options with;
     struct held held[HELD_MAX];
     size_t n_held;
@@ -140,98 +142,32 @@ static enum outcome recorder_unlock(void *self, uint32_t key, uint64_t token)
     return r->inner.ops->unlock(r->inner.self, key, token);
 }
 
-/* ---- handed down unchanged */
-
-static enum outcome recorder_get(void *self, uint32_t key, struct cache_value *out)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->get(r->inner.self, key, out);
-}
-
-static enum outcome recorder_mark(void *self, const char *id, int64_t ttl_ns)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->mark(r->inner.self, id, ttl_ns);
-}
-
-static enum outcome recorder_marked(void *self, const char *id)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->marked(r->inner.self, id);
-}
-
-static enum outcome recorder_publish(void *self, uint32_t key, uint64_t version)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->publish(r->inner.self, key, version);
-}
-
-static int recorder_subscribe(void *self, bool tracking, struct err *err)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->subscribe(r->inner.self, tracking, err);
-}
-
-static int recorder_next(void *self, int64_t until_ns, uint32_t *key, uint64_t *version)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->next(r->inner.self, until_ns, key, version);
-}
-
-static enum outcome recorder_enqueue(void *self, uint32_t key, uint64_t version)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->enqueue(r->inner.self, key, version);
-}
-
-static int recorder_dequeue(void *self, int64_t until_ns, uint32_t *key, uint64_t *version)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->dequeue(r->inner.self, until_ns, key, version);
-}
-
-static enum outcome recorder_settle(void *self)
-{
-    struct cache_recorder *r = self;
-
-    return r->inner.ops->settle(r->inner.self);
-}
-
 static void recorder_close(void *self)
 {
     struct cache_recorder *r = self;
 
     while (r->n_held > 0) /* who leaves in order stops acting now, released or not */
         exits(r, r->held[0].key);
-    r->inner.ops->close(r->inner.self);
-    free(r->inner.self);
+    cache_layer_close(r);
 }
 
 static const struct cache_ops recorder_ops = {
     .name = "recorder",
     .size = sizeof(struct cache_recorder),
-    .get = recorder_get,
+    .get = cache_layer_get,
     .set = recorder_set,
     .remove = recorder_remove,
     .acquire = recorder_acquire,
     .renew = recorder_renew,
     .unlock = recorder_unlock,
-    .mark = recorder_mark,
-    .marked = recorder_marked,
-    .publish = recorder_publish,
-    .subscribe = recorder_subscribe,
-    .next = recorder_next,
-    .enqueue = recorder_enqueue,
-    .dequeue = recorder_dequeue,
-    .settle = recorder_settle,
+    .mark = cache_layer_mark,
+    .marked = cache_layer_marked,
+    .publish = cache_layer_publish,
+    .subscribe = cache_layer_subscribe,
+    .next = cache_layer_next,
+    .enqueue = cache_layer_enqueue,
+    .dequeue = cache_layer_dequeue,
+    .settle = cache_layer_settle,
     .close = recorder_close,
 };
 

@@ -47,32 +47,46 @@ static void write_case(FILE *file, const struct lied_system *s, const char *name
             name, s->sender, s->reader, s->order);
 }
 
-static void run_suite(const struct lied_system *s)
+static FILE *new_suite(void)
 {
-    static const char *const cases[] = {"honest", "losses", "doubles", "swaps", "effects", "twice"};
-    char path[128], command[512];
-    json_error_t error;
+    char path[128];
     FILE *file;
-    int status;
 
     snprintf(folder, sizeof(folder), "/tmp/assay-lies-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/lies.yaml", folder);
     file = fopen(path, "we");
     assert_non_null(file);
-    fprintf(file, "assay: 1\nclusters:\n  it:\n    %s\ncases:\n", s->cluster);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        write_case(file, s, cases[i]);
-    assert_int_equal(fclose(file), 0);
+    return file;
+}
+
+static void run_suite(FILE *suite, const char *asked)
+{
+    char path[128], command[512];
+    json_error_t error;
+    int status;
+
+    assert_int_equal(fclose(suite), 0);
+    assert_int_equal(setenv("ASSAY_LIAR", asked, 1), 0);
     snprintf(command, sizeof(command),
-             "ASSAY_LIAR='" ASKED "' timeout 280 " ASSAY_BUILD_DIR
-             "/assay run %s --out %s/out >%s/log 2>&1",
-             path, folder, folder);
+             "timeout 280 " ASSAY_BUILD_DIR "/assay run %s/lies.yaml --out %s/out >%s/log 2>&1",
+             folder, folder, folder);
     status = system(command);
     assert_true(status >= 0);
     snprintf(path, sizeof(path), "%s/out/results.json", folder);
     results = json_load_file(path, 0, &error);
     assert_non_null(results);
+}
+
+void lied_run(const char *cluster, const struct lied_case *cases, size_t n, const char *asked)
+{
+    FILE *suite = new_suite();
+
+    fprintf(suite, "assay: 1\nclusters:\n  %s\ncases:\n", cluster);
+    for (size_t i = 0; i < n; i++)
+        fprintf(suite, "  %s:\n    about: The liar is found out.\n%s    expect: pass\n",
+                cases[i].name, cases[i].text);
+    run_suite(suite, asked);
 }
 
 /* ---- comparing */
@@ -96,12 +110,12 @@ static long found(const char *name, const char *kind)
     return (long)json_integer_value(json_object_get(finding, "count"));
 }
 
-static size_t kinds_found(const char *name)
+static size_t lied_kinds(const char *name)
 {
     return json_object_size(json_object_get(case_named(name), "findings"));
 }
 
-static long told(const char *name, const char *lie)
+long lied_told(const char *name, const char *lie)
 {
     char command[256], out[32] = "0";
     FILE *pipe;
@@ -116,7 +130,7 @@ static long told(const char *name, const char *lie)
     return strtol(out, NULL, 10);
 }
 
-static void equal(const char *name, const char *kind, long lies)
+void lied_equal(const char *name, const char *kind, long lies)
 {
     print_message("%s: %ld %s, told %ld\n", name, found(name, kind), kind, lies);
     assert_true(lies >= LIES_MIN);
@@ -125,34 +139,62 @@ static void equal(const char *name, const char *kind, long lies)
 
 static void compare(const struct lied_system *s)
 {
-    long gone = told("losses", "lose") + told("losses", "corrupt");
+    long gone = lied_told("losses", "lose") + lied_told("losses", "corrupt");
 
-    assert_int_equal(kinds_found("honest"), 0);
-    equal("losses", "lost", gone);
-    equal("losses", "missing_effect", gone);
-    equal("losses", "corrupt", s->readings * told("losses", "corrupt"));
-    equal("doubles", "duplicate_effect", told("doubles", "double"));
+    lied_not("honest");
+    lied_equal("losses", "lost", gone);
+    lied_equal("losses", "missing_effect", gone);
+    lied_equal("losses", "corrupt", s->readings * lied_told("losses", "corrupt"));
+    lied_equal("doubles", "duplicate_effect", lied_told("doubles", "double"));
     if (s->doubled)
-        equal("doubles", s->doubled, told("doubles", "double"));
-    equal("swaps", "order", told("swaps", "swap"));
-    equal("effects", "missing_effect", told("effects", "forget"));
-    equal("effects", "duplicate_effect", told("effects", "repeat"));
-    equal("twice", "duplicate_effect", told("twice", "twice"));
+        lied_equal("doubles", s->doubled, lied_told("doubles", "double"));
+    lied_equal("swaps", "order", lied_told("swaps", "swap"));
+    lied_equal("effects", "missing_effect", lied_told("effects", "forget"));
+    lied_equal("effects", "duplicate_effect", lied_told("effects", "repeat"));
+    lied_equal("twice", "duplicate_effect", lied_told("twice", "twice"));
+}
+
+void lied_not(const char *name)
+{
+    const char *verdict = json_string_value(json_object_get(case_named(name), "verdict"));
+
+    print_message("%s: %s\n", name, verdict);
+    assert_true(strcmp(verdict, "pass") == 0 || strcmp(verdict, "vacuous") == 0);
+    assert_int_equal(lied_kinds(name), 0);
+}
+
+void lied_end(void)
+{
+    char command[128];
+
+    json_decref(results);
+    snprintf(command, sizeof(command), "rm -r %s", folder); /* kept when something differs */
+    assert_int_equal(system(command), 0);
+}
+
+bool lied_installed(const char *name)
+{
+    const struct system_ops *system_ops = system_named(name);
+    struct err err = {0};
+
+    if (system_ops && (!system_ops->installed || system_ops->installed(&err) == 0))
+        return true;
+    print_message("%s is not installed: %s\n", name, err.text);
+    return false;
 }
 
 void liar_live(const struct lied_system *s)
 {
-    const struct system_ops *system_ops = system_named(s->name);
-    struct err err = {0};
-    char command[128];
+    static const char *const cases[] = {"honest", "losses", "doubles", "swaps", "effects", "twice"};
+    FILE *suite;
 
-    if (!system_ops || (system_ops->installed && system_ops->installed(&err) < 0)) {
-        print_message("%s is not installed: %s\n", s->name, err.text);
+    if (!lied_installed(s->name))
         skip();
-    }
-    run_suite(s);
+    suite = new_suite();
+    fprintf(suite, "assay: 1\nclusters:\n  it:\n    %s\ncases:\n", s->cluster);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        write_case(suite, s, cases[i]);
+    run_suite(suite, ASKED);
     compare(s);
-    json_decref(results);
-    snprintf(command, sizeof(command), "rm -r %s", folder); /* kept when something differs */
-    assert_int_equal(system(command), 0);
+    lied_end();
 }
