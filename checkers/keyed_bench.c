@@ -44,71 +44,6 @@ static void of_keys(size_t n, struct events *out)
     keyed_simulate(&options, out);
 }
 
-static void of_locks(size_t n, struct events *out)
-{
-    struct random r = random_stream(1, "locks");
-    uint64_t seq = 0;
-
-    for (size_t i = 0; i < n; i += 3, seq++) {
-        uint16_t client = (uint16_t)below(&r, KEYED_CLIENTS);
-        struct event e = {.type = EV_LOCK_INVOKE,
-                          .by = client,
-                          .client = client,
-                          .seq = seq,
-                          .key = (uint32_t)below(&r, 1000)};
-
-        events_add(out, e);
-        e.type = EV_LOCK_COMPLETE;
-        e.value = (int64_t)seq + 1;
-        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
-        events_add(out, e);
-        e.type = EV_LOCK_EXIT;
-        events_add(out, e);
-    }
-}
-
-static void of_transactions(size_t n, struct events *out)
-{
-    uint64_t seq[KEYED_CLIENTS] = {0};
-
-    for (size_t i = 0; i < n; i += 12) {
-        uint16_t client = (uint16_t)(i / 12 % 4);
-        struct event e = {
-            .type = EV_TXN_INVOKE, .by = client, .client = client, .seq = seq[client], .value = 5};
-
-        seq[client] += 5;
-        events_add(out, e);
-        e.type = EV_TXN_COMPLETE;
-        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
-        events_add(out, e);
-        for (unsigned k = 0; k < 10; k++) {
-            e.type = k < 5 ? EV_DELIVER : EV_AUDIT_LOG;
-            e.by = k < 5 ? READER_1 : BY_AUDIT;
-            e.ref = GROUP_1;
-            e.seq = seq[client] - 5 + k % 5;
-            events_add(out, e);
-        }
-    }
-}
-
-static void of_accounts(size_t n, struct events *out)
-{
-    struct random r = random_stream(1, "accounts");
-
-    for (size_t i = 0; i < n; i += 2) {
-        struct event e = {.type = EV_AUDIT_EFFECT,
-                          .by = BY_AUDIT,
-                          .client = (uint16_t)(i % 4),
-                          .seq = i / 4,
-                          .key = (uint32_t)below(&r, KEYED_KEYS_MAX)};
-
-        events_add(out, e);
-        e.type = EV_AUDIT_ENTRY;
-        e.value = 1;
-        events_add(out, e);
-    }
-}
-
 static void record(const char *folder, struct events *list)
 {
     struct history_writer *writers[CLIENT_IDS + 2] = {NULL};
@@ -204,9 +139,9 @@ int main(int argc, char **argv)
         void (*make)(size_t n, struct events *out);
         const char *checkers[5];
     } sets[] = {{of_keys, {"stale", "session", "cache", "stampede", NULL}},
-                {of_locks, {"lock", NULL}},
-                {of_transactions, {"isolation", NULL}},
-                {of_accounts, {"effect", NULL}}};
+                {keyed_locks, {"lock", NULL}},
+                {keyed_transactions, {"isolation", NULL}},
+                {keyed_accounts, {"effect", NULL}}};
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 5000000;
     unsigned long runs = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
 

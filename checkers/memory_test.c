@@ -6,9 +6,9 @@
  */
 #include "checkers/check.h"
 #include "checkers/testing/traffic.h"
+#include "checkers/testing/watched.h"
 #include "history/history.h"
 
-#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,45 +18,20 @@
 
 #include <cmocka.h>
 
-struct watched {
-    size_t before, most;
-    unsigned calls;
-};
-
-static size_t in_use(void)
-{
-    struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
-static void look(void *self, const struct event *events, size_t n)
-{
-    struct watched *w = self;
-    size_t now;
-
-    (void)events;
-    (void)n;
-    if (w->calls++ % 64)
-        return;
-    now = in_use();
-    w->most = now > w->most ? now : w->most;
-}
-
 /* Bytes the whole check took at most, its reader's included; the checkers named are judged alone.
  */
 static size_t measured(const char *folder, struct plan_case plan, size_t first, size_t n)
 {
     struct err err = {0};
     struct history_reader *r = history_open(folder, BY_TIME, UINT64_MAX, &err);
-    struct watched watched = {0};
-    struct check_observer observer = {&watched, UINT64_MAX, look};
+    struct watched watched;
+    struct check_observer observer = {&watched, UINT64_MAX, watched_look};
     struct check_result result;
 
     assert_non_null(r);
     plan.promises += first;
     plan.n_promises = n;
-    watched.before = watched.most = in_use();
+    watched = watched_begin();
     if (check_history(folder, r, &plan, &observer, &result, &err) < 0)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < result.n; i++) {

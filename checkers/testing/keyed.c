@@ -135,6 +135,73 @@ void keyed_simulate(const struct keyed_options *options, struct events *out)
     events_restamp(out);
 }
 
+/* ---- of other kinds */
+
+void keyed_locks(size_t n, struct events *out)
+{
+    struct random r = random_stream(1, "locks");
+    uint64_t seq = 0;
+
+    for (size_t i = 0; i < n; i += 3, seq++) {
+        uint16_t client = (uint16_t)below(&r, KEYED_CLIENTS);
+        struct event e = {.type = EV_LOCK_INVOKE,
+                          .by = client,
+                          .client = client,
+                          .seq = seq,
+                          .key = (uint32_t)below(&r, KEYED_LOCKS)};
+
+        events_add(out, e);
+        e.type = EV_LOCK_COMPLETE;
+        e.value = (int64_t)seq + 1;
+        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
+        events_add(out, e);
+        e.type = EV_LOCK_EXIT;
+        events_add(out, e);
+    }
+}
+
+void keyed_transactions(size_t n, struct events *out)
+{
+    uint64_t seq[KEYED_CLIENTS] = {0};
+
+    for (size_t i = 0; i < n; i += 12) {
+        uint16_t client = (uint16_t)(i / 12 % 4);
+        struct event e = {
+            .type = EV_TXN_INVOKE, .by = client, .client = client, .seq = seq[client], .value = 5};
+
+        seq[client] += 5;
+        events_add(out, e);
+        e.type = EV_TXN_COMPLETE;
+        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
+        events_add(out, e);
+        for (unsigned k = 0; k < 10; k++) {
+            e.type = k < 5 ? EV_DELIVER : EV_AUDIT_LOG;
+            e.by = k < 5 ? READER_1 : BY_AUDIT;
+            e.ref = GROUP_1;
+            e.seq = seq[client] - 5 + k % 5;
+            events_add(out, e);
+        }
+    }
+}
+
+void keyed_accounts(size_t n, struct events *out)
+{
+    struct random r = random_stream(1, "accounts");
+
+    for (size_t i = 0; i < n; i += 2) {
+        struct event e = {.type = EV_AUDIT_EFFECT,
+                          .by = BY_AUDIT,
+                          .client = (uint16_t)(i % 4),
+                          .seq = i / 4,
+                          .key = (uint32_t)below(&r, KEYED_KEYS_MAX)};
+
+        events_add(out, e);
+        e.type = EV_AUDIT_ENTRY;
+        e.value = 1;
+        events_add(out, e);
+    }
+}
+
 /* ---- made up */
 
 struct made_up {

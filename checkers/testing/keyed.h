@@ -23,6 +23,14 @@ struct keyed_options {
 };
 void keyed_simulate(const struct keyed_options *options, struct events *out);
 
+/* About n events each, one after the other, for benches and tests of memory. Locks asked for, got and
+ * left; transactions of five messages, ended, read and audited; a journal of KEYED_KEYS_MAX accounts.
+ */
+#define KEYED_LOCKS 1000u
+void keyed_locks(size_t n, struct events *out);
+void keyed_transactions(size_t n, struct events *out);
+void keyed_accounts(size_t n, struct events *out);
+
 /* 10 to 40 events, versions and outcomes at random, of up to four sessions on a few keys. */
 enum keyed_verb { KEYED_WRITES, KEYED_READS, KEYED_LOADS, KEYED_FILLS, KEYED_VERBS };
 struct keyed_shape {
