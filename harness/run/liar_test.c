@@ -144,6 +144,26 @@ static void deliveries_are_lied_about_as_told(void **state)
     client_fixture_release(f);
 }
 
+/* ---- layers by themselves: no client, a folder for what is confessed */
+
+static void lies_begin(const char *asked, struct liar_options *lies)
+{
+    struct err err = {0};
+
+    snprintf(fixture.folder, sizeof(fixture.folder), "/tmp/assay-liar-XXXXXX");
+    assert_non_null(mkdtemp(fixture.folder));
+    *lies = (struct liar_options){.seed = 5, .folder = fixture.folder};
+    assert_int_equal(liar_asked(asked, "test", lies, &err), 1);
+}
+
+static void lies_end(void)
+{
+    snprintf(fixture.folder + strlen(fixture.folder), 16, "/lies.jsonl");
+    unlink(fixture.folder);
+    *strrchr(fixture.folder, '/') = '\0';
+    rmdir(fixture.folder);
+}
+
 /* ---- effects: a store that counts rows */
 
 struct rows {
@@ -196,15 +216,12 @@ static const struct store_ops rows_ops = {.begin = rows_begin,
 static void effects_are_lied_about_as_told(void **state)
 {
     struct client_spec spec = {.run = 1};
-    struct liar_options lies = {.seed = 5, .folder = "/tmp"};
-    struct err err = {0};
     struct store store = {.ops = &rows_ops};
+    struct liar_options lies;
+    struct err err = {0};
 
     (void)state;
-    snprintf(fixture.folder, sizeof(fixture.folder), "/tmp/assay-liar-XXXXXX");
-    assert_non_null(mkdtemp(fixture.folder));
-    lies.folder = fixture.folder;
-    assert_int_equal(liar_asked("forget:50,repeat:60", "test", &lies, &err), 1);
+    lies_begin("forget:50,repeat:60", &lies);
     store = liar_wrap_store(store, &lies, &spec);
     for (uint64_t i = 0; i < 2000; i++) {
         struct journal_row row = {.message = {.seq = i}};
@@ -221,10 +238,191 @@ static void effects_are_lied_about_as_told(void **state)
         assert_int_equal(rows.of[i], confessed[LIE_FORGET][i]   ? 0
                                      : confessed[LIE_REPEAT][i] ? 2
                                                                 : 1);
-    snprintf(fixture.folder + strlen(fixture.folder), 16, "/lies.jsonl");
-    unlink(fixture.folder);
-    *strrchr(fixture.folder, '/') = '\0';
-    rmdir(fixture.folder);
+    lies_end();
+}
+
+/* ---- values, versions, tokens and locks: a store of one row a key, and a cache */
+
+#define ROWS 1000
+
+static struct {
+    int64_t value[ROWS];
+    uint64_t version[ROWS], taken[ROWS]; /* the token taken last */
+} items;
+
+static enum store_answer items_add(void *self, uint32_t key, int64_t amount, struct store_item *out)
+{
+    (void)self;
+    items.value[key] += amount;
+    *out =
+        (struct store_item){.key = key, .value = items.value[key], .version = ++items.version[key]};
+    return STORE_OK;
+}
+
+static enum store_answer items_put(void *self, uint32_t key, int64_t value, struct store_item *out)
+{
+    return items_add(self, key, value - items.value[key], out);
+}
+
+static enum store_answer items_take(void *self, uint32_t key, uint64_t token,
+                                    const struct msg_id *by)
+{
+    (void)self;
+    (void)by;
+    items.taken[key] = token;
+    return STORE_OK;
+}
+
+static int items_begin(void *self, struct err *err)
+{
+    (void)self;
+    (void)err;
+    return 0;
+}
+
+static enum outcome items_commit(void *self, int16_t *code)
+{
+    (void)self;
+    (void)code;
+    return OUTCOME_OK;
+}
+
+static const struct store_ops items_ops = {.begin = items_begin,
+                                           .commit = items_commit,
+                                           .rollback = rows_rollback,
+                                           .close = rows_close,
+                                           .add = items_add,
+                                           .put = items_put,
+                                           .fence = items_take,
+                                           .take = items_take};
+
+static struct store lying_store(const char *asked)
+{
+    struct client_spec spec = {.run = 1};
+    struct liar_options lies;
+
+    lies_begin(asked, &lies);
+    memset(&items, 0, sizeof(items));
+    return liar_wrap_store((struct store){.ops = &items_ops}, &lies, &spec);
+}
+
+static void close_lying(struct store *store)
+{
+    store->ops->close(store->self);
+    free(store->self);
+}
+
+static void amounts_are_lied_about_as_told(void **state)
+{
+    struct store store = lying_store("skew:20");
+    struct store_item item;
+    int16_t code;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3 * ROWS; i++) {
+        assert_int_equal(store.ops->begin(store.self, NULL), 0);
+        assert_int_equal(store.ops->add(store.self, i % ROWS, 5, &item), STORE_OK);
+        assert_int_equal(store.ops->commit(store.self, &code), OUTCOME_OK);
+        assert_int_equal(item.version, i / ROWS + 1);
+    }
+    close_lying(&store);
+    assert_true(read_confessions() > 50);
+    for (uint32_t key = 0; key < ROWS; key++)
+        assert_int_equal(items.value[key], confessed[LIE_SKEW][key] ? 10 : 15);
+    lies_end();
+}
+
+static void versions_are_lied_about_as_told(void **state)
+{
+    struct store store = lying_store("again:20");
+    unsigned lied[ROWS] = {0};
+    struct store_item item;
+    int16_t code;
+
+    (void)state;
+    for (uint32_t i = 0; i < 6 * ROWS; i++) {
+        assert_int_equal(store.ops->begin(store.self, NULL), 0);
+        assert_int_equal(store.ops->put(store.self, i % ROWS, i, &item), STORE_OK);
+        assert_int_equal(store.ops->commit(store.self, &code), OUTCOME_OK);
+        lied[i % ROWS] += item.version == i / ROWS;
+        assert_true(item.version == i / ROWS || item.version == i / ROWS + 1);
+    }
+    close_lying(&store);
+    assert_true(read_confessions() > 50);
+    for (uint32_t key = 0; key < ROWS; key++)
+        assert_int_equal(confessed[LIE_AGAIN][key], lied[key]);
+    lies_end();
+}
+
+static void tokens_are_lied_about_as_told(void **state)
+{
+    struct store store = lying_store("bypass:20");
+    int16_t code;
+
+    (void)state;
+    for (uint32_t key = 0; key < ROWS; key++) {
+        assert_int_equal(store.ops->begin(store.self, NULL), 0);
+        assert_int_equal(store.ops->fence(store.self, key, 7, NULL), STORE_OK);
+        assert_int_equal(store.ops->commit(store.self, &code), OUTCOME_OK);
+    }
+    close_lying(&store);
+    assert_true(read_confessions() > 20);
+    for (uint32_t key = 0; key < ROWS; key++)
+        assert_int_equal(items.taken[key], confessed[LIE_BYPASS][key] ? 6 : 7);
+    lies_end();
+}
+
+static enum outcome five_get(void *self, uint32_t key, struct cache_value *out)
+{
+    (void)self;
+    (void)key;
+    *out = (struct cache_value){.version = 5};
+    return OUTCOME_OK;
+}
+
+static enum outcome held_acquire(void *self, uint32_t key, uint64_t token, int64_t ttl_ns,
+                                 uint64_t *fence, uint16_t *node)
+{
+    (void)self;
+    (void)key;
+    (void)token;
+    (void)ttl_ns;
+    (void)fence;
+    (void)node;
+    return OUTCOME_FAIL;
+}
+
+static const struct cache_ops five_ops = {
+    .get = five_get, .acquire = held_acquire, .close = rows_close};
+
+static void caches_are_lied_about_as_told(void **state)
+{
+    struct client_spec spec = {.run = 1};
+    struct cache cache = {.ops = &five_ops};
+    struct liar_options lies;
+    struct cache_value value;
+    uint64_t fence;
+    uint16_t node;
+
+    (void)state;
+    lies_begin("old:20,grant:20", &lies);
+    cache = liar_wrap_cache(cache, &lies, &spec);
+    for (uint64_t i = 0; i < 2000; i++) {
+        assert_int_equal(cache.ops->get(cache.self, (uint32_t)i % 10, &value), OUTCOME_OK);
+        place[i] = value.version;
+        reached[i] = cache.ops->acquire(cache.self, 1, i, 1, &fence, &node) == OUTCOME_OK;
+        if (i == 999)
+            usleep(1100000); /* what was served is old enough from here on */
+    }
+    cache.ops->close(cache.self);
+    free(cache.self);
+    assert_true(read_confessions() > 50);
+    for (uint64_t i = 0; i < 2000; i++) {
+        assert_int_equal(place[i], confessed[LIE_OLD][i] ? 4 : 5);
+        assert_true(i >= 1000 || !confessed[LIE_OLD][i]);
+        assert_int_equal(reached[i], confessed[LIE_GRANT][i]);
+    }
+    lies_end();
 }
 
 static void what_cannot_be_read_is_refused(void **state)
@@ -250,6 +448,10 @@ int main(void)
         cmocka_unit_test(sends_are_lied_about_as_told),
         cmocka_unit_test(deliveries_are_lied_about_as_told),
         cmocka_unit_test(effects_are_lied_about_as_told),
+        cmocka_unit_test(amounts_are_lied_about_as_told),
+        cmocka_unit_test(versions_are_lied_about_as_told),
+        cmocka_unit_test(tokens_are_lied_about_as_told),
+        cmocka_unit_test(caches_are_lied_about_as_told),
         cmocka_unit_test(what_cannot_be_read_is_refused),
     };
 
