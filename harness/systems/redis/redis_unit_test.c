@@ -93,7 +93,8 @@ static void a_sentinel_conf_comes_short_or_as_the_file_has_it(void **state)
     struct err err = {0};
     struct plan *plan =
         load("{redis: {topology: sentinel, replicas: 2, sentinels: 3}, sentinel.conf: {quorum: "
-             "\"3\", parallel-syncs: \"2\", acllog-max-len: \"128\", sentinel: [\"down-after-milliseconds prod 700\", "
+             "\"3\", parallel-syncs: \"2\", acllog-max-len: \"128\", sentinel: "
+             "[\"down-after-milliseconds prod 700\", "
              "\"monitor prod 10.0.0.1 6379 1\", \"deny-scripts-reconfig yes\"]}}",
              &err);
     const char *conf;
@@ -232,6 +233,48 @@ static void a_cluster_starts_knowing_itself(void **state)
     plan_free(plan);
 }
 
+/* As hiredis makes them: what is asked of them is their type first. */
+static void replies_are_of_the_type_the_server_sent(void **state)
+{
+    static const char wire[] = "$-1\r\n*-1\r\n:5\r\n*2\r\n$1\r\nl\r\n$3\r\na\0c\r\n"
+                               "*2\r\n:7\r\n*1\r\n$-1\r\n-ERR no\r\n+OK\r\n";
+    static const int types[] = {REDIS_REPLY_NIL,   REDIS_REPLY_NIL,   REDIS_REPLY_INTEGER,
+                                REDIS_REPLY_ARRAY, REDIS_REPLY_ARRAY, REDIS_REPLY_ERROR,
+                                REDIS_REPLY_STATUS};
+    static struct lane lane;
+    redisContext context = {.reader = redisReaderCreate()};
+    size_t n = 0;
+
+    (void)state;
+    lane.c = &context;
+    redis_lane_make_replies(&lane);
+    for (size_t at = 0; at < sizeof(wire) - 1; at++) { /* none is whole at once */
+        void *any = NULL;
+        redisReply *reply;
+
+        assert_int_equal(redisReaderFeed(context.reader, wire + at, 1), REDIS_OK);
+        assert_int_equal(redisReaderGetReply(context.reader, &any), REDIS_OK);
+        reply = any;
+        if (!reply)
+            continue;
+        assert_true(n < sizeof(types) / sizeof(*types));
+        assert_int_equal(reply->type, types[n]);
+        if (n == 2)
+            assert_int_equal(reply->integer, 5);
+        if (n == 3)
+            assert_memory_equal(reply->element[1]->str, "a\0c", 4);
+        if (n == 4) {
+            assert_int_equal(reply->element[0]->integer, 7);
+            assert_int_equal(reply->element[1]->element[0]->type, REDIS_REPLY_NIL);
+        }
+        redis_lane_free(&lane, reply);
+        n++;
+    }
+    assert_int_equal(n, sizeof(types) / sizeof(*types));
+    redisReaderFree(context.reader);
+    arena_release(&lane.replies);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +287,7 @@ int main(void)
         cmocka_unit_test(senseless_clients_are_refused),
         cmocka_unit_test(slots_are_those_of_the_specification),
         cmocka_unit_test(a_cluster_starts_knowing_itself),
+        cmocka_unit_test(replies_are_of_the_type_the_server_sent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

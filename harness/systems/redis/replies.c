@@ -60,9 +60,13 @@ static void *make_integer(const redisReadTask *task, long long value)
     return reply;
 }
 
+/* The task's type is that of what is not there. */
 static void *make_nil(const redisReadTask *task)
 {
-    return make(task);
+    redisReply *reply = make(task);
+
+    reply->type = REDIS_REPLY_NIL;
+    return reply;
 }
 
 /* A reply that was not whole when the connection ended: redis_lane_close forgets it. */
