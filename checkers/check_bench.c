@@ -1,22 +1,24 @@
 /*
  * How fast a recorded history (testing/traffic.h) is judged by loss, delivery and order together,
- * decoding and merging included, on one core.
+ * on one core, and in how much memory (testing/measure.h).
  *
- *     check_bench [log|queue] [MESSAGES [UNITS [RUNS]]] [lost]   default log 10000000 1000 5
+ *     check_bench [log|queue] [MESSAGES [UNITS [RUNS]]] [lost] [only CHECKER] [at FOLDER]
+ *                                                                 default log 10000000 1000 5
  *
- * `lost`: some messages are, so that loss takes its second look. Events a second are those stored,
- * divided by the CPU time of the whole check, all passes. Prints text; with ASSAY_BENCH_JSON=FILE
- * one JSON line is added to that file too (ci/catalogue --report reads it).
+ * `lost`: some messages are, so that loss takes its second look. `only`: one checker alone. `at`:
+ * what was recorded stays in that folder and is judged again by the next who names it with the same
+ * numbers: two builds, turn by turn, a profile of the judging alone, or the peak of its memory.
  */
-#include "base/clock.h"
-#include "checkers/check.h"
+#include "api/registry.h"
+#include "checkers/testing/measure.h"
 #include "checkers/testing/traffic.h"
 #include "history/history.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void stop(const char *what)
@@ -25,112 +27,120 @@ static void stop(const char *what)
     exit(1);
 }
 
-static int64_t cpu_ns(void)
-{
-    struct timespec ts;
+struct options {
+    struct traffic traffic;
+    unsigned runs;
+    const struct checker_ops *only;
+    char folder[256];
+    bool keeps, recorded; /* by this process */
+};
 
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (int64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
+static void take_number(struct options *o, unsigned *taken, const char *word)
+{
+    unsigned long n = strtoul(word, NULL, 10);
+
+    if (n == 0 || *taken == 3)
+        stop("[log|queue] [MESSAGES [UNITS [RUNS]]] [lost] [only CHECKER] [at FOLDER]");
+    if (*taken == 0)
+        o->traffic.messages = n;
+    else if (*taken == 1)
+        o->traffic.n_units = (uint32_t)n;
+    else
+        o->runs = n < MEASURE_RUNS_MAX ? (unsigned)n : MEASURE_RUNS_MAX;
+    (*taken)++;
 }
 
-/* ---- judging */
-
-static double check_once(const struct traffic *t, const char *folder, const struct plan_case *plan,
-                         bool tell)
+static void take_words(struct options *o, int argc, char **argv)
 {
+    unsigned numbers = 0;
+
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "queue") == 0) {
+            o->traffic.queue = true;
+        } else if (strcmp(argv[i], "lost") == 0) {
+            o->traffic.lost = true;
+        } else if (strcmp(argv[i], "only") == 0 && i + 1 < argc) {
+            o->only = checker_named(argv[++i]);
+            if (!o->only)
+                stop("no such checker");
+        } else if (strcmp(argv[i], "at") == 0 && i + 1 < argc) {
+            snprintf(o->folder, sizeof(o->folder), "%s", argv[++i]);
+            o->keeps = true;
+        } else if (strcmp(argv[i], "log") != 0) {
+            take_number(o, &numbers, argv[i]);
+        }
+}
+
+/* Records, unless the folder holds a history. */
+static void record(struct options *o)
+{
+    struct history_reader *r = NULL;
+    struct history_info info;
     struct err err = {0};
-    struct history_reader *r = history_open(folder, BY_TIME, UINT64_MAX, &err);
-    struct check_result result;
-    int64_t begun_ns = cpu_ns(), wall_ns = clock_now_ns();
-    double rate;
 
-    if (!r || check_history(folder, r, plan, NULL, &result, &err) < 0)
-        stop(err.text);
-    rate = (double)t->events * 1e3 / (double)(cpu_ns() - begun_ns);
-    printf("check   %6.1f M events/s of CPU, %.1f of wall time, %u passes\n", rate,
-           (double)t->events * 1e3 / (double)(clock_now_ns() - wall_ns), result.passes);
-    for (size_t i = 0; tell && i < result.n; i++) {
-        const struct findings *f = &result.items[i].findings;
-
-        printf("        %s:%s%s", result.items[i].ops->name,
-               f->inconclusive ? " inconclusive: " : "", f->why);
-        for (size_t k = 0; k < f->n; k++)
-            printf(" %s %llu", f->items[k].kind, (unsigned long long)f->items[k].count);
-        printf("%s, exercised %lld\n", f->n || f->inconclusive ? "" : " nothing found",
-               (long long)f->exercised);
-    }
-    check_release(&result);
-    history_close(r);
-    return rate;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void write_json(const struct traffic *t, const double *sorted, unsigned long runs)
-{
-    const char *path = getenv("ASSAY_BENCH_JSON");
-    FILE *out = path ? fopen(path, "ae") : NULL;
-
-    if (!out)
+    if (!o->keeps)
+        snprintf(o->folder, sizeof(o->folder), "%s/check-bench-XXXXXX",
+                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (o->keeps ? mkdir(o->folder, 0777) < 0 && errno != EEXIST : !mkdtemp(o->folder))
+        stop("no folder");
+    r = history_open(o->folder, BY_TIME, 0, &err);
+    if (!r) {
+        o->recorded = true;
+        traffic_write(&o->traffic, o->folder);
         return;
-    fprintf(out,
-            "{\"topic\": \"check\", \"what\": \"%s%s\", \"messages\": %llu, \"events\": %llu, "
-            "\"units\": %u, \"runs\": %lu, \"median_events_per_s\": %.0f, \"low\": %.0f, "
-            "\"high\": %.0f}\n",
-            t->queue ? "queues" : "log", t->lost ? ", some lost" : "", (unsigned long long)t->sent,
-            (unsigned long long)t->events, t->n_units, runs, sorted[runs / 2] * 1e6,
-            sorted[0] * 1e6, sorted[runs - 1] * 1e6);
-    fclose(out);
+    }
+    history_info(r, &info);
+    if (!info.complete)
+        stop("that folder holds a history that was cut short");
+    o->traffic.sent = o->traffic.messages;
+    o->traffic.events = info.events;
+    history_close(r);
+}
+
+/* The bench's plan, or the one promise of it; the arguments stay where there are any. */
+static struct plan_case promised(const struct options *o, struct plan_case plan)
+{
+    static struct plan_promise only;
+
+    if (!o->only)
+        return plan;
+    only = (struct plan_promise){.checker = o->only, .always = !o->only->property};
+    for (size_t i = 0; i < plan.n_promises; i++)
+        if (plan.promises[i].checker == o->only)
+            only = plan.promises[i];
+    plan.promises = &only;
+    plan.n_promises = 1;
+    return plan;
 }
 
 int main(int argc, char **argv)
 {
-    struct traffic t = {.messages = 10000000, .n_units = 1000};
-    unsigned long runs = 5, numbers = 0;
-    double rates[99];
-    char folder[256], path[300];
-    const struct plan_case *plan;
+    struct options o = {.traffic = {.messages = 10000000, .n_units = 1000}, .runs = 5};
+    struct traffic *t = &o.traffic;
+    struct measure m;
+    struct plan_case plan;
+    char path[300], what[100];
 
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "queue") == 0)
-            t.queue = true;
-        else if (strcmp(argv[i], "lost") == 0)
-            t.lost = true;
-        else if (strcmp(argv[i], "log") != 0) {
-            unsigned long n = strtoul(argv[i], NULL, 10);
-
-            if (n == 0 || numbers == 3)
-                stop("[log|queue] [MESSAGES [UNITS [RUNS]]] [lost]");
-            if (numbers == 0)
-                t.messages = n;
-            else if (numbers == 1)
-                t.n_units = (uint32_t)n;
-            else
-                runs = n < 99 ? n : 99;
-            numbers++;
-        }
-    snprintf(folder, sizeof(folder), "%s/check-bench-XXXXXX",
-             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder))
-        stop("no folder");
-    traffic_write(&t, folder);
-    plan = traffic_plan(&t);
-    printf("%llu messages, %llu events, %u units\n", (unsigned long long)t.sent,
-           (unsigned long long)t.events, t.n_units);
-    for (unsigned long i = 0; i < runs; i++)
-        rates[i] = check_once(&t, folder, plan, i == 0);
-    qsort(rates, runs, sizeof(*rates), compare);
-    printf("median  %6.1f M events/s, %.1f to %.1f in %lu runs\n", rates[runs / 2], rates[0],
-           rates[runs - 1], runs);
-    write_json(&t, rates, runs);
-    snprintf(path, sizeof(path), "%s/history", folder);
-    unlink(path);
-    rmdir(folder);
-    traffic_release(&t);
+    take_words(&o, argc, argv);
+    record(&o);
+    plan = promised(&o, *traffic_plan(t));
+    snprintf(what, sizeof(what), "%s%s%s%s", t->queue ? "queues" : "log",
+             t->lost ? ", some lost" : "", o.only ? ", only " : "", o.only ? o.only->name : "");
+    m = (struct measure){.what = what,
+                         .messages = t->sent,
+                         .events = t->events,
+                         .units = t->n_units,
+                         .runs = o.runs,
+                         .alone = !o.recorded};
+    printf("%llu messages, %llu events, %u units\n", (unsigned long long)t->sent,
+           (unsigned long long)t->events, t->n_units);
+    measure_check(&m, o.folder, &plan);
+    measure_tell(&m);
+    snprintf(path, sizeof(path), "%s/history", o.folder);
+    if (!o.keeps) {
+        unlink(path);
+        rmdir(o.folder);
+    }
+    traffic_release(t);
     return 0;
 }

@@ -6,33 +6,22 @@
  *
  * stale, session, cache, stampede: what testing/keyed.h makes up, on 4096 keys. lock: 1000 locks
  * asked for, got and left. isolation: transactions of five messages each, read and audited; effect:
- * a journal of 4096 accounts. Events a second are those stored, divided by the CPU time of the
- * whole check, all passes. With ASSAY_BENCH_JSON=FILE one JSON line each is added to that file.
+ * a journal of 4096 accounts. How it is measured and told: testing/measure.h.
  */
 #include "api/registry.h"
-#include "base/clock.h"
-#include "checkers/check.h"
 #include "checkers/testing/keyed.h"
+#include "checkers/testing/measure.h"
 #include "history/history.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static void stop(const char *what)
 {
     fprintf(stderr, "keyed_bench: %s\n", what);
     exit(1);
-}
-
-static int64_t cpu_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (int64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
 }
 
 /* ---- histories */
@@ -74,63 +63,19 @@ static void record(const char *folder, struct events *list)
 
 /* ---- judging */
 
-static double judged_once(const char *folder, const struct world *w, size_t events, bool tell)
-{
-    struct err err = {0};
-    struct history_reader *r = history_open(folder, BY_TIME, UINT64_MAX, &err);
-    struct check_result result;
-    int64_t begun_ns = cpu_ns();
-    double rate;
-
-    if (!r || check_history(folder, r, &w->plan, NULL, &result, &err) < 0)
-        stop(err.text);
-    rate = (double)events * 1e3 / (double)(cpu_ns() - begun_ns);
-    for (size_t k = 0; tell && k < result.items[0].findings.n; k++)
-        printf("          found %s %llu\n", result.items[0].findings.items[k].kind,
-               (unsigned long long)result.items[0].findings.items[k].count);
-    check_release(&result);
-    history_close(r);
-    return rate;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void tell(const char *name, size_t events, const double *sorted, unsigned long runs)
-{
-    const char *path = getenv("ASSAY_BENCH_JSON");
-    FILE *out = path ? fopen(path, "ae") : NULL;
-
-    printf("%-9s %6.1f M events/s, %.1f to %.1f in %lu runs\n", name, sorted[runs / 2], sorted[0],
-           sorted[runs - 1], runs);
-    if (!out)
-        return;
-    fprintf(out,
-            "{\"topic\": \"check\", \"what\": \"%s\", \"events\": %zu, \"runs\": %lu, "
-            "\"median_events_per_s\": %.0f, \"low\": %.0f, \"high\": %.0f}\n",
-            name, events, runs, sorted[runs / 2] * 1e6, sorted[0] * 1e6, sorted[runs - 1] * 1e6);
-    fclose(out);
-}
-
-static void judge(const char *folder, const char *checker, size_t events, unsigned long runs)
+static void judge(const char *folder, const char *checker, size_t events, unsigned runs)
 {
     static const struct {
         int64_t number;
     } args = {1000000}; /* stale: 1 ms; stampede: as many loads */
     bool numbered = strcmp(checker, "stale") == 0 || strcmp(checker, "stampede") == 0;
-    double rates[99];
+    struct measure m = {.what = checker, .events = events, .runs = runs};
     struct world w;
 
     world_init(&w, 1);
     world_promise(&w, checker_named(checker), numbered ? &args : NULL);
-    for (unsigned long i = 0; i < runs; i++)
-        rates[i] = judged_once(folder, &w, events, i == 0);
-    qsort(rates, runs, sizeof(*rates), compare);
-    tell(checker, events, rates, runs);
+    measure_check(&m, folder, &w.plan);
+    measure_tell(&m);
 }
 
 int main(int argc, char **argv)
@@ -143,9 +88,9 @@ int main(int argc, char **argv)
                 {keyed_transactions, {"isolation", NULL}},
                 {keyed_accounts, {"effect", NULL}}};
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 5000000;
-    unsigned long runs = argc > 2 ? strtoul(argv[2], NULL, 10) : 3;
+    unsigned runs = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 3;
 
-    if (n == 0 || runs == 0 || runs > 99)
+    if (n == 0 || runs == 0 || runs > MEASURE_RUNS_MAX)
         stop("[EVENTS [RUNS]]");
     for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
         char folder[256], path[300];
