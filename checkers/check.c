@@ -141,8 +141,8 @@ static void hand_to_all(struct pass *pass, const struct event *events, size_t n)
             take_proof(pass, &events[i]);
 }
 
-/* Few enough events at once that all checkers find them in the first-level cache. */
-#define SLICE 256
+/* Few enough events at once that all checkers find them in the first-level cache (disk.c). */
+#define SLICE 96
 
 static int run_pass(struct pass *pass, struct err *err)
 {

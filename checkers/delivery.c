@@ -202,28 +202,28 @@ static inline void settle_one(const struct settle_context *c, struct delivery_st
         *at = (uint64_t)c->e->at_ns;
 }
 
-static void settle_item(void *context, const struct inflight_item *item)
+static void settle_item(void *context, uint64_t key, uint32_t label)
 {
     const struct settle_context *c = context;
 
-    settle_one(c, streams_at(&c->s->streams, (uint32_t)(item->key >> 48)),
-               item->key & MESSAGE_SEQ_MAX);
+    (void)label;
+    settle_one(c, streams_at(&c->s->streams, message_stream(key)), key & MESSAGE_SEQ_MAX);
 }
 
 static void settled(struct delivery *s, const struct event *e)
 {
     struct settle_context context = {s, e, source_of(s, e)};
     bool ok = event_outcome(e) == OUTCOME_OK && !(e->flags & EV_REQUEUE);
+    bool cumulative = e->flags & EV_CUMULATIVE;
 
     if (context.source == UINT32_MAX || event_outcome(e) == OUTCOME_FAIL)
         return;
-    if (event_outcome(e) != OUTCOME_OK && e->flags & EV_CUMULATIVE)
+    if (event_outcome(e) != OUTCOME_OK && cumulative)
         return; /* a later answer may cover them */
     s->any_settled |= ok;
-    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE, ok && e->flags & EV_CUMULATIVE ? settle_item : NULL,
-                    &context);
-    if (ok && !(e->flags & EV_CUMULATIVE))
+    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position, cumulative,
+                    ok && cumulative, settle_item, &context);
+    if (ok && !cumulative)
         settle_one(&context, stream_of(s, e), e->seq & MESSAGE_SEQ_MAX);
 }
 
@@ -299,16 +299,22 @@ static void one_event(struct delivery *s, const struct event *e)
 
 CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
 {
-    uint32_t dest = duties_of(&s->units, e->unit)->dest;
-    const struct delivery_stream *stream = streams_recent(&s->streams, e);
+    const struct delivery_stream *stream;
+    uint32_t dest;
 
+    if (e->type == EV_DELIVER)
+        inflight_prefetch(&s->inflight, e);
+    if (e->type != EV_AUDIT_LOG)
+        return;
+    dest = duties_of(&s->units, e->unit)->dest;
+    stream = streams_recent(&s->streams, e);
     if (dest != UINT32_MAX && stream)
         cells_prefetch(&stream->log[dest], e->seq);
 }
 
 static void delivery_events(void *self, const struct event *events, size_t n)
 {
-    size_t look = streams_look(events, n);
+    size_t look = streams_look(n);
 
     for (size_t i = 0; i < n; i++) {
         if (i < look)

@@ -3,6 +3,14 @@
 
 #include <stdlib.h>
 
+/* Empty, and as small as it gets. */
+static void begin_ring(const struct inflight *f, struct interval *i)
+{
+    i->items = f->labelled ? NULL : i->inside;
+    i->size = f->labelled ? 0 : INFLIGHT_INSIDE;
+    i->first = i->n = 0;
+}
+
 static struct interval *make_interval(struct inflight *f, const struct event *e)
 {
     struct interval *i = aligned_alloc(sizeof(*i), sizeof(*i));
@@ -18,27 +26,37 @@ static struct interval *make_interval(struct inflight *f, const struct event *e)
                            .began_ns = e->at_ns,
                            .start = -1,
                            .last = -1};
-    f->intervals[f->n++] = i;
-    return i;
+    begin_ring(f, i);
+    return f->intervals[f->n++] = i;
 }
 
+/* What was asked for last stands first of the two that share a place. */
 struct interval *inflight_find(struct inflight *f, const struct event *e)
 {
-    uint64_t *number = table_put(&f->index, (uint64_t)e->by << 32 | e->unit, e->epoch);
+    struct recent_intervals *recent = &f->recent[inflight_slot(e)];
+    struct interval *i = recent->before;
 
-    if (!*number) {
-        make_interval(f, e);
-        *number = f->n;
+    if (!inflight_is(i, e)) {
+        uint64_t *number = table_put(&f->index, (uint64_t)e->by << 32 | e->unit, e->epoch);
+
+        if (*number) {
+            i = f->intervals[*number - 1];
+        } else {
+            i = make_interval(f, e);
+            *number = f->n;
+        }
     }
-    return *inflight_slot(f, e) = f->intervals[*number - 1];
+    recent->before = recent->last;
+    return recent->last = i;
 }
 
 void inflight_drop(struct inflight *f, struct interval *i)
 {
-    f->room -= i->size;
-    free(i->items);
-    i->items = NULL;
-    i->first = i->n = i->size = 0;
+    if (i->items != i->inside) {
+        f->room -= i->size;
+        free(i->items);
+    }
+    begin_ring(f, i);
 }
 
 void inflight_event(struct inflight *f, const struct event *e)
@@ -62,48 +80,59 @@ void inflight_event(struct inflight *f, const struct event *e)
     }
 }
 
-static struct inflight_item *at(const struct interval *i, size_t n)
+static uint32_t at(const struct interval *i, uint32_t n)
 {
-    return &i->items[(i->first + n) & (i->size - 1)];
+    return (i->first + n) & (i->size - 1);
 }
 
 bool inflight_grow(struct inflight *f, struct interval *i)
 {
-    uint32_t size = i->size ? i->size * 2 : INFLIGHT_FIRST;
+    bool inside = i->items == i->inside;
+    uint32_t had = inside ? 0 : i->size, size = had ? had * 2 : INFLIGHT_FIRST;
+    struct interval old = *i;
     struct inflight_item *items;
 
-    if (f->room + size - i->size > INFLIGHT_MAX)
+    if (f->room + size - had > INFLIGHT_MAX)
         return false;
-    items = malloc(size * sizeof(*items));
+    items = malloc(size * (sizeof(*items) + (f->labelled ? sizeof(uint32_t) : 0)));
     if (!items)
         abort();
-    for (size_t n = 0; n < i->n; n++)
-        items[n] = *at(i, n);
-    free(i->items);
-    f->room += size - i->size;
+    f->room += size - had;
     i->items = items;
     i->first = 0;
     i->size = size;
+    for (uint32_t n = 0; n < i->n; n++) {
+        items[n] = old.items[at(&old, n)];
+        if (f->labelled)
+            inflight_labels(i)[n] = inflight_labels(&old)[at(&old, n)];
+    }
+    if (!inside)
+        free(old.items);
     return true;
 }
 
-static void take(struct inflight *f, struct interval *i, size_t n, inflight_each *each,
+static void take(struct inflight *f, struct interval *i, uint32_t n, inflight_each *each,
                  void *context)
 {
-    struct inflight_item item = *at(i, n);
+    uint32_t *labels = inflight_labels(i);
+    uint64_t key = i->items[at(i, n)].key;
+    uint32_t label = f->labelled ? labels[at(i, n)] : 0;
 
-    for (; n > 0; n--) /* mostly 0: settled in the order of delivery */
-        *at(i, n) = *at(i, n - 1);
+    for (; n > 0; n--) { /* the older ones move up */
+        i->items[at(i, n)] = i->items[at(i, n - 1)];
+        if (f->labelled)
+            labels[at(i, n)] = labels[at(i, n - 1)];
+    }
     inflight_pop(f, i);
     if (each)
-        each(context, &item);
+        each(context, key, label);
 }
 
 void inflight_settle_some(struct inflight *f, struct interval *i, int64_t position, bool cumulative,
                           inflight_each *each, void *context)
 {
-    for (size_t n = 0; n < i->n;) {
-        int64_t held = at(i, n)->position;
+    for (uint32_t n = 0; n < i->n;) {
+        int64_t held = i->items[at(i, n)].position;
 
         if (held == position || (cumulative && held < position)) {
             take(f, i, n, each, context);
@@ -117,11 +146,13 @@ void inflight_settle_some(struct inflight *f, struct interval *i, int64_t positi
 
 void inflight_release(struct inflight *f)
 {
+    bool labelled = f->labelled;
+
     for (size_t n = 0; n < f->n; n++) {
-        free(f->intervals[n]->items);
+        inflight_drop(f, f->intervals[n]);
         free(f->intervals[n]);
     }
     free(f->intervals);
     table_release(&f->index);
-    *f = (struct inflight){0};
+    *f = (struct inflight){.labelled = labelled};
 }

@@ -163,12 +163,13 @@ struct clear_context {
     uint32_t dest, unit;
 };
 
-static void clear_item(void *context, const struct inflight_item *item)
+static void clear_item(void *context, uint64_t key, uint32_t label)
 {
     struct clear_context *c = context;
-    struct loss_stream *stream = streams_at(&c->s->streams, (uint32_t)(item->key >> 48));
 
-    clear(c->s, stream, c->dest, item->key & MESSAGE_SEQ_MAX, c->unit);
+    (void)label;
+    clear(c->s, streams_at(&c->s->streams, message_stream(key)), c->dest, key & MESSAGE_SEQ_MAX,
+          c->unit);
 }
 
 static void delivered(struct loss *s, const struct event *e)
@@ -190,14 +191,13 @@ static void settled(struct loss *s, const struct event *e)
 {
     const struct unit_duty *unit = duties_of(&s->units, e->unit);
     struct clear_context context = {s, unit->dest, e->unit};
-    bool requeued = e->flags & EV_REQUEUE;
+    bool requeued = e->flags & EV_REQUEUE, cumulative = e->flags & EV_CUMULATIVE;
 
     if (!unit->settled_is_done)
         return;
-    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE,
-                    requeued || !(e->flags & EV_CUMULATIVE) ? NULL : clear_item, &context);
-    if (!requeued && !(e->flags & EV_CUMULATIVE))
+    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position, cumulative,
+                    cumulative && !requeued, clear_item, &context);
+    if (!requeued && !cumulative)
         clear(s, loss_stream_of(s, e), unit->dest, e->seq, e->unit);
 }
 
@@ -290,8 +290,13 @@ static bool loss_again(void *self, const struct drain_proof *proofs)
 
 CELLS_AHEAD void look_ahead(const struct loss *s, const struct event *e)
 {
-    const struct loss_stream *stream = streams_recent(&s->streams, e);
+    const struct loss_stream *stream;
 
+    if (e->type == EV_DELIVER && duties_of(&s->units, e->unit)->settled_is_done)
+        inflight_prefetch(&s->inflight, e);
+    if (e->type != EV_AUDIT_LOG)
+        return;
+    stream = streams_recent(&s->streams, e);
     for (size_t d = 0; stream && d < stream->n_duties; d++)
         cells_prefetch(&stream->duties[d].state, e->seq);
 }
@@ -308,7 +313,7 @@ static void second_pass(struct loss *s, const struct event *events, size_t n)
 static void loss_events(void *self, const struct event *events, size_t n)
 {
     struct loss *s = self;
-    size_t look = streams_look(events, n);
+    size_t look = streams_look(n);
 
     if (s->second) {
         second_pass(s, events, n);

@@ -19,13 +19,7 @@
  * partitions (positions of two logs have no order).
  */
 #include "checkers/order.h"
-#include "api/checker.h"
-#include "checkers/duties.h"
-#include "checkers/gaps.h"
-#include "checkers/hazards.h"
-#include "checkers/inflight.h"
-#include "checkers/ranks.h"
-#include "checkers/spans.h"
+#include "checkers/order_parts.h"
 #include "checkers/volume.h"
 
 #include <stdio.h>
@@ -33,40 +27,6 @@
 #include <string.h>
 
 #define STREAMS_OF_KEYS_MAX (1u << 22)
-#define RETURNED_MAX 1024
-
-enum { DELIVERED = 1, SETTLED = 2 }; /* bits of ranked_stream.seen, queues */
-
-/* Back in the queue for certain since `fenced_ns`, and not delivered again yet. */
-struct returned {
-    uint64_t key, rank, stream;
-    int64_t fenced_ns;
-};
-
-struct order {
-    const struct plan_case *plan;
-    struct order_args args;
-    struct ranks ranks;
-    struct table maxima;   /* stream → greatest rank met, plus one */
-    struct table settled;  /* stream → greatest rank settled, plus one */
-    struct table versions; /* key → last version in the journal */
-    struct table committed; /* (group, unit) → greatest position a settle was asked for, plus one */
-    struct inflight inflight;
-    struct gaps gaps;
-    struct hazards hazards;
-    struct unit_duties units;
-    struct spans spans; /* producers: all */
-    int64_t clock_error_ns;
-    struct returned *returned;
-    size_t n_returned;
-    int64_t *last; /* per unit: greatest position audited */
-    int64_t before, after, again, owners;
-    uint8_t looks_for; /* events that touch what no cache foresees */
-    bool disturbed, unsorted;
-    bool audit_began, late_gaps,
-        second; /* gaps met behind the audit wait for a second look at it */
-    struct findings found;
-};
 
 static int order_open(void *self, const struct plan_case *plan, const void *args,
                       const struct results *earlier, struct err *err)
@@ -82,6 +42,7 @@ static int order_open(void *self, const struct plan_case *plan, const void *args
                         .found = {.current = "order"}};
     if (args)
         s->args = *(const struct order_args *)args;
+    s->inflight.labelled = s->args.by == BY_KEY;
     s->looks_for = s->args.at == AT_DELIVERY ? EV_DELIVER : EV_AUDIT_LOG;
     s->clock_error_ns = earlier ? results_clock_error_ns(earlier) : CLOCK_ERROR_UNKNOWN_NS;
     ranks_open(&s->ranks, plan->n_dests);
@@ -120,8 +81,8 @@ static size_t order_bound(const struct plan_case *plan, const void *args)
            bound_table(plan->n_dests * (plan->n_units + 1), 0) + 2 * GAPS_MAX * sizeof(struct gap);
 }
 
-static void tell(struct order *s, const char *kind, const char *stage, const struct event *e,
-                 const char *text)
+void order_tell(struct order *s, const char *kind, const char *stage, const struct event *e,
+                const char *text)
 {
     struct finding_sample sample = {.message = {e->seq, e->client, e->incarnation, e->worker},
                                     .unit = e->type == EV_AUDIT_EFFECT ? NO_UNIT : e->unit,
@@ -133,33 +94,6 @@ static void tell(struct order *s, const char *kind, const char *stage, const str
     snprintf(sample.stage, sizeof(sample.stage), "%s", stage);
     snprintf(sample.text, sizeof(sample.text), "%s", text);
     findings_add(&s->found, kind, 1, &sample);
-}
-
-/* What is ordered against each other: a session's messages in one unit, or of one key in it. */
-static uint64_t stream_key(const struct order *s, const struct ranked_stream *session,
-                           const struct event *e)
-{
-    return (uint64_t)session->head.number << 32 | (s->args.by == BY_KEY ? e->key : 0);
-}
-
-/* An ownership interval, as `maxima` knows it. */
-static uint64_t owner_key(const struct event *e)
-{
-    return (uint64_t)e->by << 48 ^ (uint64_t)e->epoch << 16 ^ e->unit;
-}
-
-/* True when it was met behind one that was submitted after it; `slot` names what is ordered. */
-static bool overtaken(struct order *s, struct ranked_stream *session, uint64_t stream,
-                      uint64_t slot, uint64_t rank)
-{
-    uint64_t *max = table_put_at(&s->maxima, &session->met, stream, slot);
-
-    if (!max)
-        return false;
-    if (rank + 1 <= *max)
-        return true;
-    *max = rank + 1;
-    return false;
 }
 
 /* The same for a session in a unit of the log. An audit reads unit after unit: what it stands at is
@@ -201,7 +135,7 @@ static void skipped(void *context, const struct gap *gap, const struct event *e)
     snprintf(text, sizeof(text), "an owner of %s went from position %lld to %lld and skipped it",
              duties_unit_name(((struct order *)context)->plan, gap->unit), (long long)gap->from,
              (long long)gap->to);
-    tell(context, "order", "skipped", e, text);
+    order_tell(context, "order", "skipped", e, text);
 }
 
 static void audited(struct order *s, const struct event *e)
@@ -220,172 +154,15 @@ static void audited(struct order *s, const struct event *e)
     session = ranks_stream(&s->ranks, e);
     rank = ranks_meet(&s->ranks, session, e, dest);
     if (rank != RANK_UNKNOWN &&
-        (s->args.by == BY_KEY ? overtaken(s, session, stream_key(s, session, e), e->unit, rank)
-                              : overtaken_in_unit(s, session, e->unit, rank))) {
+        (s->args.by == BY_KEY
+             ? order_overtaken(s, session, order_stream_key(s, session, e), e->unit, rank)
+             : overtaken_in_unit(s, session, e->unit, rank))) {
         char text[160];
 
         snprintf(text, sizeof(text), "stands in %s behind one that was submitted after it",
                  duties_unit_name(s->plan, e->unit));
-        tell(s, "order", "log", e, text);
+        order_tell(s, "order", "log", e, text);
     }
-}
-
-/* ---- at delivery: logs */
-
-static void delivered_from_log(struct order *s, const struct event *e)
-{
-    struct interval *i = inflight_of(&s->inflight, e);
-    int64_t before = i->last >= 0 ? i->last : i->start - 1;
-    bool known = i->last >= 0 || i->start >= 0;
-
-    if (i->last >= 0 && e->position <= i->last) {
-        char text[160];
-
-        snprintf(text, sizeof(text),
-                 "position %lld of %s was delivered behind %lld to the same owner",
-                 (long long)e->position, duties_unit_name(s->plan, e->unit), (long long)i->last);
-        tell(s, "order", "delivery", e, text);
-        return;
-    }
-    if (known && e->position > before + 1) {
-        gaps_add(&s->gaps, e->unit, before, e->position);
-        s->late_gaps |= s->audit_began;
-    }
-    i->last = e->position;
-}
-
-/* The start of an interval is the committed position, unless it was reset. */
-static void gained(struct order *s, const struct event *e)
-{
-    const uint64_t *max = table_get(&s->committed, e->ref, e->unit);
-    uint32_t dest = duties_of(&s->units, e->unit)->dest;
-    char text[200];
-
-    s->owners++;
-    if (dest == UINT32_MAX || duties_forgets(s->plan, dest) || !max || e->position < 0 ||
-        e->flags & EV_RESET || e->position <= (int64_t)*max)
-        return;
-    snprintf(text, sizeof(text),
-             "an owner of %s starts at position %lld, though no settle went beyond %lld",
-             duties_unit_name(s->plan, e->unit), (long long)e->position, (long long)*max - 1);
-    tell(s, "order", "start", e, text);
-}
-
-/* ---- at delivery: queues */
-
-static void comes_back(struct order *s, const struct event *e, uint64_t stream, uint64_t key,
-                       uint64_t rank, bool is_settled)
-{
-    const uint64_t *max = table_get(&s->settled, stream, e->unit);
-
-    s->again++;
-    for (size_t i = 0; i < s->n_returned; i++)
-        if (s->returned[i].key == key)
-            s->returned[i--] = s->returned[--s->n_returned];
-    if (max && rank != RANK_UNKNOWN && rank + 1 < *max && !is_settled)
-        tell(s, "redelivery_order", "", e,
-             "came back after messages that were in flight beside it were settled");
-}
-
-static void delivered_from_queue(struct order *s, const struct event *e, uint32_t dest)
-{
-    struct interval *i = inflight_of(&s->inflight, e);
-    struct ranked_stream *session = ranks_stream(&s->ranks, e);
-    unsigned seen = cells_add(&session->seen[dest], e->seq, DELIVERED);
-    uint64_t stream = stream_key(s, session, e), key = message_key(session->head.number, e->seq);
-    uint64_t rank = ranks_of(&s->ranks, session, e);
-    bool again = seen || e->flags & EV_REDELIVERED;
-
-    inflight_add(&s->inflight, i, e, key);
-    if (again) {
-        comes_back(s, e, stream, key, rank, seen & SETTLED);
-        return;
-    }
-    if (s->args.at != AT_DELIVERY || rank == RANK_UNKNOWN)
-        return;
-    if (overtaken(s, session, stream, owner_key(e), rank))
-        tell(s, "order", "delivery", e,
-             "first delivered behind one that was submitted after it, to the same owner");
-    for (size_t k = 0; k < s->n_returned; k++) {
-        const struct returned *r = &s->returned[k];
-
-        if (r->stream == stream && r->rank < rank && i->announced && i->began_ns > r->fenced_ns) {
-            tell(s, "order", "overtaken", e,
-                 "first delivered while an earlier one was back in the queue");
-            break;
-        }
-    }
-}
-
-static void delivered(struct order *s, const struct event *e)
-{
-    const struct unit_duty *unit = duties_of(&s->units, e->unit);
-
-    if (unit->dest == UINT32_MAX || s->args.at == AT_LOG || e->flags & EV_MARKER)
-        return;
-    if (unit->forgets) {
-        delivered_from_queue(s, e, unit->dest);
-        return;
-    }
-    s->again += (e->flags & EV_REDELIVERED) != 0;
-    if (s->args.at == AT_DELIVERY)
-        delivered_from_log(s, e);
-}
-
-struct settle_context {
-    struct order *s;
-    uint32_t unit, dest;
-};
-
-static void settle_item(void *context, const struct inflight_item *item)
-{
-    struct settle_context *c = context;
-    struct ranked_stream *session = streams_at(&c->s->ranks.streams, (uint32_t)(item->key >> 48));
-    uint64_t seq = item->key & MESSAGE_SEQ_MAX, rank = rank_of_message(seq);
-    uint64_t stream =
-        (uint64_t)session->head.number << 32 | (c->s->args.by == BY_KEY ? item->label : 0);
-    uint64_t *max = seq < session->end
-                        ? table_put_at(&c->s->settled, &session->settled, stream, c->unit)
-                        : NULL;
-
-    if (max && *max < rank + 1)
-        *max = rank + 1;
-    cells_add(&session->seen[c->dest], seq, SETTLED);
-}
-
-static void settles(struct order *s, const struct event *e)
-{
-    const struct unit_duty *unit = duties_of(&s->units, e->unit);
-    struct settle_context context = {s, e->unit, unit->dest};
-
-    if (unit->dest == UINT32_MAX || s->args.at == AT_LOG)
-        return;
-    if (!unit->forgets) {
-        uint64_t *max = table_put(&s->committed, e->ref, e->unit);
-
-        if (e->position + 1 > (int64_t)*max)
-            *max = (uint64_t)(e->position + 1);
-        return;
-    }
-    inflight_settle(&s->inflight, inflight_of(&s->inflight, e), e->position,
-                    e->flags & EV_CUMULATIVE, e->flags & EV_REQUEUE ? NULL : settle_item, &context);
-}
-
-/* A requeue that was answered: x is back for certain. */
-static void settle_answered(struct order *s, const struct event *e)
-{
-    const struct ranked_stream *session;
-
-    if (!(e->flags & EV_REQUEUE) || s->args.at != AT_DELIVERY ||
-        !duties_of(&s->units, e->unit)->forgets || e->flags & EV_CUMULATIVE ||
-        event_outcome(e) != OUTCOME_OK || s->n_returned == RETURNED_MAX)
-        return;
-    session = ranks_stream(&s->ranks, e);
-    s->returned[s->n_returned++] =
-        (struct returned){.key = message_key(session->head.number, e->seq),
-                          .rank = rank_of_message(e->seq),
-                          .stream = stream_key(s, session, e),
-                          .fenced_ns = e->at_ns};
 }
 
 /* ---- at effect */
@@ -407,14 +184,15 @@ static void journal_row(struct order *s, const struct event *e)
     if (e->seq >= session->end || cells_get(&session->seen[s->plan->n_dests], e->seq))
         return;
     cells_set(&session->seen[s->plan->n_dests], e->seq, 1);
-    if (overtaken(s, session, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,
-                  rank_of_message(e->seq)))
-        tell(s, "order", "effect", e,
-             "took effect behind one of its key that was submitted after it");
+    if (order_overtaken(s, session, (uint64_t)session->head.number << 32 | e->key, UINT64_MAX,
+                        rank_of_message(e->seq)))
+        order_tell(s, "order", "effect", e,
+                   "took effect behind one of its key that was submitted after it");
     else if (s->args.producers == ALL_PRODUCERS &&
              spans_meet(&s->spans, session->head.number, e->key, s->clock_error_ns))
-        tell(s, "order", "effect", e,
-             "took effect behind one of its key by a producer that began after this one had ended");
+        order_tell(
+            s, "order", "effect", e,
+            "took effect behind one of its key by a producer that began after this one had ended");
 }
 
 /* ---- the events */
@@ -457,20 +235,22 @@ static void one_event(struct order *s, const struct event *e)
         audited(s, e);
         break;
     case EV_DELIVER:
-        delivered(s, e);
+        if (s->args.at != AT_LOG)
+            order_delivered(s, e);
         break;
     case EV_SETTLE_INVOKE:
-        settles(s, e);
+        if (s->args.at != AT_LOG)
+            order_settles(s, e);
         break;
     case EV_SETTLE_COMPLETE:
-        settle_answered(s, e);
+        order_settle_answered(s, e);
         break;
     case EV_AUDIT_EFFECT:
         journal_row(s, e);
         break;
     case EV_OWN:
         if (e->flags & EV_GAINED && s->args.at == AT_DELIVERY)
-            gained(s, e);
+            order_gained(s, e);
         inflight_event(&s->inflight, e);
         break;
     case EV_CLIENT_DEATH:
@@ -492,10 +272,11 @@ CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
         return;
     cells_prefetch(&session->seen[unit->dest], e->seq);
     if (s->args.at == AT_DELIVERY && unit->forgets) {
-        uint64_t stream = stream_key(s, session, e);
+        uint64_t stream = order_stream_key(s, session, e);
 
+        inflight_prefetch(&s->inflight, e);
         if (!table_spot_is(&s->settled, &session->settled, stream, e->unit)) {
-            table_prefetch(&s->maxima, stream, owner_key(e));
+            table_prefetch(&s->maxima, stream, order_owner_key(e));
             table_prefetch(&s->settled, stream, e->unit);
         }
     }
@@ -503,10 +284,8 @@ CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
 
 static void first_pass(struct order *s, const struct event *events, size_t n)
 {
-    size_t look = streams_look(events, n);
+    size_t look = streams_look(n);
 
-    if (s->args.at == AT_DELIVERY)
-        look = n > STREAMS_AHEAD ? n - STREAMS_AHEAD : 0;
     for (size_t i = 0; i < n; i++) {
         if (i < look && events[i + STREAMS_AHEAD].type == s->looks_for)
             look_ahead(s, &events[i + STREAMS_AHEAD]);

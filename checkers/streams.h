@@ -73,13 +73,13 @@ static inline void *streams_recent(const struct streams *streams, const struct e
     return recent && recent->id == id ? recent : NULL;
 }
 
-/* An audit meets messages in an order that no cache foresees: how many events ahead to look. It is
- * one writer's, and hardly anybody else acts beside it: the last event of a run tells whether it is
- * worth looking. From how many of its events. */
+/* An audit meets messages in an order that no cache foresees, and a consumer that goes round its
+ * queues comes back to what was put out of the cache meanwhile: how many events ahead to look, and
+ * from how many of a run's events that can be done. */
 #define STREAMS_AHEAD 12
-static inline size_t streams_look(const struct event *events, size_t n)
+static inline size_t streams_look(size_t n)
 {
-    return n > STREAMS_AHEAD && events[n - 1].type == EV_AUDIT_LOG ? n - STREAMS_AHEAD : 0;
+    return n > STREAMS_AHEAD ? n - STREAMS_AHEAD : 0;
 }
 
 static inline void *streams_at(const struct streams *streams, uint32_t i)

@@ -96,5 +96,9 @@ static inline uint64_t message_key(uint32_t stream, uint64_t seq)
 {
     return (uint64_t)stream << 48 | (seq & MESSAGE_SEQ_MAX);
 }
+static inline uint32_t message_stream(uint64_t key)
+{
+    return (uint32_t)(key >> 48);
+}
 
 #endif

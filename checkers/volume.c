@@ -196,7 +196,7 @@ size_t bound_inflight(const struct volume *v, const struct plan_case *plan)
     held = times((double)v->messages, 2 * (double)consumers) + intervals * INFLIGHT_FIRST;
     held = least(held, INFLIGHT_MAX);
     return (size_t)(intervals * (sizeof(struct interval) + 3 * sizeof(void *) + 2 * MALLOC_BYTES) +
-                    (held + held / 2) * sizeof(struct inflight_item)) +
+                    (held + held / 2) * (sizeof(struct inflight_item) + sizeof(uint32_t))) +
            bound_table(intervals, 0);
 }
 
