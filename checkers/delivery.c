@@ -316,6 +316,8 @@ static void delivery_events(void *self, const struct event *events, size_t n)
 {
     size_t look = streams_look(n);
 
+    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
+        look_ahead(self, &events[i]);
     for (size_t i = 0; i < n; i++) {
         if (i < look)
             look_ahead(self, &events[i + STREAMS_AHEAD]);

@@ -319,6 +319,8 @@ static void loss_events(void *self, const struct event *events, size_t n)
         second_pass(s, events, n);
         return;
     }
+    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
+        look_ahead(s, &events[i]);
     for (size_t i = 0; i < n; i++) {
         if (i < look)
             look_ahead(s, &events[i + STREAMS_AHEAD]);

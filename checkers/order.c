@@ -286,6 +286,9 @@ static void first_pass(struct order *s, const struct event *events, size_t n)
 {
     size_t look = streams_look(n);
 
+    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
+        if (events[i].type == s->looks_for)
+            look_ahead(s, &events[i]);
     for (size_t i = 0; i < n; i++) {
         if (i < look && events[i + STREAMS_AHEAD].type == s->looks_for)
             look_ahead(s, &events[i + STREAMS_AHEAD]);
