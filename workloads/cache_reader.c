@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-#define WAIT_FOR_FILL_NS SECOND_NS
+#define WAIT_FOR_FILL_NS (5 * SECOND_NS) /* outlasts the lock of a loader that died */
 #define LOOK_AGAIN_NS (2 * MS_NS)
 #define LOADER_TTL_NS (2 * SECOND_NS)
 
