@@ -256,8 +256,10 @@ static void delivered(struct delivery *s, const struct event *e)
 
 /* ---- the events */
 
-static void one_event(struct delivery *s, const struct event *e)
+static void one_event(void *self, const struct event *e)
 {
+    struct delivery *s = self;
+
     switch (e->type) {
     case EV_DELIVER:
         s->redelivered += !s->second && e->flags & EV_REDELIVERED;
@@ -297,8 +299,9 @@ static void one_event(struct delivery *s, const struct event *e)
     }
 }
 
-CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
+CELLS_AHEAD void look_ahead(const void *self, const struct event *e)
 {
+    const struct delivery *s = self;
     const struct delivery_stream *stream;
     uint32_t dest;
 
@@ -314,15 +317,7 @@ CELLS_AHEAD void look_ahead(const struct delivery *s, const struct event *e)
 
 static void delivery_events(void *self, const struct event *events, size_t n)
 {
-    size_t look = streams_look(n);
-
-    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
-        look_ahead(self, &events[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (i < look)
-            look_ahead(self, &events[i + STREAMS_AHEAD]);
-        one_event(self, &events[i]);
-    }
+    streams_walk(self, events, n, look_ahead, one_event);
 }
 
 static bool delivery_again(void *self, const struct drain_proof *proofs)

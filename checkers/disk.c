@@ -1,6 +1,7 @@
 /* A recorded history as the source of a check. */
 #include "checkers/check.h"
 
+#include "base/heap.h"
 #include "history/history.h"
 
 #include <stdio.h>
@@ -51,6 +52,7 @@ int check_history(const char *case_folder, struct history_reader *reader,
     struct event_source source = {&disk, disk_rewind, disk_next, disk_text, -1};
     int result;
 
+    heap_large_pages();
     if (!disk.batch)
         abort();
     history_info(reader, &recorded);

@@ -217,8 +217,10 @@ static void started(struct loss *s, const struct event *e)
         s->handed[dest] = true;
 }
 
-static void first_pass(struct loss *s, const struct event *e)
+static void first_pass(void *self, const struct event *e)
 {
+    struct loss *s = self;
+
     switch (e->type) {
     case EV_SEND_INVOKE: {
         struct loss_stream *stream = loss_stream_of(s, e);
@@ -288,8 +290,9 @@ static bool loss_again(void *self, const struct drain_proof *proofs)
     return false;
 }
 
-CELLS_AHEAD void look_ahead(const struct loss *s, const struct event *e)
+CELLS_AHEAD void look_ahead(const void *self, const struct event *e)
 {
+    const struct loss *s = self;
     const struct loss_stream *stream;
 
     if (e->type == EV_DELIVER && duties_of(&s->units, e->unit)->settled_is_done)
@@ -313,19 +316,11 @@ static void second_pass(struct loss *s, const struct event *events, size_t n)
 static void loss_events(void *self, const struct event *events, size_t n)
 {
     struct loss *s = self;
-    size_t look = streams_look(n);
 
-    if (s->second) {
+    if (s->second)
         second_pass(s, events, n);
-        return;
-    }
-    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
-        look_ahead(s, &events[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (i < look)
-            look_ahead(s, &events[i + STREAMS_AHEAD]);
-        first_pass(s, &events[i]);
-    }
+    else
+        streams_walk(s, events, n, look_ahead, first_pass);
 }
 
 /* ---- the end */

@@ -218,8 +218,10 @@ static void completed(struct order *s, const struct event *e)
         s->after += s->before > 0;
 }
 
-static void one_event(struct order *s, const struct event *e)
+static void one_event(void *self, const struct event *e)
 {
+    struct order *s = self;
+
     switch (e->type) {
     case EV_SEND_INVOKE:
         ranks_invoke(&s->ranks, e);
@@ -263,11 +265,16 @@ static void one_event(struct order *s, const struct event *e)
     }
 }
 
-CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
+CELLS_AHEAD void look_ahead(const void *self, const struct event *e)
 {
-    const struct unit_duty *unit = duties_of(&s->units, e->unit);
-    const struct ranked_stream *session = streams_recent(&s->ranks.streams, e);
+    const struct order *s = self;
+    const struct ranked_stream *session;
+    const struct unit_duty *unit;
 
+    if (e->type != s->looks_for)
+        return;
+    unit = duties_of(&s->units, e->unit);
+    session = streams_recent(&s->ranks.streams, e);
     if (unit->dest == UINT32_MAX || !session || !session->seen)
         return;
     cells_prefetch(&session->seen[unit->dest], e->seq);
@@ -282,26 +289,12 @@ CELLS_AHEAD void look_ahead(const struct order *s, const struct event *e)
     }
 }
 
-static void first_pass(struct order *s, const struct event *events, size_t n)
-{
-    size_t look = streams_look(n);
-
-    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
-        if (events[i].type == s->looks_for)
-            look_ahead(s, &events[i]);
-    for (size_t i = 0; i < n; i++) {
-        if (i < look && events[i + STREAMS_AHEAD].type == s->looks_for)
-            look_ahead(s, &events[i + STREAMS_AHEAD]);
-        one_event(s, &events[i]);
-    }
-}
-
 static void order_events(void *self, const struct event *events, size_t n)
 {
     struct order *s = self;
 
     if (!s->second)
-        first_pass(s, events, n);
+        streams_walk(s, events, n, look_ahead, one_event);
     for (size_t i = 0; i < n && s->second; i++)
         if (events[i].type == EV_AUDIT_LOG && !(events[i].flags & EV_MARKER) &&
             events[i].unit < s->plan->n_units)

@@ -74,12 +74,24 @@ static inline void *streams_recent(const struct streams *streams, const struct e
 }
 
 /* An audit meets messages in an order that no cache foresees, and a consumer that goes round its
- * queues comes back to what was put out of the cache meanwhile: how many events ahead to look, and
- * from how many of a run's events that can be done. */
-#define STREAMS_AHEAD 12
-static inline size_t streams_look(size_t n)
+ * queues comes back to what was put out of the cache meanwhile: so many events ahead `ahead` is
+ * called for what `take` is called for in turn. Runs that are shorter are only taken. Both are
+ * constants to whoever calls this, and inlined with it. */
+#define STREAMS_AHEAD 12u
+static inline __attribute__((always_inline)) void
+streams_walk(void *self, const struct event *events, size_t n,
+             void (*ahead)(const void *self, const struct event *e),
+             void (*take)(void *self, const struct event *e))
 {
-    return n > STREAMS_AHEAD ? n - STREAMS_AHEAD : 0;
+    size_t look = n > STREAMS_AHEAD ? n - STREAMS_AHEAD : 0;
+
+    for (size_t i = 0; look && i < STREAMS_AHEAD; i++)
+        ahead(self, &events[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (i < look)
+            ahead(self, &events[i + STREAMS_AHEAD]);
+        take(self, &events[i]);
+    }
 }
 
 static inline void *streams_at(const struct streams *streams, uint32_t i)

@@ -2,13 +2,14 @@
  * The verbs. `assay help` lists them; each is one function, most live with what they show. Names
  * that begin with an underscore are our own processes again (DESIGN: Processes).
  */
-#include "run/verbs.h"
+#include "verbs/verbs.h"
 
+#include "client/client.h"
 #include "plan/help.h"
-#include "run/client.h"
 #include "run/shell.h"
-#include "run/usage.h"
+#include "run/watcher.h"
 #include "sandbox/keeper.h"
+#include "verbs/usage.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,6 +10,7 @@
  */
 #include "workloads/cache.h"
 
+#include "api/tree.h"
 #include "api/workload.h"
 #include "base/clock.h"
 #include "plan/plan.h"
@@ -25,8 +26,9 @@
 /* ---- parameters */
 
 static const char *const protocols[] = {
-    "cache_aside", "delete_first", "double_delete", "double_write", "write_through", "read_through",
-    "pubsub",      "tracking",     "change_stream", "queue",        "write_behind",  NULL};
+    "cache_aside",  "delete_first", "double_delete", "double_write",  "write_through",
+    "read_through", "pubsub",       "tracking",      "change_stream", "queue",
+    "write_behind", "outbox",       "broker",        "watch",         NULL};
 static const char *const guards[] = {"none", "version", "lease", "tombstone", NULL};
 static const char *const on_errors[] = {"ignore", "retry", NULL};
 static const char *const on_gaps[] = {"keep", "flush", NULL};
@@ -45,7 +47,12 @@ static const struct param cache_params[] = {
          "second after `delay`; set the new value after it; set it inside the transaction; "
          "delete, and one loader per key fills; delete and tell local copies by PUBLISH, or by "
          "client-side tracking; nothing, a relay follows the database's change stream; a relay is "
-         "told by a queue, and deletes; set, and a relay writes the database from a queue"},
+         "told by a queue, and deletes; set, and a relay writes the database from a queue; a "
+         "row in an outbox of the database, in the same transaction, and a relay deletes; a "
+         "message to a broker (the writer publishes, the relay consumes), and the relay deletes or "
+         "sets; read, "
+         "change and set between WATCH and EXEC, in the cache alone (an absent entry begins with "
+         "the row)"},
     {"guard", PARAM_CHOICE, ARG(guard), .fallback = "none", .choices = guards,
      .help = "what refuses a late fill: nothing, a newer version, a lease that was voided, a "
              "tombstone"},
@@ -67,11 +74,12 @@ static const struct param cache_params[] = {
     {"on_gap", PARAM_CHOICE, ARG(on_gap), .fallback = "keep", .choices = on_gaps,
      .help = "a lost subscription: local copies are kept, or all dropped"},
     {"settles", PARAM_CHOICE, ARG(settles), .fallback = "after", .choices = settles,
-     .help = "queue, write_behind: the relay settles what it took after it is done, or before"},
+     .help = "queue, write_behind, broker: the relay settles what it took after it is done, or "
+             "before"},
     {"tells", PARAM_CHOICE, ARG(tells), .fallback = "after", .choices = tells,
      .help = "pubsub: local copies are told after the delete of the shared entry, or before it"},
     {"relay", PARAM_CHOICE, ARG(relay), .fallback = "delete", .choices = relays,
-     .help = "change_stream: the relay deletes entries, or sets the new values"},
+     .help = "change_stream, broker: the relay deletes entries, or sets the new values"},
     {"reads", PARAM_CHOICE, ARG(reads), .fallback = "primary", .choices = wheres,
      .help = "which database a miss is loaded from"},
     {"cache_reads", PARAM_CHOICE, ARG(cache_reads), .fallback = "primary", .choices = wheres,
@@ -110,7 +118,8 @@ static const struct param cache_client_params[] = {
     ROLE(reader, role_params, "reads through the cache"),
     ROLE(writer, role_params, "changes rows, and does to the cache what the protocol says"),
     ROLE(relay, relay_params,
-         "change_stream, queue, write_behind: carries the changes to the other side"),
+         "change_stream, queue, write_behind, outbox, broker: carries the changes to the other "
+         "side"),
     {0}};
 
 static const char *const cache_roles[] = {"reader", "writer", "relay", NULL};
@@ -136,6 +145,10 @@ static const char *cache_senseless(const void *args, const void *role_args)
         return "protocol: pubsub and tracking are about local copies: local_ttl is missing";
     if (a->protocol == CACHE_WRITE_BEHIND && (a->abort_every > 0 || a->remove_every > 0))
         return "protocol: write_behind commits later: it rolls nothing back and removes no row";
+    if (a->protocol == CACHE_WATCH && (a->abort_every > 0 || a->remove_every > 0))
+        return "protocol: watch commits nothing: it rolls nothing back and removes no row";
+    if (a->protocol == CACHE_WATCH && a->guard != GUARD_NONE)
+        return "guard: EXEC is the guard of protocol: watch";
     if (a->guard == GUARD_LEASE && a->protocol != CACHE_ASIDE &&
         a->protocol != CACHE_DELETE_FIRST && a->protocol != CACHE_DOUBLE_DELETE &&
         a->protocol != CACHE_READ_THROUGH)
@@ -248,6 +261,16 @@ enum outcome cache_fill(struct cache_worker *c, uint32_t key, const struct store
     return c->cache->ops->set(c->cache->self, key, &value);
 }
 
+enum outcome cache_carry(struct cache_worker *c, const struct store_item *item)
+{
+    enum outcome outcome;
+
+    if (c->args->relay != CACHE_RELAY_VALUE || item->removed)
+        return c->cache->ops->remove(c->cache->self, item->key, item->version);
+    outcome = cache_fill(c, item->key, item, 0);
+    return outcome == OUTCOME_FAIL ? OUTCOME_OK : outcome;
+}
+
 static int work_on_orders(struct cache_worker *c, bool reads)
 {
     while (!worker_stopping(c->worker)) {
@@ -277,16 +300,36 @@ static bool through_queue(const struct cache_worker *c)
     return c->args->protocol == CACHE_QUEUE || c->args->protocol == CACHE_WRITE_BEHIND;
 }
 
+static int relay(struct cache_worker *c, struct err *err)
+{
+    if (c->args->protocol == CACHE_BROKER)
+        return worker_receives(c->worker)
+                   ? cache_broker_run(c)
+                   : err_input(err, "protocol: broker: the relay has no consume: beside relay:");
+    if (c->args->protocol == CACHE_OUTBOX)
+        return cache_outbox_run(c);
+    return through_queue(c) ? cache_queue_run(c) : cache_relay_run(c, err);
+}
+
+/* A client with a broker beside its role is called by what it does there. */
+static bool has_role(const struct worker *worker, const char *role)
+{
+    return tree_get(worker_client(worker)->tree, role) != NULL;
+}
+
 static int cache_run(struct worker *worker, struct err *err)
 {
-    const char *verb = worker_client(worker)->verb;
     struct cache_worker c = {0};
     int result = cache_open(&c, worker, err);
 
-    if (result == 0 && strcmp(verb, "relay") == 0)
-        result = through_queue(&c) ? cache_queue_run(&c) : cache_relay_run(&c, err);
+    if (result == 0 && c.args->protocol == CACHE_BROKER && has_role(worker, "writer") &&
+        !worker_sends(worker))
+        result = err_input(err, "protocol: broker: the writer has nothing to send with beside "
+                                "writer:");
+    else if (result == 0 && has_role(worker, "relay"))
+        result = relay(&c, err);
     else if (result == 0)
-        result = work_on_orders(&c, strcmp(verb, "reader") == 0);
+        result = work_on_orders(&c, has_role(worker, "reader"));
     free(c.local);
     return result;
 }

@@ -27,17 +27,15 @@ void cache_enqueue(struct cache_worker *c, uint32_t key, uint64_t version)
     worker_step(c->worker, AFTER_INVALIDATE, NULL);
 }
 
-/* What the next write of the key stands on: OUTCOME_UNKNOWN where neither answers. */
-static enum outcome present(struct cache_worker *c, uint32_t key, uint64_t *version)
+enum outcome cache_stands_on(struct cache_worker *c, uint32_t key, enum outcome cached,
+                             const struct cache_value *value, uint64_t *version)
 {
-    struct cache_value value;
     struct store_item item = {.key = key};
-    enum outcome outcome = c->cache->ops->get(c->cache->self, key, &value);
     enum store_answer answer;
 
-    *version = value.version;
-    if (outcome != OUTCOME_FAIL)
-        return outcome;
+    *version = value->version;
+    if (cached != OUTCOME_FAIL)
+        return cached;
     answer = c->store->ops->read(c->store->self, key, false, &item);
     *version = item.version;
     return answer == STORE_OK || answer == STORE_NONE ? OUTCOME_OK : OUTCOME_UNKNOWN;
@@ -46,8 +44,10 @@ static enum outcome present(struct cache_worker *c, uint32_t key, uint64_t *vers
 void cache_write_behind(struct cache_worker *c, const struct work_order *order, uint32_t key)
 {
     struct store_item item = {.key = key};
-    enum outcome outcome = present(c, key, &item.version);
+    struct cache_value value;
+    enum outcome outcome = c->cache->ops->get(c->cache->self, key, &value);
 
+    outcome = cache_stands_on(c, key, outcome, &value, &item.version);
     if (outcome != OUTCOME_OK) {
         worker_did(c->worker, order, OUTCOME_FAIL, false);
         return;
@@ -96,15 +96,13 @@ static bool carried(struct cache_worker *c, uint32_t key, uint64_t version)
 
 static void carry(struct cache_worker *c, uint32_t key, uint64_t version)
 {
-    struct deadline never = {.at_ns = INT64_MAX};
-
     if (c->args->settles == CACHE_SETTLES_BEFORE)
         (void)c->cache->ops->settle(c->cache->self);
     worker_step(c->worker, BEFORE_INVALIDATE, NULL);
     while (!carried(c, key, version)) {
         if (worker_stopping(c->worker))
             return; /* nor settled */
-        (void)deadline_sleep(&never, AGAIN_NS);
+        worker_pause(c->worker, AGAIN_NS);
     }
     worker_step(c->worker, AFTER_INVALIDATE, NULL);
     if (c->args->settles == CACHE_SETTLES_AFTER)
@@ -114,7 +112,6 @@ static void carry(struct cache_worker *c, uint32_t key, uint64_t version)
 int cache_queue_run(struct cache_worker *c)
 {
     while (!worker_stopping(c->worker)) {
-        struct deadline never = {.at_ns = INT64_MAX};
         uint64_t version;
         uint32_t key;
         int got = c->cache->ops->dequeue(c->cache->self, clock_now_ns() + LOOK_NS, &key, &version);
@@ -122,7 +119,7 @@ int cache_queue_run(struct cache_worker *c)
         if (got > 0 && key < (uint32_t)c->args->keys)
             carry(c, key, version);
         else if (got < 0)
-            (void)deadline_sleep(&never, AGAIN_NS);
+            worker_pause(c->worker, AGAIN_NS);
     }
     return 0;
 }

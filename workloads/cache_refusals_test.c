@@ -50,6 +50,15 @@ static void write_behind_commits_what_it_took(void **state)
     assert_string_equal(refused(alone, "{protocol: queue, abort_every: 2, remove_every: 3}"), "");
 }
 
+static void watch_has_the_cache_alone(void **state)
+{
+    (void)state;
+    assert_string_equal(refused(alone, "{protocol: watch}"), "");
+    said(refused(alone, "{protocol: watch, abort_every: 2}"), "protocol: watch commits nothing");
+    said(refused(alone, "{protocol: watch, remove_every: 2}"), "removes no row");
+    said(refused(alone, "{protocol: watch, guard: version}"), "EXEC is the guard");
+}
+
 static void a_local_level_where_it_is_about_one(void **state)
 {
     (void)state;
@@ -80,6 +89,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(write_behind_commits_what_it_took),
+        cmocka_unit_test(watch_has_the_cache_alone),
         cmocka_unit_test(a_local_level_where_it_is_about_one),
         cmocka_unit_test(leases_where_they_are_given),
         cmocka_unit_test(servers_that_can_be_a_cache),

@@ -80,15 +80,12 @@ static bool follow(struct relay *r)
 
 static void carry(struct relay *r, const struct store_change *change)
 {
-    const struct cache *cache = r->c->cache;
     struct deadline pause = deadline_in(SECOND_NS, NULL);
     enum outcome outcome;
 
     worker_step(r->c->worker, BEFORE_INVALIDATE, NULL);
     do {
-        outcome = r->c->args->relay == CACHE_RELAY_VALUE && !change->item.removed
-                      ? cache_fill(r->c, change->item.key, &change->item, 0)
-                      : cache->ops->remove(cache->self, change->item.key, change->item.version);
+        outcome = cache_carry(r->c, &change->item);
     } while (outcome == OUTCOME_UNKNOWN && r->c->args->on_error == CACHE_RETRY &&
              !worker_stopping(r->c->worker) && deadline_sleep(&pause, AGAIN_NS) == 0);
     worker_step(r->c->worker, AFTER_INVALIDATE, NULL);
@@ -106,7 +103,6 @@ int cache_relay_run(struct cache_worker *c, struct err *err)
     if (!r.feed)
         return err_set(err, "out of memory");
     while (!worker_stopping(c->worker)) {
-        struct deadline pause = deadline_in(SECOND_NS, NULL);
         struct store_change change;
         int got =
             follow(&r) ? r.ops->feed_next(r.feed, clock_now_ns() + LOOK_NS, &change, NULL) : -1;
@@ -117,7 +113,7 @@ int cache_relay_run(struct cache_worker *c, struct err *err)
             if (r.open)
                 r.ops->feed_close(r.feed);
             r.open = false;
-            (void)deadline_sleep(&pause, AGAIN_NS);
+            worker_pause(c->worker, AGAIN_NS);
         }
     }
     if (r.open)

@@ -10,12 +10,10 @@
 
 bool cache_again(const struct cache_worker *c, enum outcome outcome, bool guarded)
 {
-    struct deadline pause = deadline_in(SECOND_NS, NULL);
-
     if (outcome == OUTCOME_OK || (outcome == OUTCOME_FAIL && guarded) ||
         c->args->on_error != CACHE_RETRY || worker_stopping(c->worker))
         return false;
-    (void)deadline_sleep(&pause, AGAIN_NS);
+    worker_pause(c->worker, AGAIN_NS);
     return true;
 }
 
@@ -71,6 +69,11 @@ static enum outcome change(struct cache_worker *c, uint32_t key, struct store_it
         db->ops->rollback(db->self);
         return OUTCOME_FAIL;
     }
+    if (c->args->protocol == CACHE_OUTBOX &&
+        db->ops->outbox_put(db->self, key, item->version) != STORE_OK) {
+        db->ops->rollback(db->self);
+        return OUTCOME_FAIL;
+    }
     if (c->args->protocol == CACHE_WRITE_THROUGH)
         set_value(c, key, item);
     worker_step(c->worker, BEFORE_DB_COMMIT, NULL);
@@ -81,7 +84,8 @@ static enum outcome change(struct cache_worker *c, uint32_t key, struct store_it
     return db->ops->commit(db->self, &code);
 }
 
-static void after_commit(struct cache_worker *c, uint32_t key, const struct store_item *item)
+static void after_commit(struct cache_worker *c, const struct work_order *order, uint32_t key,
+                         const struct store_item *item)
 {
     struct deadline delay = deadline_in(c->args->delay_ns, NULL);
 
@@ -103,10 +107,15 @@ static void after_commit(struct cache_worker *c, uint32_t key, const struct stor
     case CACHE_QUEUE:
         cache_enqueue(c, key, item->version);
         break;
-    case CACHE_WRITE_BEHIND: /* commits nothing */
+    case CACHE_BROKER:
+        cache_send(c, order, item);
+        break;
+    case CACHE_WRITE_BEHIND: /* these two commit nothing */
+    case CACHE_WATCH:
     case CACHE_DELETE_FIRST:
     case CACHE_WRITE_THROUGH:
     case CACHE_CHANGE_STREAM:
+    case CACHE_OUTBOX: /* told in the transaction */
         break;
     }
 }
@@ -120,11 +129,17 @@ void cache_write(struct cache_worker *c, const struct work_order *order, uint32_
         cache_write_behind(c, order, key);
         return;
     }
+    if (c->args->protocol == CACHE_WATCH) {
+        cache_write_watched(c, order, key);
+        return;
+    }
     if (c->args->protocol == CACHE_DELETE_FIRST || c->args->protocol == CACHE_DOUBLE_DELETE)
         cache_invalidate(c, key, 0);
     outcome = change(c, key, &item);
     worker_step(c->worker, AFTER_DB_COMMIT, NULL);
+    c->sent = false;
     if (outcome != OUTCOME_FAIL)
-        after_commit(c, key, &item);
-    worker_did(c->worker, order, outcome, false);
+        after_commit(c, order, key, &item);
+    if (!c->sent)
+        worker_did(c->worker, order, outcome, false);
 }

@@ -185,11 +185,12 @@ static void settle_later(struct queue *q, const struct delivery *d)
         settle_pending(q);
 }
 
-static inline void settle(struct queue *q, const struct delivery *d)
+static inline void settle(struct queue *q, const struct queue_client_args *how,
+                          const struct delivery *d)
 {
-    if (q->client->settle == SETTLE_NEVER)
+    if (how->settle == SETTLE_NEVER)
         return;
-    if (q->client->settle_every == 1)
+    if (how->settle_every == 1)
         worker_settle(q->worker, d, (struct settle_how){.cumulative = q->log});
     else
         settle_later(q, d);
@@ -202,20 +203,9 @@ static bool apply(struct queue *q, const struct delivery *d)
 
     if (!q->has_store)
         return true;
-    while ((outcome = worker_effect(q->worker, d)) == OUTCOME_FAIL && !worker_stopping(q->worker)) {
-        struct deadline pause = deadline_in(SECOND_NS, NULL);
-
-        (void)deadline_sleep(&pause, EFFECT_AGAIN_NS);
-    }
+    while ((outcome = worker_effect(q->worker, d)) == OUTCOME_FAIL && !worker_stopping(q->worker))
+        worker_pause(q->worker, EFFECT_AGAIN_NS);
     return outcome == OUTCOME_OK;
-}
-
-static void work(const struct queue *q)
-{
-    struct deadline end = deadline_in(q->client->work_ns, NULL);
-
-    while (!worker_stopping(q->worker) && deadline_sleep(&end, EFFECT_AGAIN_NS) == 0)
-        ;
 }
 
 static void refuse(struct queue *q, const struct delivery *d)
@@ -225,48 +215,59 @@ static void refuse(struct queue *q, const struct delivery *d)
         (struct settle_how){.reject = true, .requeue = q->client->refuse == REFUSE_REQUEUE});
 }
 
-static void settle_passing_steps(struct queue *q, const struct delivery *d)
+static inline void settle_passing_steps(struct queue *q, struct worker *worker,
+                                        const struct queue_client_args *how,
+                                        const struct delivery *d)
 {
-    worker_step(q->worker, BEFORE_SETTLE, d->msg);
-    settle(q, d);
-    worker_step(q->worker, AFTER_SETTLE, d->msg);
+    const struct msg *msg = d->msg;
+
+    worker_step(worker, BEFORE_SETTLE, msg);
+    settle(q, how, d);
+    worker_step(worker, AFTER_SETTLE, msg);
 }
 
-static void consume(struct queue *q, const struct delivery *d)
+/* What every message needs is at hand, not behind q: a look at a gate makes the compiler forget. */
+static inline void consume(struct queue *q, struct worker *worker,
+                           const struct queue_client_args *how, const struct delivery *d)
 {
-    bool applied, refused;
+    const struct msg *msg = d->msg;
+    bool applied;
+    int64_t nth;
 
-    if (!d->msg || d->msg->flags & MSG_MARKER) { /* no work in it, but it is taken */
-        settle(q, d);
+    if (!msg || msg->flags & MSG_MARKER) { /* no work in it, but it is taken */
+        settle(q, how, d);
         return;
     }
-    refused = ++q->taken == q->client->refuse_nth;
-    if (q->client->settle == SETTLE_BEFORE && !refused)
-        settle_passing_steps(q, d);
-    worker_step(q->worker, BEFORE_PROCESS, d->msg);
-    if (refused) {
+    nth = ++q->taken;
+    if (nth == how->refuse_nth) {
+        worker_step(worker, BEFORE_PROCESS, msg);
         refuse(q, d);
         return;
     }
-    if (q->client->work_ns > 0 && (q->client->work_nth == 0 || q->taken == q->client->work_nth))
-        work(q);
+    if (how->settle == SETTLE_BEFORE)
+        settle_passing_steps(q, worker, how, d);
+    worker_step(worker, BEFORE_PROCESS, msg);
+    if (how->work_ns > 0 && (how->work_nth == 0 || nth == how->work_nth))
+        worker_pause(worker, how->work_ns);
     applied = apply(q, d);
-    worker_step(q->worker, AFTER_EFFECT, d->msg);
-    if (applied && q->client->settle != SETTLE_BEFORE)
-        settle_passing_steps(q, d);
+    worker_step(worker, AFTER_EFFECT, msg);
+    if (applied && how->settle != SETTLE_BEFORE)
+        settle_passing_steps(q, worker, how, d);
 }
 
 static int queue_run(struct worker *worker, struct err *err)
 {
     struct queue q = {0};
     int result = queue_open(&q, worker, err);
+    const struct queue_client_args *how = q.client;
 
     while (result == 0 && !worker_stopping(worker)) {
         const struct delivery *deliveries;
         size_t n = worker_poll(worker, producing_send(&q.producing), &deliveries);
+        const struct delivery *d = n > 0 ? deliveries : NULL; /* a copy: in a register */
 
-        for (size_t i = 0; i < n && !worker_stopping(worker); i++)
-            consume(&q, &deliveries[i]);
+        for (size_t left = n; left > 0 && !worker_stopping(worker); left--, d++)
+            consume(&q, worker, how, d);
         if (n == 0)
             settle_pending(&q);
     }

@@ -161,14 +161,6 @@ struct teller {
     struct tasks tasks;
 };
 
-void transfer_pause(const struct worker *worker, int64_t for_ns)
-{
-    struct deadline pause = deadline_in(for_ns, NULL);
-
-    while (!worker_stopping(worker) && deadline_sleep(&pause, 20 * MS_NS) == 0)
-        ;
-}
-
 /* Only a group of a log has generations that rise from owner to owner. */
 static int check_fencing(const struct teller *t, struct err *err)
 {
@@ -219,7 +211,7 @@ static void consume(struct teller *t, const struct delivery *d)
     if (t->args->settle == SETTLE_BEFORE_WORK)
         settling_now(&t->settling, d, false);
     worker_step(t->worker, BEFORE_PROCESS, d->msg);
-    transfer_pause(t->worker, t->args->work_ns);
+    worker_pause(t->worker, t->args->work_ns);
     applied = ledger_apply(&t->ledger, d);
     if ((applied == APPLIED || applied == DUPLICATE) && t->args->settle != SETTLE_BEFORE_WORK)
         settling_done(&t->settling, d);
@@ -250,7 +242,7 @@ static void several_at_once(struct teller *t)
         if (tasks_room(&t->tasks))
             n = worker_poll(t->worker, until_ns, &deliveries);
         else
-            transfer_pause(t->worker, MS_NS);
+            worker_pause(t->worker, MS_NS);
         for (size_t i = 0; i < n; i++)
             tasks_add(&t->tasks, &deliveries[i]);
         while (!worker_stopping(t->worker) && tasks_step(&t->tasks))

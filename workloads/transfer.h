@@ -122,7 +122,4 @@ void tasks_add(struct tasks *t, const struct delivery *d);
 /* One of those in flight is worked on; false: none can go on right now. */
 bool tasks_step(struct tasks *t);
 
-/* For this long, or until asked to stop. */
-void transfer_pause(const struct worker *worker, int64_t for_ns);
-
 #endif

@@ -68,7 +68,7 @@ int ledger_open(struct ledger *l, struct worker *worker, struct err *err)
     for (int i = 0; i < OPEN_TRIES && !worker_stopping(worker); i++) {
         if (s->ops->read(s->self, last, false, NULL) == STORE_OK || make_accounts(l, err) == 0)
             return 0;
-        transfer_pause(worker, AGAIN_NS);
+        worker_pause(worker, AGAIN_NS);
     }
     return worker_stopping(worker) ? 0 : err_prefix(err, "opening the accounts");
 }
@@ -227,7 +227,7 @@ static enum applied transact(const struct ledger *l, struct attempt *a)
             return DUPLICATE;
         if (tried == FENCED_OUT)
             return FENCED;
-        transfer_pause(l->worker, AGAIN_NS);
+        worker_pause(l->worker, AGAIN_NS);
     }
     return GIVEN_UP;
 }
@@ -244,7 +244,7 @@ static enum applied look_before(const struct ledger *l, const struct attempt *a)
 
     while (l->args->dedupe == DEDUPE_CHECKED_BEFORE && !worker_stopping(l->worker) &&
            (answer = s->ops->claimed(s->self, a->token)) != STORE_OK && answer != STORE_NONE)
-        transfer_pause(l->worker, AGAIN_NS);
+        worker_pause(l->worker, AGAIN_NS);
     if (answer == STORE_OK)
         return DUPLICATE;
     if (l->args->dedupe != DEDUPE_REDIS_BEFORE && l->args->dedupe != DEDUPE_REDIS_AFTER)
@@ -254,7 +254,7 @@ static enum applied look_before(const struct ledger *l, const struct attempt *a)
                       ? marks->ops->mark(marks->self, a->token, l->args->mark_ttl_ns)
                       : marks->ops->marked(marks->self, a->token);
         if (outcome == OUTCOME_UNKNOWN)
-            transfer_pause(l->worker, AGAIN_NS);
+            worker_pause(l->worker, AGAIN_NS);
     }
     if (outcome == OUTCOME_UNKNOWN)
         return GIVEN_UP;
@@ -268,7 +268,7 @@ static void mark_after(const struct ledger *l, const struct attempt *a)
 
     while (!worker_stopping(l->worker) &&
            marks->ops->mark(marks->self, a->token, l->args->mark_ttl_ns) == OUTCOME_UNKNOWN)
-        transfer_pause(l->worker, AGAIN_NS);
+        worker_pause(l->worker, AGAIN_NS);
 }
 
 static struct attempt attempt_of(const struct ledger *l, const struct delivery *d)

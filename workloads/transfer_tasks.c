@@ -161,7 +161,7 @@ static void work_on(struct tasks *t, struct task *task)
 {
     enum applied applied;
 
-    transfer_pause(t->worker, t->ledger->args->work_ns);
+    worker_pause(t->worker, t->ledger->args->work_ns);
     applied = ledger_apply(t->ledger, &task->delivery);
     if (applied == GIVEN_UP)
         return;

@@ -3,8 +3,8 @@
  * leaves in the journal when all messages come a second time, and what is settled while one of
  * several tasks stands still.
  */
-#include "run/testing/client_fixture.h"
-#include "run/testing/mock_broker.h"
+#include "client/testing/client_fixture.h"
+#include "client/testing/mock_broker.h"
 #include "workloads/transfer.h"
 
 #include "api/system.h"

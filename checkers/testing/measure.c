@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 #include "checkers/check.h"
+#include "checkers/testing/watched.h"
 #include "history/history.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,31 +17,6 @@ static int64_t cpu_ns(void)
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
     return (int64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
-
-static size_t in_use(void)
-{
-    struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
-struct watched {
-    size_t most;
-    unsigned calls;
-};
-
-static void look(void *self, const struct event *events, size_t n)
-{
-    struct watched *w = self;
-    size_t now;
-
-    (void)events;
-    (void)n;
-    if (w->calls++ % 256)
-        return;
-    now = in_use();
-    w->most = now > w->most ? now : w->most;
 }
 
 static void check(const char *folder, const struct plan_case *plan,
@@ -59,15 +34,14 @@ static void check(const char *folder, const struct plan_case *plan,
 
 static void look_once(struct measure *m, const char *folder, const struct plan_case *plan)
 {
-    struct watched watched = {0};
-    struct check_observer observer = {&watched, 0, look};
+    struct watched watched = watched_begin();
+    struct check_observer observer = {&watched, 0, watched_look};
     struct check_result result;
-    size_t before = in_use();
 
     for (size_t i = 0; i < plan->n_promises; i++)
         observer.wants |= plan->promises[i].checker->wants;
     check(folder, plan, &observer, &result);
-    m->bytes = watched.most > before ? watched.most - before : 0;
+    m->bytes = watched.most - watched.before;
     for (size_t i = 0; i < result.n; i++) {
         const struct findings *f = &result.items[i].findings;
 

@@ -54,6 +54,11 @@ struct cache_ops {
     /* Invalidate; version: of the write that asks for it (guards use it). */
     enum outcome (*remove)(void *self, uint32_t key, uint64_t version);
 
+    /* ---- optimistic transactions: get, and tell when somebody changed the key before exec (WATCH … EXEC). Guards have no part
+     * in it. FAIL of exec: changed since, refused, or the connection that watched is gone */
+    enum outcome (*watch)(void *self, uint32_t key, struct cache_value *out);
+    enum outcome (*exec)(void *self, uint32_t key, const struct cache_value *value);
+
     /* ---- locks: SET NX PX with a random token, released by compare-and-delete (redis.io/docs/latest/develop/use/patterns/distributed-locks) */
     /* FAIL: somebody else holds it. *fence: a number that rises with every acquisition; node: who said yes */
     enum outcome (*acquire)(void *self, uint32_t key, uint64_t token, int64_t ttl_ns, uint64_t *fence, uint16_t *node);

@@ -142,7 +142,12 @@ static inline uint64_t fill_start(const uint64_t words[HEAD_WORDS])
     return words[1] ^ words[2] ^ words[3] * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static void write_plain(unsigned char *bytes, size_t size, uint64_t run, const struct msg *msg)
+/* What processors without the instruction take stands apart, so that the other way need not make
+ * room for it. */
+#define APART __attribute__((noinline))
+
+APART static void write_plain(unsigned char *bytes, size_t size, uint64_t run,
+                              const struct msg *msg)
 {
     uint64_t words[HEAD_WORDS];
     uint64_t word;
@@ -215,8 +220,7 @@ void payload_write(void *bytes, size_t size, uint64_t run, const struct msg *msg
 }
 
 /* Damaged or somebody else's: ours is what still shows our magic or our run. */
-__attribute__((noinline)) static enum payload_check not_whole(const void *bytes, size_t size,
-                                                              uint64_t run)
+APART static enum payload_check not_whole(const void *bytes, size_t size, uint64_t run)
 {
     struct payload head = {0};
     size_t n = size < sizeof(head) ? size : sizeof(head);
@@ -264,13 +268,19 @@ HARDWARE static enum payload_check read_hardware(const void *bytes, size_t size,
 }
 #endif
 
+APART static enum payload_check read_plain(const unsigned char *bytes, size_t size, uint64_t run,
+                                           struct msg *msg)
+{
+    return take_apart(bytes, size, run, payload_crc_plain(bytes, size), msg);
+}
+
 enum payload_check payload_read(const void *bytes, size_t size, uint64_t run, struct msg *msg)
 {
-    if (size < PAYLOAD_MIN || size > UINT32_MAX)
+    if (size < PAYLOAD_MIN)
         return not_whole(bytes, size, run);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2"))
         return read_hardware(bytes, size, run, msg);
 #endif
-    return take_apart(bytes, size, run, payload_crc_plain(bytes, size), msg);
+    return read_plain(bytes, size, run, msg);
 }

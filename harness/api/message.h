@@ -28,6 +28,7 @@ struct msg_id {
 enum msg_flags {
     MSG_MARKER = 1, /* a drain marker: proves a horizon, carries no duty */
     MSG_PROBE = 2,  /* sent by a recovery probe */
+    MSG_REMOVED = 4, /* says that its key is gone: a tombstone, where the product has them */
 };
 
 struct msg {

@@ -89,6 +89,12 @@ struct store_ops {
     enum store_answer (*fence)(void *self, uint32_t key, uint64_t token, const struct msg_id *by); /* EXISTS: a higher one was seen */
     enum store_answer (*take)(void *self, uint32_t key, uint64_t token, const struct msg_id *by);  /* recorded, not checked */
 
+    /* ---- an outbox: what a commit leaves to be told to somebody else, in the same transaction (put). It stays until it is done;
+     * next: the oldest there is, its key and version; NONE: nothing. One reader */
+    enum store_answer (*outbox_put)(void *self, uint32_t key, uint64_t version);
+    enum store_answer (*outbox_next)(void *self, struct store_item *out);
+    enum store_answer (*outbox_done)(void *self, uint32_t key, uint64_t version);
+
     /* ---- the outcome of an unknown COMMIT, asked from the ledger: OK applied, NONE certainly not (no
      * transaction of ours is open that could still commit) */
     enum store_answer (*journaled)(void *self, const struct msg_id *message);

@@ -47,7 +47,9 @@ long worker_source(const struct worker *w);
 const char *worker_folder(const struct worker *w);
 
 /* ---- when to end: asked to quit, or the log is full (then the case is broken) */
-bool worker_stopping(const struct worker *w);
+static inline bool worker_stopping(const struct worker *w);
+/* Sleeps so long, or until it is to end. */
+void worker_pause(const struct worker *w, int64_t for_ns);
 /* Consumers: false once no more deliveries may be taken. */
 bool worker_reading(const struct worker *w);
 
@@ -63,6 +65,7 @@ struct message_body {
     uint32_t key;
     uint64_t key_seq;
     uint32_t version;
+    bool removed; /* its key is gone (MSG_REMOVED) */
 };
 /* Takes the next messages that are due and have room, `max` at most; false: none now, look again at
  * *until_ns. */
@@ -138,9 +141,16 @@ struct step_wait {
 bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
                         struct step_wait *at);
 
-/* ---- the half of a worker that is in the open for worker_step: its first member */
+/* ---- the half of a worker that is in the open for what every message passes: its first member */
+struct worker_gate {
+    _Alignas(8) _Atomic uint32_t armed; /* not 0 while it is */
+    unsigned char rest[36];
+};
 struct worker_head {
-    const _Atomic uint32_t **armed; /* by step: not 0 while its gate is armed */
+    const struct worker_gate *gates; /* by step */
+    const atomic_bool *asked;        /* to stop */
+    const bool *log_full;
+    int status; /* negative: it failed */
 };
 void worker_step_armed(struct worker *w, unsigned step, const struct msg *msg);
 
@@ -148,8 +158,17 @@ static inline void worker_step(struct worker *w, unsigned step, const struct msg
 {
     const struct worker_head *head = (const struct worker_head *)(const void *)w;
 
-    if (__builtin_expect(atomic_load_explicit(head->armed[step], memory_order_relaxed) != 0, 0))
+    if (__builtin_expect(atomic_load_explicit(&head->gates[step].armed, memory_order_relaxed) != 0,
+                         0))
         worker_step_armed(w, step, msg);
+}
+
+static inline bool worker_stopping(const struct worker *w)
+{
+    const struct worker_head *head = (const struct worker_head *)(const void *)w;
+
+    return atomic_load_explicit(head->asked, memory_order_relaxed) || head->status < 0 ||
+           *head->log_full;
 }
 
 #endif

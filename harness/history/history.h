@@ -44,7 +44,12 @@ void history_record(struct history_writer *w, const struct event *e);
  *     history_end(w, e); */
 static inline struct event *history_begin(struct history_writer *w);
 static inline void history_end(struct history_writer *w, struct event *e);
+/* And several, committed together: room for at most *n of them in a row, *n lowered to what there
+ * is, 1 at least. As many as were written are given to history_end_many, none is allowed. */
+static inline struct event *history_begin_many(struct history_writer *w, size_t *n);
+static inline void history_end_many(struct history_writer *w, struct event *first, size_t n);
 bool history_full(const struct history_writer *w);
+const bool *history_full_flag(const struct history_writer *w); /* for who looks at it often */
 /* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get
  * equal numbers. Never 0. One system call for a new text, none for one of the last. */
 uint32_t history_text(struct history_writer *w, const char *text);
@@ -60,11 +65,13 @@ struct history_head {
     struct event spare; /* begun where there was no place: taken by the slow path */
 };
 
-static inline void history_commit(struct history_head *head)
+static inline void history_commit(struct history_head *head, size_t n)
 {
-    head->next->by = head->by;
-    head->next++;
-    atomic_store_explicit(head->committed, ++head->n, memory_order_release);
+    for (size_t i = 0; i < n; i++)
+        head->next[i].by = head->by;
+    head->next += n;
+    head->n += n;
+    atomic_store_explicit(head->committed, head->n, memory_order_release);
 }
 
 static inline struct event *history_begin(struct history_writer *w)
@@ -79,9 +86,29 @@ static inline void history_end(struct history_writer *w, struct event *e)
     struct history_head *head = (struct history_head *)(void *)w;
 
     if (__builtin_expect(e != &head->spare, 1))
-        history_commit(head);
+        history_commit(head, 1);
     else
         history_record(w, e);
+}
+
+static inline struct event *history_begin_many(struct history_writer *w, size_t *n)
+{
+    struct history_head *head = (struct history_head *)(void *)w;
+    size_t room = (size_t)(head->limit - head->next);
+
+    if (*n > room)
+        *n = room > 0 ? room : 1;
+    return room > 0 ? head->next : &head->spare;
+}
+
+static inline void history_end_many(struct history_writer *w, struct event *first, size_t n)
+{
+    struct history_head *head = (struct history_head *)(void *)w;
+
+    if (__builtin_expect(first != &head->spare, 1))
+        history_commit(head, n);
+    else if (n > 0)
+        history_record(w, first);
 }
 
 /* ---- sealing: the coordinator's business, one thread */

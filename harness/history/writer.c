@@ -48,7 +48,7 @@ static uint64_t records_of(const struct segment *segment)
 static void put(struct history_writer *w, const struct event *e)
 {
     *w->head.next = *e;
-    history_commit(&w->head);
+    history_commit(&w->head, 1);
 }
 
 /* The end of this log: EV_FULL takes the record that was kept for it. */
@@ -165,6 +165,11 @@ void history_record(struct history_writer *w, const struct event *e)
 bool history_full(const struct history_writer *w)
 {
     return w->full;
+}
+
+const bool *history_full_flag(const struct history_writer *w)
+{
+    return &w->full;
 }
 
 /* ---- texts, opening, closing */

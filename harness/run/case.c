@@ -209,10 +209,11 @@ static void look_at_watchers(struct run *run)
 {
     for (size_t c = 0; c < run->plan->n_clusters; c++) {
         struct cluster_slot *slot = run->slots[c];
+        struct child *watcher = slot ? slot->watcher : NULL;
         struct err err;
         int status;
 
-        if (!slot || !slot->watcher || run->is_broken || !child_dead(slot->watcher, &status))
+        if (!watcher || run->is_broken || !child_dead(watcher, &status))
             continue;
         err_set(&err, "the watcher of cluster %s died (wait status %d); its log: %s/watcher-%s.log",
                 slot->cluster.spec->alias, status, run->folder, slot->cluster.spec->alias);
@@ -315,7 +316,7 @@ static int play(struct run *run, bool only_ask, struct err *err)
     for (size_t c = 0; c < run->plan->n_clusters; c++)
         if (cluster_watch(run, run->slots[c], err) < 0)
             return -1;
-    if (fleet_open(run, err) < 0 || start_clients(run, err) < 0)
+    if (start_clients(run, err) < 0)
         return -1;
     progress(run, "ready");
     if (script_run(run, err) < 0 || run->is_broken)
@@ -339,7 +340,6 @@ static int supervise(struct run *run, const struct case_options *options, struct
     pthread_join(thread, NULL);
     if (result == 0 && !run->is_broken && run->script_began_ns)
         progress(run, "drained");
-    fleet_close(run);
     return result;
 }
 
@@ -428,7 +428,10 @@ int case_run(const struct case_options *options, struct err *err)
     if (result == 0)
         result = raise_clusters(run, options, err);
     if (result == 0)
+        result = fleet_open(run, err); /* the supervisor looks at it from its first tick on */
+    if (result == 0)
         result = supervise(run, options, err);
+    fleet_close(run);
     if (run->is_broken) {
         *err = run->broken;
         result = -1;

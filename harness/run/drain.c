@@ -61,7 +61,6 @@ static int make_whole(struct run *run, const uint16_t *down, size_t n_down,
 
 /* ---- consumers finish what they were given */
 
-
 static bool any_consumer_alive(const struct run *run)
 {
     for (size_t i = 0; i < run->n_instances; i++)
@@ -176,8 +175,7 @@ static int drain_cluster(struct run *run, size_t c, struct history_writer *audit
                          struct err *err)
 {
     struct cluster_slot *slot = run->slots[c];
-    struct drain_proof *proofs =
-        run_alloc(run, (run->plan->n_units + 1) * sizeof(*proofs));
+    struct drain_proof *proofs = run_alloc(run, (run->plan->n_units + 1) * sizeof(*proofs));
     int result;
 
     for (uint32_t u = 0; u < run->plan->n_units; u++)

@@ -62,13 +62,11 @@ int fleet_open(struct run *run, struct err *err)
     run->n_instances = plan->n_client_ids;
     run->instances = run_alloc(run, (run->n_instances + 1) * sizeof(*run->instances));
     for (size_t c = 0; c < plan->n_clients; c++)
-        for (unsigned i = 0; i < plan->clients[c].instances; i++) {
-            struct instance *instance = &run->instances[plan->clients[c].first_id + i];
-
-            name_instance(instance, &plan->clients[c], i);
-            if (open_board(instance, err) < 0)
-                return -1;
-        }
+        for (unsigned i = 0; i < plan->clients[c].instances; i++)
+            name_instance(&run->instances[plan->clients[c].first_id + i], &plan->clients[c], i);
+    for (size_t i = 0; i < run->n_instances; i++)
+        if (open_board(&run->instances[i], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -100,13 +98,29 @@ int fleet_start(struct run *run, struct instance *instance, struct err *err)
     }
     pthread_mutex_lock(&run->lock);
     instance->control = sockets[0];
-    instance->child = child;
     instance->wanted = true;
     instance->quitting = false;
     instance->reported_dead = false;
     instance->restart_at_ns = 0;
+    instance->child = child;
     pthread_mutex_unlock(&run->lock);
     return 0;
+}
+
+struct ended {
+    struct child *child;
+    struct ended *next;
+};
+
+void fleet_next_incarnation(struct run *run, struct instance *instance)
+{
+    struct ended *ended = run_alloc(run, sizeof(*ended));
+
+    child_unlink(instance->child);
+    *ended = (struct ended){instance->child, instance->ended};
+    instance->ended = ended;
+    instance->child = NULL;
+    instance->incarnation++;
 }
 
 static int refused(struct instance *instance, struct err *err)
@@ -178,9 +192,9 @@ static int64_t share(int64_t count, unsigned i, unsigned n)
     return count < 0 ? -1 : count / n + (i < count % n ? 1 : 0);
 }
 
-/* The command's count and rate are this instance's part. */
-static int ask_burst(struct run *run, struct instance *instance, struct client_command command,
-                     struct err *err)
+/* The command's count and rate are this instance's part. Under run->lock. */
+static int give_burst(const struct run *run, struct instance *instance,
+                      struct client_command command, struct err *err)
 {
     struct burst_board *board = &instance->board->bursts[command.burst];
 
@@ -195,6 +209,17 @@ static int ask_burst(struct run *run, struct instance *instance, struct client_c
         send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
         return err_set(err, "client %s is not running", instance->name);
     return 0;
+}
+
+static int ask_burst(struct run *run, struct instance *instance, struct client_command command,
+                     struct err *err)
+{
+    int result;
+
+    pthread_mutex_lock(&run->lock);
+    result = give_burst(run, instance, command, err);
+    pthread_mutex_unlock(&run->lock);
+    return result;
 }
 
 int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err)
@@ -245,6 +270,7 @@ void fleet_end_burst(struct run *run, unsigned burst)
 {
     struct client_command command = {.verb = CLIENT_END, .burst = burst};
 
+    pthread_mutex_lock(&run->lock);
     for (size_t i = 0; i < run->n_instances; i++) {
         struct instance *instance = &run->instances[i];
 
@@ -254,6 +280,7 @@ void fleet_end_burst(struct run *run, unsigned burst)
         if (instance->control >= 0)
             (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
     }
+    pthread_mutex_unlock(&run->lock);
 }
 
 int fleet_wait_ended(struct run *run, const char *client, unsigned burst, struct deadline deadline,
@@ -372,8 +399,8 @@ static void record_unsettled(struct run *run, struct instance *instance)
 /* Did the case ask for this death: by a fault, or by a step armed to kill? Asked for once. */
 static bool asked_for(struct instance *instance)
 {
-    bool asked =
-        instance->doomed || (instance->kill_gate && atomic_load(&instance->kill_gate->hits) > 0);
+    const struct step_gate *gate = instance->kill_gate;
+    bool asked = instance->doomed || (gate && atomic_load(&gate->hits) > 0);
 
     instance->doomed = false;
     instance->kill_gate = NULL;
@@ -402,7 +429,6 @@ static void record_death(struct run *run, struct instance *instance, int status)
     bool asked = asked_for(instance);
     bool killed = WIFSIGNALED(status) && asked;
 
-    instance->reported_dead = true;
     instance->wanted = false;
     if (killed) {
         instance->kills++;
@@ -423,34 +449,43 @@ static void record_death(struct run *run, struct instance *instance, int status)
         blame_client(run, instance, code);
     if (killed && instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting)
         instance->restart_at_ns = clock_now_ns() + instance->client->restart_after_ns;
+    instance->reported_dead = true; /* last: who waits for it may start the next one */
 }
 
-/* The next incarnation; bursts its predecessor had not finished go on with what is left of them. */
+/* A burst that the dead incarnation had not finished goes on with what is left of it. */
+static void resume_burst(struct run *run, struct instance *instance, unsigned burst)
+{
+    struct err err = {0};
+    int64_t count = instance->burst_count[burst], base = instance->burst_base[burst];
+    int64_t sent = atomic_load(&instance->board->bursts[burst].sent) - base;
+    struct client_command command = {.burst = burst,
+                                     .count = count < 0 ? -1 : count - sent,
+                                     .rate_per_s = instance->burst_rate[burst],
+                                     .via = NO_NODE};
+
+    if (command.count == 0) { /* all of it went out: what had no answer is unknown, none is due */
+        instance->burst_count[burst] = 0;
+        return;
+    }
+    give_burst(run, instance, command, &err);
+    instance->burst_count[burst] = count;
+    instance->burst_base[burst] = base;
+}
+
+/* The next incarnation. */
 static void restart(struct run *run, struct instance *instance)
 {
     struct err err = {0};
 
     instance->restart_at_ns = 0;
-    child_close(instance->child);
-    instance->child = NULL;
-    instance->incarnation++;
+    fleet_next_incarnation(run, instance);
     pthread_mutex_unlock(&run->lock);
     if (fleet_start(run, instance, &err) < 0)
         run_break(run, &err);
     pthread_mutex_lock(&run->lock);
-    for (unsigned b = 1; b < BURSTS_MAX; b++) {
-        int64_t count = instance->burst_count[b];
-        int64_t base = instance->burst_base[b];
-        int64_t left =
-            count < 0 ? -1 : count - (atomic_load(&instance->board->bursts[b].sent) - base);
-        struct client_command command = {
-            .burst = b, .count = left, .rate_per_s = instance->burst_rate[b], .via = NO_NODE};
-
-        if (count != 0 && left != 0)
-            ask_burst(run, instance, command, &err);
-        instance->burst_count[b] = count;
-        instance->burst_base[b] = base;
-    }
+    for (unsigned b = 1; b < BURSTS_MAX; b++)
+        if (instance->burst_count[b] != 0)
+            resume_burst(run, instance, b);
 }
 
 void fleet_tick(struct run *run)
@@ -501,8 +536,8 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
     do {
         left = false;
         for (size_t i = 0; i < run->n_instances; i++)
-            left |= fleet_receives(run->instances[i].client) != senders && run->instances[i].child &&
-                    !run->instances[i].reported_dead;
+            left |= fleet_receives(run->instances[i].client) != senders &&
+                    run->instances[i].child && !run->instances[i].reported_dead;
     } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
     return left ? err_set(err, "clients did not end in order in time") : 0;
 }
@@ -514,6 +549,8 @@ void fleet_close(struct run *run)
 
         if (instance->child)
             child_close(instance->child);
+        for (const struct ended *e = instance->ended; e; e = e->next)
+            child_close(e->child);
         if (instance->control >= 0)
             close(instance->control);
         if (instance->board)

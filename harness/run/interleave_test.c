@@ -3,8 +3,8 @@
  * orders begins when its turn has come; a point nobody comes to ends in time and leaves no gate
  * closed.
  */
+#include "client/testing/client_fixture.h"
 #include "run/run.h"
-#include "run/testing/client_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

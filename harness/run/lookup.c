@@ -315,7 +315,7 @@ static int64_t count_client(const struct instance *instance, enum client_count w
     case CLIENT_KILLS:
         return instance->kills;
     case CLIENT_DEAD:
-        return instance->child && instance->reported_dead;
+        return instance->reported_dead;
     case CLIENT_OUTSTANDING:
         return atomic_load(&board->outstanding);
     case CLIENT_DELIVERED:

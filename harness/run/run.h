@@ -13,9 +13,9 @@
 #include "api/system.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "client/contract.h"
 #include "history/history.h"
 #include "plan/plan.h"
-#include "run/contract.h"
 #include "sandbox/sandbox.h"
 
 #include <pthread.h>
@@ -35,10 +35,10 @@ struct cluster_slot {
     pthread_mutex_t control; /* one control-plane call at a time */
     struct role_table *roles;
     int roles_fd;
-    struct child *watcher;
+    struct child *_Atomic watcher;
     int watcher_lifeline;
-    bool damaged;     /* a fault touched it, or its drain was not proven */
-    bool lost_keeper; /* said once */
+    atomic_bool damaged; /* a fault touched it, or its drain was not proven */
+    bool lost_keeper;    /* said once */
 };
 
 struct instance { /* one client process, through its incarnations */
@@ -46,21 +46,22 @@ struct instance { /* one client process, through its incarnations */
     uint16_t id, incarnation;
     char name[64]; /* "app" or "app-1" */
     char address[16];
-    struct child *child; /* NULL: not running */
-    int control;         /* -1 */
+    struct child *_Atomic child; /* of this incarnation; NULL: none was started */
+    struct ended *ended;         /* those of earlier ones: fault targets still point at them */
+    int control;                 /* -1; used under run->lock */
     int board_fd;
     struct client_board *board; /* one for all incarnations */
-    bool wanted;                /* should be running: the supervisor restarts it */
-    bool quitting;
-    int64_t restart_at_ns; /* 0: none due */
-    unsigned kills;        /* deaths by SIGKILL that the case asked for */
-    bool reported_dead;
-    bool doomed;                     /* a fault is about to end it: its death is no surprise */
-    struct step_gate *kill_gate;     /* armed to kill it, NULL: none */
-    int64_t unsettled_before;        /* deliveries that earlier incarnations died with */
-    int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none */
+    atomic_bool wanted;         /* should be running: the supervisor restarts it */
+    atomic_bool quitting;
+    _Atomic int64_t restart_at_ns; /* 0: none due */
+    atomic_uint kills;             /* deaths by SIGKILL that the case asked for */
+    atomic_bool reported_dead;
+    atomic_bool doomed;                  /* a fault is about to end it: its death is no surprise */
+    struct step_gate *_Atomic kill_gate; /* armed to kill it, NULL: none */
+    int64_t unsettled_before;            /* deliveries that earlier incarnations died with */
+    int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none; all three under run->lock */
     double burst_rate[BURSTS_MAX];
-    int64_t burst_base[BURSTS_MAX];  /* sent in earlier rounds of it */
+    int64_t burst_base[BURSTS_MAX]; /* sent in earlier rounds of it */
 };
 
 struct window { /* one injected fault */
@@ -70,12 +71,12 @@ struct window { /* one injected fault */
     const void *args;
     void *state;
     struct fault_targets targets;
-    int step;           /* its step in the plan, from 0 */
-    char sides[1000];   /* every set of targets it asked for, in order: "a,b / c" */
-    _Atomic bool open;  /* injected (perhaps by half), not healed; changed under run->lock */
-    bool healing;       /* being healed: a node that was killed is on its way back */
+    int step;              /* its step in the plan, from 0 */
+    char sides[1000];      /* every set of targets it asked for, in order: "a,b / c" */
+    _Atomic bool open;     /* injected (perhaps by half), not healed; changed under run->lock */
+    bool healing;          /* being healed: a node that was killed is on its way back */
     _Atomic bool injected; /* inject returned: may be probed */
-    int64_t heal_at_ns; /* `for`; 0: by the script */
+    int64_t heal_at_ns;    /* `for`; 0: by the script */
     _Atomic bool bitten;
 };
 
@@ -99,7 +100,7 @@ struct run {
     struct instance *instances;  /* plan->n_client_ids, by id */
     size_t n_instances;
     struct window windows[WINDOWS_MAX];
-    size_t n_windows;
+    _Atomic size_t n_windows;
     struct binding bindings[BINDINGS_MAX];
     size_t n_bindings;
     struct note notes[NOTES_MAX]; /* note: and waited(name) */
@@ -112,16 +113,16 @@ struct run {
     struct cancel cancel;     /* the case ends early: server died, history full, Ctrl-C */
     struct deadline deadline; /* of the whole case */
     struct err broken;        /* why, when something broke outside of the script's thread */
-    bool is_broken;
-    bool closing; /* the script is over: deaths are no surprise, nothing restarts */
+    atomic_bool is_broken;
+    atomic_bool closing; /* the script is over: deaths are no surprise, nothing restarts */
     int64_t began_ns;
     int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
-    unsigned repetition; /* of the innermost repeat, for draws */
-    unsigned repeating;  /* depth of repeats the script is in */
-    _Atomic int arms;    /* that wait for their trigger beside the script */
-    bool keyed;          /* in a `repeat: {key: next}`: what is asked of clients is done to `key` */
+    unsigned repetition;     /* of the innermost repeat, for draws */
+    unsigned repeating;      /* depth of repeats the script is in */
+    _Atomic int arms;        /* that wait for their trigger beside the script */
+    bool keyed; /* in a `repeat: {key: next}`: what is asked of clients is done to `key` */
     uint32_t key, next_key;
-    const char *doing;   /* for the progress line */
+    const char *doing; /* for the progress line */
     FILE *progress;
     pthread_t supervisor;
     bool supervising;
@@ -170,6 +171,8 @@ void log_blame(const char *name, const char *log, struct err *err);
 /* ---- fleet.c: client processes */
 int fleet_open(struct run *run, struct err *err);
 int fleet_start(struct run *run, struct instance *instance, struct err *err);
+/* The last child ended, another may be started. */
+void fleet_next_incarnation(struct run *run, struct instance *instance);
 int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline deadline,
                      struct err *err);
 /* n instances of a client, or NULL. */

@@ -78,11 +78,8 @@ static int start_client(struct run *run, const char *name, struct err *err)
 
         if (instance->child && !instance->reported_dead)
             continue;
-        if (instance->child) {
-            child_close(instance->child);
-            instance->child = NULL;
-            instance->incarnation++;
-        }
+        if (instance->child)
+            fleet_next_incarnation(run, instance);
         if (fleet_start(run, instance, err) < 0)
             return -1;
     }

@@ -10,9 +10,9 @@
 #include "sandbox/testing/verbs.h"
 #include "systems/server.h"
 
-#include <setjmp.h>
 #include <errno.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -22,22 +22,23 @@
 
 #include <cmocka.h>
 
-static const char suite[] = "assay: 1\n"
-                            "clusters:\n"
-                            "  kv: {redis: {topology: standalone}}\n"
-                            "  lite: {sqlite: {}}\n"
-                            "  pg: {postgres: {nodes: 2, patience: 2s}}\n"
-                            "  maria: {mariadb: {patience: 2s}}\n"
-                            "  pg17: {postgres: {nodes: 2, patience: 2s, version: '17'}}\n"
-                            "  maria11: {mariadb: {patience: 2s, version: '11.8'}}\n"
-                            "cases:\n"
-                            "  stores:\n"
-                            "    clusters: {kv: kv, lite: lite, pg: pg, maria: maria, pg17: pg17, maria11: maria11}\n"
-                            "    workload: {queue: {structure: list}}\n"
-                            "    clients: {app: {push: jobs, confirm: reply}}\n"
-                            "    script: [{send: {from: app, count: 1, name: one}}]\n"
-                            "    promise: {loss: 0}\n"
-                            "    expect: pass\n";
+static const char suite[] =
+    "assay: 1\n"
+    "clusters:\n"
+    "  kv: {redis: {topology: standalone}}\n"
+    "  lite: {sqlite: {}}\n"
+    "  pg: {postgres: {nodes: 2, patience: 2s}}\n"
+    "  maria: {mariadb: {patience: 2s}}\n"
+    "  pg17: {postgres: {nodes: 2, patience: 2s, version: '17'}}\n"
+    "  maria11: {mariadb: {patience: 2s, version: '11.8'}}\n"
+    "cases:\n"
+    "  stores:\n"
+    "    clusters: {kv: kv, lite: lite, pg: pg, maria: maria, pg17: pg17, maria11: maria11}\n"
+    "    workload: {queue: {structure: list}}\n"
+    "    clients: {app: {push: jobs, confirm: reply}}\n"
+    "    script: [{send: {from: app, count: 1, name: one}}]\n"
+    "    promise: {loss: 0}\n"
+    "    expect: pass\n";
 
 static struct plan *plan;
 static const struct plan_case *plan_case;
@@ -80,6 +81,28 @@ static int items(void *s)
     CHECK(ops->remove(s, 2, &item) == STORE_OK && item.version == 2 && item.removed);
     CHECK(ops->read(s, 2, false, &item) == STORE_OK && item.removed && item.version == 2);
     CHECK(ops->put(s, 2, 1, &item) == STORE_OK && !item.removed && item.version == 3);
+    return 0;
+}
+
+/* ---- the outbox: what was rolled back is not told, what is told stays until it is done */
+
+static int outbox(void *s)
+{
+    struct store_item item;
+    int16_t code;
+
+    CHECK_OK(ops->begin(s, &err) == 0);
+    CHECK(ops->outbox_put(s, 7, 1) == STORE_OK);
+    ops->rollback(s);
+    CHECK(ops->outbox_next(s, &item) == STORE_NONE);
+    CHECK_OK(ops->begin(s, &err) == 0);
+    CHECK(ops->outbox_put(s, 8, 2) == STORE_OK && ops->outbox_put(s, 6, 3) == STORE_OK);
+    CHECK(ops->commit(s, &code) == OUTCOME_OK && code == 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(ops->outbox_next(s, &item) == STORE_OK && item.key == 8 && item.version == 2);
+    CHECK(ops->outbox_done(s, 8, 2) == STORE_OK && ops->outbox_done(s, 8, 2) == STORE_NONE);
+    CHECK(ops->outbox_next(s, &item) == STORE_OK && item.key == 6 && item.version == 3);
+    CHECK(ops->outbox_done(s, 6, 3) == STORE_OK && ops->outbox_next(s, &item) == STORE_NONE);
     return 0;
 }
 
@@ -282,8 +305,8 @@ static int feed(void *s)
 static int contract(void)
 {
     void *s = session(STORE_PRIMARY);
-    int status = items(s) || tokens(s) || journal(s) || unknown_commit(s) || conflict(s) ||
-                 audit(s) || replica(s) || feed(s);
+    int status = items(s) || tokens(s) || outbox(s) || journal(s) || unknown_commit(s) ||
+                 conflict(s) || audit(s) || replica(s) || feed(s);
 
     done(s);
     return status;

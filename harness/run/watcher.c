@@ -6,14 +6,14 @@
  * cluster round after round, publishes what it saw for everybody, and writes changes of roles into
  * its own log. The lifeline's end asks it to leave; when a library keeps it longer it kills itself.
  */
-#include "run/client.h"
+#include "run/watcher.h"
 
 #include "api/role.h"
 #include "api/system.h"
 #include "base/clock.h"
+#include "client/file.h"
 #include "history/history.h"
 #include "plan/plan.h"
-#include "run/client_file.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -116,11 +116,17 @@ int child_wait_stopped(struct child *child, struct deadline deadline, struct err
     }
 }
 
+void child_unlink(struct child *child)
+{
+    link_close(child->box, child->address);
+    child->address[0] = '\0';
+}
+
 void child_close(struct child *child)
 {
     if (!child)
         return;
     process_release(&child->process);
-    link_close(child->box, child->address);
+    child_unlink(child);
     free(child);
 }

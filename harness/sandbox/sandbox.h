@@ -124,6 +124,8 @@ int child_pidfd(const struct child *child);
 bool child_dead(struct child *child, int *status);
 int child_signal(struct child *child, int signal, struct err *err);
 int child_wait_stopped(struct child *child, struct deadline deadline, struct err *err); /* seen T */
+/* Of a dead one: gives its address back, and can still be asked and closed. */
+void child_unlink(struct child *child);
 void child_close(struct child *child); /* SIGKILL if alive; its link goes */
 
 /* ---- the switch: directed cuts, one nft transaction each, in process */

@@ -5,6 +5,7 @@
  * Bounded: RECORDS_MAX records a partition; beyond that the drain is not proven.
  */
 #include "api/message.h"
+#include "systems/kafka/client.h"
 #include "systems/kafka/drain.h"
 
 #include <stdio.h>
@@ -165,7 +166,9 @@ static struct event *next_event(struct audited *a)
 static void keep_record(struct drain *d, struct audited *a, const rd_kafka_message_t *m)
 {
     struct msg msg;
-    enum payload_check check = payload_read(m->payload, m->len, d->plan->run, &msg);
+    size_t size;
+    const void *payload = kafka_payload(m, &size);
+    enum payload_check check = payload_read(payload, size, d->plan->run, &msg);
     struct event *e = next_event(a);
 
     if (!e) {

@@ -122,16 +122,12 @@ static inline struct kafka_key kafka_key_of(char digits[KEY_DIGITS], uint32_t ke
     return (struct kafka_key){at, (size_t)(digits + KEY_DIGITS - at)};
 }
 
-/* gather.c: sends not yet given to the library */
-struct kafka_gather *kafka_gather_open(void); /* the caller's to free() */
-size_t kafka_gather_n(const struct kafka_gather *g);
-/* Copies; false: it does not fit to what is there. */
-bool kafka_gather_add(struct kafka_gather *g, int32_t partition, const struct send *send,
-                      uint32_t slot);
-/* What the library has no room for stays; what it will never take is refused. */
-void kafka_gather_hand_over(struct kafka_gather *g, rd_kafka_topic_t *topic,
-                            void (*refused)(void *context, const rd_kafka_message_t *m),
-                            void *context);
+/* ---- tombstone.c */
+rd_kafka_resp_err_t kafka_tombstone_send(struct kafka_handle *h, int32_t partition,
+                                         struct kafka_key key, const struct send *send,
+                                         void *opaque);
+/* What a record carries, in its value or a tombstone's header; lives as long as the message. */
+const void *kafka_payload(const rd_kafka_message_t *m, size_t *size);
 
 int kafka_producer_open(struct kafka_handle *h, struct err *err);
 enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,

@@ -357,10 +357,12 @@ static void take_commits(struct kafka_handle *h, struct harvest *harvest)
 /* Errors travel among the messages; the library's log tells them, they are no deliveries. */
 static void drop_errors(struct kafka_handle *h)
 {
-    size_t kept = 0;
+    rd_kafka_message_t **m = h->stash, **end = m + h->n_stash;
+    size_t kept;
 
-    while (kept < h->n_stash && !h->stash[kept]->err)
-        kept++;
+    while (m < end && !(*m)->err)
+        m++;
+    kept = (size_t)(m - h->stash);
     for (size_t i = kept; i < h->n_stash; i++) {
         if (h->stash[i]->err) {
             if (h->stash[i]->err == RD_KAFKA_RESP_ERR__FATAL)
@@ -389,19 +391,30 @@ static void hand_over(struct kafka_handle *h, struct harvest *harvest)
 {
     size_t most = harvest->max_deliveries < HARVEST_MAX ? harvest->max_deliveries : HARVEST_MAX;
     size_t n = h->n_stash - h->borrowed;
+    struct delivery *d = harvest->deliveries + harvest->n_deliveries;
+    rd_kafka_message_t **next = h->stash + h->borrowed;
+    const rd_kafka_topic_t *topic = NULL;
+    int32_t partition = -1;
+    uint32_t unit = NO_UNIT, epoch = 0;
 
     if (n > most - harvest->n_deliveries)
         n = most - harvest->n_deliveries;
-    for (size_t i = 0; i < n; i++) {
-        const rd_kafka_message_t *m = h->stash[h->borrowed + i];
-        uint32_t unit = unit_of(h, m);
+    for (rd_kafka_message_t **end = next + n; next < end; next++, d++) {
+        const rd_kafka_message_t *m = *next;
 
-        harvest->deliveries[harvest->n_deliveries + i] =
-            (struct delivery){.payload = m->payload,
-                              .size = m->len,
-                              .unit = unit,
-                              .position = m->offset,
-                              .epoch = unit == NO_UNIT ? 0 : h->epochs[unit]};
+        if (m->rkt != topic || m->partition != partition) {
+            topic = m->rkt;
+            partition = m->partition;
+            unit = unit_of(h, m);
+            epoch = unit == NO_UNIT ? 0 : h->epochs[unit];
+        }
+        *d = (struct delivery){.payload = m->payload,
+                               .size = m->len,
+                               .unit = unit,
+                               .position = m->offset,
+                               .epoch = epoch};
+        if (!m->payload)
+            d->payload = kafka_payload(m, &d->size);
     }
     h->borrowed += n;
     harvest->n_deliveries += n;
@@ -443,8 +456,8 @@ void kafka_consumer_harvest(struct kafka_handle *h, struct harvest *harvest)
 
 void kafka_consumer_release(struct kafka_handle *h)
 {
-    for (size_t i = 0; i < h->borrowed; i++)
-        rd_kafka_message_destroy(h->stash[i]);
+    for (rd_kafka_message_t **m = h->stash, **end = m + h->borrowed; m < end; m++)
+        rd_kafka_message_destroy(*m);
     memmove(h->stash, h->stash + h->borrowed, (h->n_stash - h->borrowed) * sizeof(*h->stash));
     h->n_stash -= h->borrowed;
     h->borrowed = 0;

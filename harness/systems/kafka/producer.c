@@ -5,7 +5,7 @@
  * and order are librdkafka's, by the suite's own keys. The library (2.0.2) does not tell the leader
  * epoch of an acknowledgement: completions carry 0.
  */
-#include "systems/kafka/client.h"
+#include "systems/kafka/gather.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -111,25 +111,36 @@ static enum submit at_once(const struct send *send, uint32_t slot, enum outcome 
     return SUBMIT_DONE;
 }
 
+/* The library copies: the payload is borrowed only until we return. */
+static rd_kafka_resp_err_t give(struct kafka_handle *h, const struct send *send, uint32_t slot)
+{
+    char digits[KEY_DIGITS];
+    struct kafka_key key = kafka_key_of(digits, send->msg->key);
+    int32_t partition = partition_of(h, send->unit);
+    void *opaque = (void *)(uintptr_t)(slot + 1);
+
+    if (send->msg->flags & MSG_REMOVED)
+        return kafka_tombstone_send(h, partition, key, send, opaque);
+    return rd_kafka_produce(h->topic, partition, RD_KAFKA_MSG_F_COPY,
+                            (void *)(uintptr_t)send->payload, send->size, key.text, key.size,
+                            opaque) == 0
+               ? RD_KAFKA_RESP_ERR_NO_ERROR
+               : rd_kafka_last_error();
+}
+
 static enum submit produce(struct kafka_handle *h, const struct send *send, uint32_t slot,
                            struct completion *c)
 {
     const struct kafka_produce *how = &h->args->produce;
-    char digits[KEY_DIGITS];
-    struct kafka_key key = kafka_key_of(digits, send->msg->key);
-    rd_kafka_resp_err_t code;
+    rd_kafka_resp_err_t code = give(h, send, slot);
 
-    /* the library copies: the payload is borrowed only until we return */
-    if (rd_kafka_produce(h->topic, partition_of(h, send->unit), RD_KAFKA_MSG_F_COPY,
-                         (void *)(uintptr_t)send->payload, send->size, key.text, key.size,
-                         (void *)(uintptr_t)(slot + 1)) == 0) {
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (how->reports == REPORTS_IGNORED)
             return at_once(send, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR, c);
         h->outstanding++;
         h->reports_due++;
         return SUBMIT_QUEUED;
     }
-    code = rd_kafka_last_error();
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && how->queue_full == QUEUE_FULL_IGNORE)
         return at_once(send, slot, OUTCOME_BELIEVED, code, c);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
@@ -163,20 +174,8 @@ static void refused(void *handle, const rd_kafka_message_t *m)
     h->held_ended = h->n_held;
 }
 
-static enum submit gather(struct kafka_handle *h, const struct send *send, uint32_t slot,
-                          struct completion *c)
+static inline enum submit gathered(struct kafka_handle *h, const struct send *send)
 {
-    int32_t partition = partition_of(h, send->unit);
-
-    if (!kafka_gather_add(h->gather, partition, send, slot)) {
-        kafka_gather_hand_over(h->gather, h->topic, refused, h);
-        if (kafka_gather_n(h->gather) > 0) {
-            c->code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
-            return SUBMIT_BUSY;
-        }
-        if (!kafka_gather_add(h->gather, partition, send, slot))
-            return produce(h, send, slot, c); /* larger than what is gathered */
-    }
     h->outstanding++;
     h->reports_due++;
     if (!send->more)
@@ -184,12 +183,32 @@ static enum submit gather(struct kafka_handle *h, const struct send *send, uint3
     return SUBMIT_QUEUED;
 }
 
+/* There is no room beside what is there: that goes to the library first. */
+__attribute__((noinline)) static enum submit make_room(struct kafka_handle *h, int32_t partition,
+                                                       const struct send *send, uint32_t slot,
+                                                       struct completion *c)
+{
+    kafka_gather_hand_over(h->gather, h->topic, refused, h);
+    if (h->gather->n > 0) {
+        c->code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+        return SUBMIT_BUSY;
+    }
+    if (!kafka_gather_add(h->gather, partition, send, slot))
+        return produce(h, send, slot, c); /* larger than what is gathered, or a tombstone */
+    return gathered(h, send);
+}
+
 enum submit kafka_producer_send(struct kafka_handle *h, const struct send *send, uint32_t slot,
                                 struct completion *c)
 {
-    if (h->gather && (send->more || kafka_gather_n(h->gather) > 0))
-        return gather(h, send, slot, c);
-    return produce(h, send, slot, c);
+    int32_t partition;
+
+    if (!h->gather || (!send->more && h->gather->n == 0))
+        return produce(h, send, slot, c);
+    partition = partition_of(h, send->unit);
+    if (!kafka_gather_add(h->gather, partition, send, slot))
+        return make_room(h, partition, send, slot, c);
+    return gathered(h, send);
 }
 
 /* ---- reports */
@@ -202,6 +221,7 @@ static uint16_t node_of(const struct kafka_handle *h, int32_t broker)
 static inline void complete(const struct kafka_handle *h, const rd_kafka_message_t *m,
                             struct completion *c)
 {
+    uint16_t node = node_of(h, rd_kafka_message_broker_id(m)); /* the one call: before all else */
     bool known = (uint32_t)m->partition < h->n_units; /* none of them where there is no topic */
 
     *c = (struct completion){
@@ -209,7 +229,7 @@ static inline void complete(const struct kafka_handle *h, const rd_kafka_message
         .outcome = OUTCOME_OK,
         .level = h->level,
         .code = (int16_t)m->err,
-        .node = node_of(h, rd_kafka_message_broker_id(m)),
+        .node = node,
         .unit = known ? h->first_unit + (uint32_t)m->partition : NO_UNIT,
         .position = m->offset >= 0 ? m->offset : -1,
     };
@@ -272,18 +292,25 @@ static void note_error(rd_kafka_t *rk, int code, const char *why, void *opaque)
         h->fatal = true;
 }
 
+__attribute__((noinline)) static void reported_in_transaction(struct kafka_handle *h,
+                                                              const rd_kafka_message_t *m)
+{
+    struct completion c;
+
+    complete(h, m, &c);
+    hold(h, &c);
+}
+
 /* Into the harvest in hand; the library is asked to keep the rest when that is full. */
 static void reported(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct kafka_handle *h = opaque;
     struct harvest *harvest = h->harvest;
-    struct completion c;
 
     assert(h->reports_due > 0);
     h->reports_due--;
-    if (!harvest) { /* of a transaction */
-        complete(h, m, &c);
-        hold(h, &c);
+    if (!harvest) {
+        reported_in_transaction(h, m);
         return;
     }
     complete(h, m, &harvest->completions[harvest->n_completions++]);

@@ -21,7 +21,7 @@ static MYSQL *link_of(struct cluster *cluster, struct err *err)
 }
 
 static const char *const schema[] = {
-    "DROP TABLE IF EXISTS journal, journal_order, items, tokens, fences, taken",
+    "DROP TABLE IF EXISTS journal, journal_order, items, tokens, outbox, fences, taken",
     "CREATE TABLE journal (n BIGINT AUTO_INCREMENT PRIMARY KEY, client INT, incarnation INT,"
     " worker INT, seq BIGINT, k BIGINT, key_seq BIGINT, version BIGINT, amount BIGINT,"
     " by_client INT, INDEX (client, incarnation, worker, seq)) ENGINE=InnoDB",
@@ -31,6 +31,8 @@ static const char *const schema[] = {
     "CREATE TABLE items (k BIGINT PRIMARY KEY, value BIGINT, version BIGINT, removed INT,"
     " note VARCHAR(8) NOT NULL DEFAULT '') ENGINE=InnoDB",
     "CREATE TABLE tokens (id VARCHAR(190) PRIMARY KEY) ENGINE=InnoDB",
+    "CREATE TABLE outbox (n BIGINT AUTO_INCREMENT PRIMARY KEY, k BIGINT, version BIGINT)"
+    " ENGINE=InnoDB",
     "CREATE TABLE fences (k BIGINT PRIMARY KEY, token BIGINT) ENGINE=InnoDB",
     "CREATE TABLE taken (n BIGINT AUTO_INCREMENT PRIMARY KEY, k BIGINT, token BIGINT, client INT,"
     " incarnation INT, worker INT, seq BIGINT) ENGINE=InnoDB",

@@ -340,6 +340,25 @@ static enum store_answer session_claimed(void *self, const char *token)
     return ask(self, NULL, "SELECT 1, 1, 0 FROM tokens WHERE id = '%s'", text);
 }
 
+static enum store_answer session_outbox_put(void *self, uint32_t key, uint64_t version)
+{
+    return run(self, "INSERT INTO outbox (k, version) VALUES (%u, %" PRIu64 ")", key, version);
+}
+
+static enum store_answer session_outbox_next(void *self, struct store_item *out)
+{
+    enum store_answer answer =
+        ask(self, out, "SELECT k, version, 0 FROM outbox ORDER BY n LIMIT 1");
+
+    out->key = (uint32_t)out->value;
+    return answer;
+}
+
+static enum store_answer session_outbox_done(void *self, uint32_t key, uint64_t version)
+{
+    return run(self, "DELETE FROM outbox WHERE k = %u AND version = %" PRIu64, key, version);
+}
+
 static enum store_answer session_take(void *self, uint32_t key, uint64_t token,
                                       const struct msg_id *by)
 {
@@ -479,6 +498,9 @@ const struct store_ops mariadb_store = {
     .remove = session_remove,
     .claim = session_claim,
     .claimed = session_claimed,
+    .outbox_put = session_outbox_put,
+    .outbox_next = session_outbox_next,
+    .outbox_done = session_outbox_done,
     .fence = session_fence,
     .take = session_take,
     .journaled = session_journaled,

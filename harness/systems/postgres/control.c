@@ -86,7 +86,7 @@ static int until(struct cluster *cluster, unsigned index, const char *sql, int64
 }
 
 static const char schema[] =
-    "DROP TABLE IF EXISTS journal, journal_order, items, tokens, fences, taken;"
+    "DROP TABLE IF EXISTS journal, journal_order, items, tokens, outbox, fences, taken;"
     "CREATE TABLE journal (n BIGSERIAL PRIMARY KEY, client INT, incarnation INT, worker INT,"
     " seq BIGINT, k BIGINT, key_seq BIGINT, version BIGINT, amount BIGINT, by_client INT);"
     "CREATE INDEX ON journal (client, incarnation, worker, seq);"
@@ -94,6 +94,7 @@ static const char schema[] =
     "CREATE TABLE items (k BIGINT PRIMARY KEY, value BIGINT, version BIGINT, removed INT);"
     "ALTER TABLE items REPLICA IDENTITY FULL;"
     "CREATE TABLE tokens (id TEXT PRIMARY KEY);"
+    "CREATE TABLE outbox (n BIGSERIAL PRIMARY KEY, k BIGINT, version BIGINT);"
     "CREATE TABLE fences (k BIGINT PRIMARY KEY, token BIGINT);"
     "CREATE TABLE taken (n BIGSERIAL PRIMARY KEY, k BIGINT, token BIGINT, client INT,"
     " incarnation INT, worker INT, seq BIGINT);";

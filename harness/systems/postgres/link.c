@@ -1,7 +1,7 @@
 /*
  * One connection to PostgreSQL on which nothing waits longer than its deadline: libpq's
  * asynchronous calls and poll(2). Source: postgresql.org/docs/15/libpq-connect.html
- * (PQconnectPoll), libpq-async.html.
+ * (PQconnectPoll), libpq-async.html, errcodes-appendix.html.
  */
 #include "systems/postgres/postgres.h"
 
@@ -95,4 +95,25 @@ PGresult *postgres_ask(PGconn *link, struct deadline deadline, struct err *err, 
                       : PQerrorMessage(link));
     PQclear(result);
     return NULL;
+}
+
+enum postgres_code postgres_code(const PGresult *result)
+{
+    static const struct {
+        const char *state;
+        enum postgres_code code;
+    } states[] = {{"40001", POSTGRES_CONFLICT}, {"40P01", POSTGRES_CONFLICT},
+                  {"23505", POSTGRES_UNIQUE},   {"57P01", POSTGRES_SHUTDOWN},
+                  {"57P02", POSTGRES_SHUTDOWN}, {"57P03", POSTGRES_SHUTDOWN},
+                  {"25006", POSTGRES_READ_ONLY}};
+    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+
+    if (!result)
+        return POSTGRES_LOST;
+    if (!state)
+        return POSTGRES_OK;
+    for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++)
+        if (strcmp(states[i].state, state) == 0)
+            return states[i].code;
+    return POSTGRES_OTHER;
 }

@@ -46,7 +46,7 @@ enum postgres_code {
 };
 enum postgres_code postgres_code(const PGresult *result);
 
-/* ---- link.c: every call ends at its deadline */
+/* ---- link.c: every call ends at its deadline; postgres_code, too */
 /* NULL: err says why. */
 PGconn *postgres_connect(const char *address, struct deadline deadline, struct err *err);
 /* The last result of what was sent before; NULL: nothing came in time or the connection is lost. */

@@ -37,6 +37,9 @@ enum statement {
     CLAIMED,
     FENCE,
     TAKE,
+    OUTBOX_PUT,
+    OUTBOX_NEXT,
+    OUTBOX_DONE,
     JOURNALED,
     STATEMENTS
 };
@@ -88,6 +91,11 @@ static const struct {
               "INSERT INTO taken (k, token, client, incarnation, worker, seq)"
               " VALUES ($1, $2, $3, $4, $5, $6) RETURNING 1, 1, 0",
               6},
+    [OUTBOX_PUT] = {"outbox_put",
+                    "INSERT INTO outbox (k, version) VALUES ($1, $2) RETURNING k, version, 0", 2},
+    [OUTBOX_NEXT] = {"outbox_next", "SELECT k, version, 0 FROM outbox ORDER BY n LIMIT 1", 0},
+    [OUTBOX_DONE] = {"outbox_done",
+                     "DELETE FROM outbox WHERE k = $1 AND version = $2 RETURNING k, version, 0", 2},
     [JOURNALED] = {"journaled",
                    "SELECT 1, 1, 0 FROM journal WHERE client = $1 AND incarnation = $2 AND"
                    " worker = $3 AND seq = $4 LIMIT 1",
@@ -123,27 +131,6 @@ static void add_message(struct values *v, const struct msg_id *message)
     add_number(v, message->incarnation);
     add_number(v, message->worker);
     add_number(v, (int64_t)message->seq);
-}
-
-enum postgres_code postgres_code(const PGresult *result)
-{
-    static const struct {
-        const char *state;
-        enum postgres_code code;
-    } states[] = {{"40001", POSTGRES_CONFLICT}, {"40P01", POSTGRES_CONFLICT},
-                  {"23505", POSTGRES_UNIQUE},   {"57P01", POSTGRES_SHUTDOWN},
-                  {"57P02", POSTGRES_SHUTDOWN}, {"57P03", POSTGRES_SHUTDOWN},
-                  {"25006", POSTGRES_READ_ONLY}};
-    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-
-    if (!result)
-        return POSTGRES_LOST;
-    if (!state)
-        return POSTGRES_OK;
-    for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++)
-        if (strcmp(states[i].state, state) == 0)
-            return states[i].code;
-    return POSTGRES_OTHER;
 }
 
 static void lose(struct session *s)
@@ -435,6 +422,24 @@ static enum store_answer session_fence(void *self, uint32_t key, uint64_t token,
     return answer == STORE_OK ? session_take(self, key, token, by) : answer;
 }
 
+static enum store_answer session_outbox_put(void *self, uint32_t key, uint64_t version)
+{
+    return ask_key(self, OUTBOX_PUT, key, (int64_t)version, 0, NULL);
+}
+
+static enum store_answer session_outbox_next(void *self, struct store_item *out)
+{
+    enum store_answer answer = ask(self, OUTBOX_NEXT, &(struct values){0}, out);
+
+    out->key = (uint32_t)out->value;
+    return answer;
+}
+
+static enum store_answer session_outbox_done(void *self, uint32_t key, uint64_t version)
+{
+    return ask_key(self, OUTBOX_DONE, key, (int64_t)version, 0, NULL);
+}
+
 /* Ends what the last transaction that journaled may still be in: a COMMIT that never arrived leaves
  * it idle for as long as its connection seems to live. False: nobody can say. */
 static bool end_transaction(struct session *s)
@@ -562,6 +567,9 @@ const struct store_ops postgres_store = {
     .remove = session_remove,
     .claim = session_claim,
     .claimed = session_claimed,
+    .outbox_put = session_outbox_put,
+    .outbox_next = session_outbox_next,
+    .outbox_done = session_outbox_done,
     .fence = session_fence,
     .take = session_take,
     .journaled = session_journaled,

@@ -179,14 +179,14 @@ static int check_queue(const struct rabbit_config *config, const struct rabbit_q
     return 0;
 }
 
-static bool queue_is_known(const struct rabbit_config *config, const char *name)
+const struct rabbit_queue *rabbit_queue_named(const struct rabbit_config *config, const char *name)
 {
     const struct rabbit_queue *queues = config->queues.items;
 
     for (size_t i = 0; i < config->queues.n; i++)
         if (strcmp(queues[i].name, name) == 0)
-            return true;
-    return false;
+            return &queues[i];
+    return NULL;
 }
 
 /* A stream keeps what was read. NULL: the default type, classic. */
@@ -212,7 +212,7 @@ static int describe_definitions(const struct rabbit_config *config, const struct
         const char *vhost = json_string_value(json_object_get(queue, "vhost"));
         const json_t *type = json_object_get(json_object_get(queue, "arguments"), "x-queue-type");
 
-        if (name && (!vhost || strcmp(vhost, "/") == 0) && !queue_is_known(config, name))
+        if (name && (!vhost || strcmp(vhost, "/") == 0) && !rabbit_queue_named(config, name))
             sink->dest(sink->context, name, (int)unit_kind_of(json_string_value(type)), 1);
     }
     json_decref(root);
@@ -235,7 +235,7 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
         const struct rabbit_binding *bindings = exchanges[i].bindings.items;
 
         for (size_t k = 0; k < exchanges[i].bindings.n; k++)
-            if (!queue_is_known(config, bindings[k].queue) && !config->definitions)
+            if (!rabbit_queue_named(config, bindings[k].queue) && !config->definitions)
                 return err_input(err, "exchange %s: bound to \"%s\", which is no queue here",
                                  exchanges[i].name, bindings[k].queue);
     }

@@ -75,10 +75,7 @@ static long whose(const struct cluster *cluster, size_t type, size_t rule)
         n_limited += limits;
     }
     only = n_limited == 1 ? limited : n == 1 ? only : NULL;
-    for (size_t q = 0; only && q < rabbit_queues(cluster); q++)
-        if (strcmp(rabbit_queue_name(cluster, q), only) == 0)
-            return (long)q;
-    return -1;
+    return only ? rabbit_queue_place(cluster, only) : -1;
 }
 
 static void record(const struct cluster *cluster, struct history_writer *writer, size_t type,

@@ -69,11 +69,9 @@ static bool has_expired(const struct rabbit_view *view, size_t q, const struct r
 static int wait_leader(struct cluster *cluster, const struct rabbit_queue *queue,
                        struct deadline deadline, struct err *err)
 {
-    size_t q = 0;
+    size_t q = (size_t)rabbit_queue_place(cluster, queue->name);
     bool asked = false;
 
-    while (strcmp(rabbit_queue_name(cluster, q), queue->name) != 0)
-        q++;
     for (;;) {
         struct rabbit_view view;
         bool expired;
@@ -426,26 +424,6 @@ int rabbit_reset(struct cluster *cluster, const struct plan_case *next, struct d
     return make_topology(cluster, deadline, err);
 }
 
-static const struct rabbit_queue *queue_named(const struct cluster *cluster, const char *name)
-{
-    const struct rabbit_config *config = cluster->spec->config;
-    const struct rabbit_queue *queues = config->queues.items;
-
-    for (size_t i = 0; i < config->queues.n; i++)
-        if (strcmp(queues[i].name, name) == 0)
-            return &queues[i];
-    return NULL;
-}
-
-/* Its place among the cluster's queues, those of definitions.json too; -1. */
-static long queue_place(const struct cluster *cluster, const char *name)
-{
-    for (size_t q = 0; q < rabbit_queues(cluster); q++)
-        if (strcmp(rabbit_queue_name(cluster, q), name) == 0)
-            return (long)q;
-    return -1;
-}
-
 /* Deleted on node `index` and made there as it was made before. */
 static int make_again(struct cluster *cluster, unsigned index, const struct rabbit_queue *queue,
                       bool of_suite, struct deadline deadline, struct err *err)
@@ -468,9 +446,9 @@ static int make_again(struct cluster *cluster, unsigned index, const struct rabb
 int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadline deadline,
                          struct err *err)
 {
-    const struct rabbit_queue *queue = queue_named(cluster, name);
+    const struct rabbit_queue *queue = rabbit_queue_named(cluster->spec->config, name);
     struct rabbit_queue anywhere = queue ? *queue : (struct rabbit_queue){.name = name};
-    long place = queue_place(cluster, name);
+    long place = rabbit_queue_place(cluster, name);
     struct rabbit_view view;
     uint32_t running;
     bool led;

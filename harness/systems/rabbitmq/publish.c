@@ -70,22 +70,12 @@ static int set_property(amqp_basic_properties_t *properties, const struct pair *
 
 /* ---- where messages go */
 
-static const struct rabbit_queue *queue_named(const struct rabbit_config *config, const char *name)
-{
-    const struct rabbit_queue *queues = config->queues.items;
-
-    for (size_t i = 0; i < config->queues.n; i++)
-        if (strcmp(queues[i].name, name) == 0)
-            return &queues[i];
-    return NULL;
-}
-
 /* What an ack of this queue means: a majority's logs, its node's disk, or its node's memory. */
 static enum level level_of(const struct rabbit_client *c, const char *queue_name)
 {
     const struct plan_case *plan = c->spec.plan;
     const struct rabbit_config *config = plan->clusters[c->spec.client->cluster].config;
-    const struct rabbit_queue *queue = queue_named(config, queue_name);
+    const struct rabbit_queue *queue = rabbit_queue_named(config, queue_name);
 
     if (!queue)
         return LEVEL_LEADER;

@@ -75,6 +75,8 @@ extern const struct system_ops rabbitmq_system;
 extern const struct config_rule rabbit_config_rules[];
 extern const char *const rabbit_config_words[]; /* ends with NULL */
 int rabbit_describe(const void *config, const struct layout_sink *sink, struct err *err);
+/* A queue the suite declares; NULL: none of this name. */
+const struct rabbit_queue *rabbit_queue_named(const struct rabbit_config *config, const char *name);
 /* A tree as JSON: what looks like a number, true or false is one. Caller frees. */
 char *rabbit_json(const struct tree *tree);
 

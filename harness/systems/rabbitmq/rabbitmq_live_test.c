@@ -41,7 +41,7 @@ static void must_be(int result, const char *what, const struct err *err, int lin
 
 static struct deadline soon(void)
 {
-    return deadline_in(30 * SECOND_NS, NULL);
+    return deadline_in(90 * SECOND_NS, NULL);
 }
 
 /* ---- a worker's part of the bargain */

@@ -19,7 +19,8 @@
  * A quorum queue's numbers are its local member's machine: ra:local_query is answered by the
  * process itself, whose metrics lag by 5 s. A classic queue's are asked of its process. A stream's
  * are its local writer's or replica's own counters, ready is the writer's (a majority's is known by
- * chunks only).
+ * chunks only). With its metadata in Khepri a node has no idea of its own of who runs: those it is
+ * connected to, each of which says whether it is booted.
  */
 static const char question_format[] =
     "H=fun(N)->lists:last(string:split(atom_to_list(N),\"@\")) end,"
@@ -52,13 +53,16 @@ static const char question_format[] =
     " [R|_]->element(2,R)==leader;_->false end]++D(Nm)++"
     "[J(maps:get(nodes,amqqueue:get_type_state(A)))]);"
     " _->C(A) end end,"
+    "K=(catch rabbit_khepri:is_enabled())==true,"
     "Q=fun({I,N})->R={resource,<<\"/\">>,queue,N},"
     " [integer_to_list(I),\" \",case catch rabbit_amqqueue:lookup(R) of {ok,A}->"
     " case catch F(A) of {'EXIT',_}->\"unknown\";T->T end;"
+    " {error,not_found} when K->\"gone\";"
     " {error,not_found}->case catch mnesia:dirty_read(rabbit_durable_queue,R) of [_]->\"absent\";"
     "[]->\"gone\";_->\"unknown\" end;_->\"unknown\" end,\"\\n\"] end,"
     "iolist_to_binary([io_lib:format(\"node ~w ~s ~s~n\",[(catch rabbit:is_booted(node()))==true,"
-    "J(case catch rabbit_mnesia:cluster_nodes(running) of Ns when is_list(Ns)->Ns;_->[] end),"
+    "J(case K of true->[node()|nodes()];_->"
+    "case catch rabbit_mnesia:cluster_nodes(running) of Ns when is_list(Ns)->Ns;_->[] end end),"
     "J(case catch rabbit_node_monitor:partitions() of Ps when is_list(Ps)->Ps;_->[] end)])"
     "|[Q(X)||X<-[%s]]]).";
 
@@ -87,6 +91,14 @@ uint32_t rabbit_unit_of(const struct cluster *cluster, size_t q)
 const char *rabbit_queue_name(const struct cluster *cluster, size_t q)
 {
     return cluster->plan->dests[cluster->plan->units[rabbit_unit_of(cluster, q)].dest].name;
+}
+
+long rabbit_queue_place(const struct cluster *cluster, const char *name)
+{
+    for (size_t q = 0; q < rabbit_queues(cluster); q++)
+        if (strcmp(rabbit_queue_name(cluster, q), name) == 0)
+            return (long)q;
+    return -1;
 }
 
 const char *rabbit_binary(struct arena *arena, const char *text)

@@ -73,6 +73,8 @@ struct rabbit_view {
 size_t rabbit_queues(const struct cluster *cluster);
 uint32_t rabbit_unit_of(const struct cluster *cluster, size_t q);
 const char *rabbit_queue_name(const struct cluster *cluster, size_t q);
+/* Its number, those of definitions.json too; -1: no such queue. */
+long rabbit_queue_place(const struct cluster *cluster, const char *name);
 
 /* Nodes that do not answer are marked so: no error. One that was heard of gets a second, so that a
  * busy one is not taken for a dead one. -1: out of memory. */

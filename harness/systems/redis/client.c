@@ -82,12 +82,21 @@ static void write_answered(struct redis_client *h, struct lane *lane, struct fli
     } else if (h->args->publish.channel && reply->integer < h->args->confirm.receivers) {
         code = reply->integer == 0 ? REDIS_CODE_NOBODY : REDIS_CODE_FEW;
     }
-    if (code == REDIS_CODE_OK && h->args->confirm.wait > 0)
+    if (code == REDIS_CODE_OK && redis_waits(h->args))
         return; /* the WAIT behind it decides */
     f->settled = true;
     redis_client_complete(h, f->slot, code, redis_outcome_of(code),
                           code == REDIS_CODE_OK ? LEVEL_LEADER : LEVEL_NONE, lane->node,
                           f->position, h->unit_send);
+}
+
+/* WAIT answers how many replicas have it, WAITAOF [fsynced here, on so many replicas]. */
+static bool enough(const struct redis_client_args *a, const redisReply *reply)
+{
+    if (!a->confirm.aof)
+        return reply->integer >= a->confirm.wait;
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           reply->element[0]->integer >= 1 && reply->element[1]->integer >= a->confirm.wait;
 }
 
 static void wait_answered(struct redis_client *h, struct lane *lane, uint32_t wait,
@@ -100,7 +109,7 @@ static void wait_answered(struct redis_client *h, struct lane *lane, uint32_t wa
         code = redis_code_of(reply->str);
         if (redis_outcome_of(code) == OUTCOME_FAIL)
             code = REDIS_CODE_WAIT_SHORT; /* WAIT was refused, the writes were not */
-    } else if (reply->integer < h->args->confirm.wait) {
+    } else if (!enough(h->args, reply)) {
         level = LEVEL_LEADER;
         if (h->args->confirm.treat_zero_as == ZERO_UNKNOWN)
             code = REDIS_CODE_WAIT_SHORT;
@@ -274,7 +283,7 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
     redis_lane_expect(lane, FLIGHT_WRITE, slot, h->args->hiredis.timeout_ns);
     redis_send_follow(h, lane);
     h->open_slots++;
-    if (h->args->confirm.wait > 0 && ++lane->unconfirmed >= (uint32_t)h->args->confirm.every)
+    if (redis_waits(h->args) && ++lane->unconfirmed >= (uint32_t)h->args->confirm.every)
         redis_send_wait(h, lane);
     if (lane_unwritten(lane) >= WRITE_AT_BYTES && redis_lane_flush(lane, &code) < 0)
         redis_client_break(h, code);

@@ -7,8 +7,8 @@
  *     replies.c         what replies are made of
  *     resolve.c         which node is the primary right now, as a client may find out
  *     transaction.c     MULTI … EXEC, or a script in its place
- *     sending.c         a message as RPUSH, XADD, SET or PUBLISH, with its trims and idempotency
- * keys reader.c          consuming: places, handing over, settling; what is read stands in
+ *     sending.c         a message as RPUSH, XADD, SET, PUBLISH, with trims and idempotency keys
+ *     reader.c          consuming: places, handing over, settling; what is read stands in
  *     reader_list.c     BLPOP/BRPOP, BLMOVE with a processing list, a visibility timeout
  *     reader_stream.c   XREADGROUP, XACK, XAUTOCLAIM
  *     reader_channel.c  SUBSCRIBE
@@ -58,7 +58,8 @@ struct redis_client_args {
     } multi;
     struct {
         int by;
-        int64_t wait, timeout_ns, every; /* wait 0: no WAIT */
+        int64_t wait, timeout_ns, every; /* wait 0, aof false: no WAIT */
+        bool aof;                        /* WAITAOF in its place */
         int treat_zero_as;
         int64_t receivers; /* of PUBLISH */
     } confirm;
@@ -84,6 +85,11 @@ int redis_client_names(const void *args, const char **sends_to, const char **rea
 bool redis_client_hands_over(const void *args);
 int redis_client_implicit_kind(const void *args);
 const char *redis_client_senseless(const void *args, unsigned instances);
+/* A WAIT or WAITAOF behind the writes decides what becomes of them. */
+static inline bool redis_waits(const struct redis_client_args *args)
+{
+    return args->confirm.wait > 0 || args->confirm.aof;
+}
 /* Names beside a list: a consumer's own processing list (BLMOVE), the key that says it is alive,
  * the sorted set of what is out under a visibility timeout. */
 void redis_processing_name(const struct redis_client_args *args, uint16_t client_id, char *out,

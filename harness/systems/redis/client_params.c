@@ -65,6 +65,9 @@ static const struct param confirm_params[] = {
      .help = "the primary's reply counts, or nobody looks at it"},
     {"wait", PARAM_INT, ARG(confirm, wait), .fallback = "0", .min = 0, .max = 9, .unit = "replicas",
      .help = "a write counts once WAIT says so many replicas have it; 0: no WAIT"},
+    {"aof", PARAM_BOOL, ARG(confirm, aof), .fallback = "false",
+     .help = "WAITAOF instead (Redis 7.2 and later): a write counts once it is fsynced by the "
+             "primary and by so many replicas"},
     {"timeout", PARAM_DURATION, ARG(confirm, timeout_ns), .fallback = "200ms", .min = MS_NS,
      .max = 60 * SECOND_NS, .help = "of WAIT"},
     {"every", PARAM_INT, ARG(confirm, every), .fallback = "1", .min = 1, .max = 4096,
@@ -195,11 +198,11 @@ static const char *senseless_sender(const struct redis_client_args *a)
         return "one of push, add, set and publish is enough: a client sends to one place";
     if ((a->multi.mistyped > 0 || a->multi.by != MULTI_EXEC) && !a->push.list)
         return "multi: is about transactions over a list: it needs push:";
-    if (a->publish.channel && a->confirm.wait > 0)
+    if (a->publish.channel && redis_waits(a))
         return "WAIT counts replicas of what is stored; a PUBLISH stores nothing";
     if (!a->publish.channel && a->confirm.receivers > 0)
         return "confirm: receivers: is the answer of PUBLISH";
-    if (a->confirm.by == CONFIRM_IGNORE && (a->confirm.wait > 0 || a->confirm.receivers > 0))
+    if (a->confirm.by == CONFIRM_IGNORE && (redis_waits(a) || a->confirm.receivers > 0))
         return "confirm: by: ignore looks at no answer, so wait: and receivers: mean nothing";
     return NULL;
 }

@@ -56,13 +56,15 @@ const struct outcome_rule redis_outcomes[] = {
      "redis.io/commands/publish: fewer clients than asked for received it; confirm: receivers"},
     {REDIS_CODE_DISCARDED, "discarded", OUTCOME_FAIL,
      "redis.io/commands/discard and /exec: nothing of the transaction ran"},
+    {REDIS_CODE_EXECABORT, "EXECABORT", OUTCOME_FAIL,
+     "multi.c execCommand: a command was refused when it was queued, nothing ran"},
     {0}};
 
 enum redis_code redis_code_of(const char *error)
 {
     size_t n = strcspn(error, " ");
 
-    for (int code = REDIS_CODE_READONLY; code < REDIS_CODE_OTHER; code++) {
+    for (int code = REDIS_CODE_READONLY; redis_outcomes[code].name; code++) {
         const char *name = redis_outcomes[code].name;
 
         if (strlen(name) == n && strncmp(error, name, n) == 0)

@@ -55,4 +55,5 @@ const struct system_ops redis_system = {
     .version = redis_version,
     .with_version = redis_with_version,
     .release = redis_release,
+    .squeeze = redis_squeeze,
 };

@@ -12,9 +12,10 @@
  *     rest.c      what consumers have left to do
  *     audit.c     what the primary holds at the end
  *     commands.c  failover, promote, follow, kill_clients
+ *     squeeze.c   fault squeeze: maxmemory below what a server holds
  *     outcomes.c  which error means what
  *     client*.c   the data plane (client.h)
- *     cache.c     the cache capability: versioned values, guards, locks
+ *     cache*.c    the cache capability (cache.h): versioned values, guards, locks, who is told
  *     redis.c     ends in the ops
  *
  * Nodes: redis-1 (primary at the start, in a cluster the first ones), redis-2 …, then sentinel-1 …;
@@ -125,6 +126,10 @@ int redis_primary(const struct cluster *cluster, const struct redis_view *views,
 int redis_observe(struct cluster *cluster, struct role_table *table, struct deadline deadline,
                   struct err *err);
 
+/* ---- squeeze.c: as system_ops.squeeze */
+int redis_squeeze(struct cluster *cluster, struct node *node, bool on, struct deadline deadline,
+                  struct err *err);
+
 /* ---- slots.c: topology cluster */
 static inline bool redis_is_cluster(const struct redis_config *config)
 {
@@ -209,6 +214,7 @@ enum redis_code {
     REDIS_CODE_NOBODY,
     REDIS_CODE_FEW,
     REDIS_CODE_DISCARDED,
+    REDIS_CODE_EXECABORT,
 };
 extern const struct cache_ops redis_cache_ops; /* cache.c */
 extern const struct outcome_rule redis_outcomes[];

@@ -147,15 +147,17 @@ static void naming_a_key_makes_its_destination(void **state)
 static void every_code_has_its_line_and_its_source(void **state)
 {
     (void)state;
-    for (int code = 0; code <= REDIS_CODE_DISCARDED; code++) {
+    for (int code = 0; code <= REDIS_CODE_EXECABORT; code++) {
         assert_int_equal(redis_outcomes[code].code, code);
         assert_non_null(redis_outcomes[code].source);
     }
-    assert_null(redis_outcomes[REDIS_CODE_DISCARDED + 1].name);
+    assert_null(redis_outcomes[REDIS_CODE_EXECABORT + 1].name);
     assert_int_equal(redis_code_of("READONLY You can't write against a read only replica."),
                      REDIS_CODE_READONLY);
     assert_int_equal(redis_code_of("ERR unknown command"), REDIS_CODE_ERR);
     assert_int_equal(redis_code_of("ERRATIC"), REDIS_CODE_OTHER);
+    assert_int_equal(redis_code_of("EXECABORT Transaction discarded because of previous errors."),
+                     REDIS_CODE_EXECABORT);
     assert_int_equal(redis_outcome_of(REDIS_CODE_READONLY), OUTCOME_FAIL);
     assert_int_equal(redis_outcome_of(REDIS_CODE_OTHER), OUTCOME_UNKNOWN);
     assert_int_equal(redis_outcome_of(REDIS_CODE_TIMEOUT), OUTCOME_UNKNOWN);
@@ -179,6 +181,7 @@ static void senseless_clients_are_refused(void **state)
     } refused[] = {
         {"{push: jobs, publish: news}", "a client sends to one place"},
         {"{publish: news, confirm: {wait: 1}}", "a PUBLISH stores nothing"},
+        {"{publish: news, confirm: {aof: true}}", "a PUBLISH stores nothing"},
         {"{push: jobs, confirm: {receivers: 1}}", "the answer of PUBLISH"},
         {"{consume: {list: jobs, stream: s}}", "one of list, stream and channel"},
         {"{consume: {list: jobs, noack: true}}", "needs a stream"},

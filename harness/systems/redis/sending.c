@@ -197,8 +197,8 @@ void redis_send_wait(struct redis_client *h, struct lane *lane)
 {
     const struct redis_client_args *a = h->args;
 
-    redis_lane_command(lane, "WAIT %lld %lld", (long long)a->confirm.wait,
-                       (long long)(a->confirm.timeout_ns / MS_NS));
+    redis_lane_command(lane, a->confirm.aof ? "WAITAOF 1 %lld %lld" : "WAIT %lld %lld",
+                       (long long)a->confirm.wait, (long long)(a->confirm.timeout_ns / MS_NS));
     redis_lane_expect(lane, FLIGHT_WAIT, 0, a->hiredis.timeout_ns + a->confirm.timeout_ns);
     lane->unconfirmed = 0;
 }

@@ -236,6 +236,33 @@ static void a_token_is_claimed_once(void **state)
     free(s);
 }
 
+static void the_outbox_is_emptied_by_and_by(void **state)
+{
+    void *s = open_store();
+    struct store_item item;
+    struct err err = {0};
+    int16_t code;
+
+    (void)state;
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->outbox_put(s, 7, 1), STORE_OK);
+    ops()->rollback(s);
+    assert_int_equal(ops()->outbox_next(s, &item), STORE_NONE);
+    assert_int_equal(ops()->begin(s, &err), 0);
+    assert_int_equal(ops()->outbox_put(s, 8, 2), STORE_OK);
+    assert_int_equal(ops()->outbox_put(s, 6, 3), STORE_OK);
+    assert_int_equal(ops()->commit(s, &code), OUTCOME_OK);
+    assert_int_equal(ops()->outbox_next(s, &item), STORE_OK); /* the oldest */
+    assert_int_equal(item.key, 8);
+    assert_int_equal(item.version, 2);
+    assert_int_equal(ops()->outbox_done(s, 8, 2), STORE_OK);
+    assert_int_equal(ops()->outbox_done(s, 8, 2), STORE_NONE);
+    assert_int_equal(ops()->outbox_next(s, &item), STORE_OK);
+    assert_int_equal(item.key, 6);
+    ops()->close(s);
+    free(s);
+}
+
 static int note_token(void *context, const struct fence_row *row)
 {
     uint64_t *tokens = context;
@@ -306,6 +333,8 @@ int main(void)
                                         remove_folder),
         cmocka_unit_test_setup_teardown(versions_rise_by_one, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_token_is_claimed_once, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(the_outbox_is_emptied_by_and_by, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(an_older_token_is_fenced_out, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_ledger_knows_what_it_holds, make_folder, remove_folder),
     };

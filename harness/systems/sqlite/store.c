@@ -26,6 +26,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS items (k INTEGER PRIMARY KEY, value INTEGER, version INTEGER,"
     " removed INTEGER);"
     "CREATE TABLE IF NOT EXISTS tokens (id TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS outbox (n INTEGER PRIMARY KEY AUTOINCREMENT, k INTEGER,"
+    " version INTEGER);"
     "CREATE TABLE IF NOT EXISTS fences (k INTEGER PRIMARY KEY, token INTEGER);"
     "CREATE TABLE IF NOT EXISTS taken (n INTEGER PRIMARY KEY AUTOINCREMENT, k INTEGER,"
     " token INTEGER, client INTEGER, incarnation INTEGER, worker INTEGER, seq INTEGER);";
@@ -45,6 +47,9 @@ enum statement {
     CLAIMED,
     FENCE,
     TAKE,
+    OUTBOX_PUT,
+    OUTBOX_NEXT,
+    OUTBOX_DONE,
     JOURNALED,
     STATEMENTS
 };
@@ -73,6 +78,9 @@ static const char *const statements[STATEMENTS] = {
               " token = excluded.token WHERE excluded.token >= token RETURNING token, 1, 0",
     [TAKE] = "INSERT INTO taken (k, token, client, incarnation, worker, seq)"
              " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [OUTBOX_PUT] = "INSERT INTO outbox (k, version) VALUES (?1, ?2) RETURNING k, version, 0",
+    [OUTBOX_NEXT] = "SELECT k, version, 0 FROM outbox ORDER BY n LIMIT 1",
+    [OUTBOX_DONE] = "DELETE FROM outbox WHERE k = ?1 AND version = ?2 RETURNING k, version, 0",
     [JOURNALED] = "SELECT 1, 1, 0 FROM journal WHERE client = ?1 AND incarnation = ?2 AND"
                   " worker = ?3 AND seq = ?4 LIMIT 1",
 };
@@ -319,6 +327,31 @@ static enum store_answer session_claimed(void *self, const char *token)
     return ask_token(self, CLAIMED, token);
 }
 
+static enum store_answer ask_version(struct session *s, enum statement statement, uint32_t key,
+                                     uint64_t version)
+{
+    sqlite3_bind_int64(s->prepared[statement], 2, (sqlite3_int64)version);
+    return ask_key(s, statement, key, NULL);
+}
+
+static enum store_answer session_outbox_put(void *self, uint32_t key, uint64_t version)
+{
+    return ask_version(self, OUTBOX_PUT, key, version);
+}
+
+static enum store_answer session_outbox_next(void *self, struct store_item *out)
+{
+    enum store_answer answer = ask(self, OUTBOX_NEXT, out);
+
+    out->key = (uint32_t)out->value;
+    return answer;
+}
+
+static enum store_answer session_outbox_done(void *self, uint32_t key, uint64_t version)
+{
+    return ask_version(self, OUTBOX_DONE, key, version);
+}
+
 static enum store_answer session_take(void *self, uint32_t key, uint64_t token,
                                       const struct msg_id *by)
 {
@@ -412,6 +445,9 @@ const struct store_ops sqlite_store = {
     .remove = session_remove,
     .claim = session_claim,
     .claimed = session_claimed,
+    .outbox_put = session_outbox_put,
+    .outbox_next = session_outbox_next,
+    .outbox_done = session_outbox_done,
     .fence = session_fence,
     .take = session_take,
     .journaled = session_journaled,

@@ -22,7 +22,6 @@ struct rabbit_live {
     char folder[256];
 };
 
-
 int rabbit_live_inside(int (*body)(void));
 /* The first case of a suite given as text; its only cluster has one node. */
 int rabbit_live_open(struct rabbit_live *live, const char *suite, struct err *err);

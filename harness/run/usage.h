@@ -1,8 +1,0 @@
-/* What `assay help VERB` and `assay VERB --help` say. */
-#ifndef ASSAY_RUN_USAGE_H
-#define ASSAY_RUN_USAGE_H
-
-/* NULL: there is no such verb. */
-const char *usage_of(const char *verb);
-
-#endif
