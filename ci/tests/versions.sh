@@ -42,6 +42,27 @@ check "and the command that makes it" says 'ci/roots makes it'
 ASSAY_CACHE=$scratch/nothing run_assay doctor
 check "which doctor says, too" says '^redis 8\.0 +no .*ci/roots makes it'
 
+cat >"$scratch/mirrored.yaml" <<'YAML'
+assay: 1
+clusters:
+  mirrored:
+    rabbitmq: {nodes: 1, version: "4.0"}
+    policies: [{name: ha, pattern: "^orders$", apply-to: queues, definition: {ha-mode: all, ha-sync-mode: automatic}}]
+    queues: {orders: {durable: true, arguments: {x-queue-type: classic}}}
+cases:
+  a-mirrored-queue:
+    about: Mirrored queues were taken out in 4.0.
+    clusters: {bus: mirrored}
+    workload: {queue: {}}
+    clients: {app: {publish: {queue: orders, mandatory: true}}}
+    script: [{send: {from: app, count: 10, name: load}}]
+    promise: {loss: 0}
+    expect: {vacuous: not_exercised(loss)}
+YAML
+run_assay run "$scratch/mirrored.yaml" --out "$scratch/mirrored"
+check "RabbitMQ 4.0 does not take a policy that mirrors queues" status_is 2
+check "and the run says so in the server's words" says 'ha-mode.*are not recognised policy settings'
+
 for suite in suites/versions/*.yaml; do
     name=$(basename "$suite" .yaml)
     run_assay run "$suite" --quiet --out "$scratch/$name"
