@@ -87,12 +87,9 @@ static enum outcome change(struct cache_worker *c, uint32_t key, struct store_it
 static void after_commit(struct cache_worker *c, const struct work_order *order, uint32_t key,
                          const struct store_item *item)
 {
-    struct deadline delay = deadline_in(c->args->delay_ns, NULL);
-
     switch ((enum cache_protocol)c->args->protocol) {
     case CACHE_DOUBLE_DELETE:
-        while (!worker_stopping(c->worker) && deadline_sleep(&delay, 10 * MS_NS) == 0)
-            ;
+        worker_pause(c->worker, c->args->delay_ns);
         cache_invalidate(c, key, item->version);
         break;
     case CACHE_ASIDE:

@@ -23,9 +23,8 @@
 
 /* What the coordinator asked for; a worker keeps its own part of it. */
 struct burst_request {
-    _Atomic uint32_t
-        serial;    /* counts requests of this burst number, 0: never asked; written last */
-    int64_t count; /* -1 open */
+    atomic_uint serial; /* counts requests of this burst number, 0: never asked; written last */
+    int64_t count;      /* -1 open */
     double rate_per_s;
     bool poisson;
     uint16_t via;

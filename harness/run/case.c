@@ -275,7 +275,7 @@ static int start_clients(struct run *run, struct err *err)
             return -1;
     for (size_t i = 0; i < run->n_instances; i++)
         if (run->instances[i].client->autostart &&
-            fleet_wait_ready(run, &run->instances[i], run->deadline, err) < 0)
+            fleet_wait_ready(&run->instances[i], run->deadline, err) < 0)
             return -1;
     return 0;
 }

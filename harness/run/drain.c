@@ -64,8 +64,7 @@ static int make_whole(struct run *run, const uint16_t *down, size_t n_down,
 static bool any_consumer_alive(const struct run *run)
 {
     for (size_t i = 0; i < run->n_instances; i++)
-        if (fleet_receives(run->instances[i].client) && run->instances[i].child &&
-            !run->instances[i].reported_dead)
+        if (fleet_receives(run->instances[i].client) && instance_alive(&run->instances[i]))
             return true;
     return false;
 }

@@ -70,7 +70,43 @@ int fleet_open(struct run *run, struct err *err)
     return 0;
 }
 
-int fleet_start(struct run *run, struct instance *instance, struct err *err)
+struct ended {
+    struct child *child;
+    struct ended *next;
+};
+
+/* Its number is the next one's; faults may still aim at it. */
+static void keep_ended(struct run *run, struct instance *instance)
+{
+    struct ended *ended = run_alloc(run, sizeof(*ended));
+
+    child_unlink(instance->child);
+    *ended = (struct ended){instance->child, instance->ended};
+    instance->ended = ended;
+    instance->child = NULL;
+    instance->incarnation++;
+}
+
+/* The script's `start` and the supervisor's restart may meet: the first of them starts it. */
+static bool claim_start(struct run *run, struct instance *instance)
+{
+    bool claimed;
+
+    pthread_mutex_lock(&run->lock);
+    claimed = !instance_alive(instance);
+    if (claimed) {
+        instance->starting = true;
+        instance->quitting = false;
+        instance->restart_at_ns = 0;
+        if (instance->child)
+            keep_ended(run, instance);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return claimed;
+}
+
+static struct child *spawn(struct run *run, struct instance *instance, int *control,
+                           struct err *err)
 {
     char id[16], incarnation[16], log[700];
     const char *argv[] = {"assay", "_client", run->folder, id, incarnation, NULL};
@@ -80,8 +116,10 @@ int fleet_start(struct run *run, struct instance *instance, struct err *err)
     int sockets[2];
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-        return err_errno(err, "client %s: socketpair", instance->name);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0) {
+        err_errno(err, "socketpair");
+        return NULL;
+    }
     fds[0] = sockets[1];
     fds[1] = instance->board_fd;
     options.fds = fds;
@@ -92,35 +130,40 @@ int fleet_start(struct run *run, struct instance *instance, struct err *err)
     atomic_store(&instance->board->failed, 0);
     child = child_spawn(run->sandbox, instance->name, argv, &options, err);
     close(sockets[1]);
-    if (!child) {
+    if (!child)
         close(sockets[0]);
-        return err_prefix(err, "client %s", instance->name);
-    }
-    pthread_mutex_lock(&run->lock);
-    instance->control = sockets[0];
-    instance->wanted = true;
-    instance->quitting = false;
-    instance->reported_dead = false;
-    instance->restart_at_ns = 0;
-    instance->child = child;
-    pthread_mutex_unlock(&run->lock);
-    return 0;
+    *control = sockets[0];
+    return child;
 }
 
-struct ended {
-    struct child *child;
-    struct ended *next;
-};
-
-void fleet_next_incarnation(struct run *run, struct instance *instance)
+static void tell_to_quit(struct instance *instance)
 {
-    struct ended *ended = run_alloc(run, sizeof(*ended));
+    struct client_command command = {.verb = CLIENT_QUIT};
 
-    child_unlink(instance->child);
-    *ended = (struct ended){instance->child, instance->ended};
-    instance->ended = ended;
-    instance->child = NULL;
-    instance->incarnation++;
+    if (instance->control >= 0)
+        (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
+}
+
+int fleet_start(struct run *run, struct instance *instance, struct err *err)
+{
+    struct child *child;
+    int control;
+
+    if (!claim_start(run, instance))
+        return 0;
+    child = spawn(run, instance, &control, err);
+    pthread_mutex_lock(&run->lock);
+    if (child) {
+        instance->control = control;
+        instance->wanted = true;
+        instance->reported_dead = false;
+        instance->child = child;
+    }
+    if (instance->quitting)
+        tell_to_quit(instance);
+    instance->starting = false;
+    pthread_mutex_unlock(&run->lock);
+    return child ? 0 : err_prefix(err, "client %s", instance->name);
 }
 
 static int refused(struct instance *instance, struct err *err)
@@ -134,20 +177,16 @@ static int refused(struct instance *instance, struct err *err)
                    answer.status ? answer.text : "it gave no reason");
 }
 
-int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline deadline,
-                     struct err *err)
+int fleet_wait_ready(struct instance *instance, struct deadline deadline, struct err *err)
 {
     deadline = deadline_within(deadline, READY_WITHIN_NS);
     for (;;) {
-        bool alive;
+        bool alive = instance_alive(instance);
 
         if (atomic_load(&instance->board->ready) >= instance->client->workers)
             return 0;
         if (atomic_load(&instance->board->failed) > 0)
             return refused(instance, err);
-        pthread_mutex_lock(&run->lock);
-        alive = instance->child && !instance->reported_dead;
-        pthread_mutex_unlock(&run->lock);
         /* killed by the script before it was ready: that is the script's business */
         if (!alive && instance->kills > 0)
             return 0;
@@ -477,8 +516,6 @@ static void restart(struct run *run, struct instance *instance)
 {
     struct err err = {0};
 
-    instance->restart_at_ns = 0;
-    fleet_next_incarnation(run, instance);
     pthread_mutex_unlock(&run->lock);
     if (fleet_start(run, instance, &err) < 0)
         run_break(run, &err);
@@ -518,7 +555,6 @@ bool fleet_receives(const struct plan_client *client)
 
 int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err)
 {
-    struct client_command command = {.verb = CLIENT_QUIT};
     bool left;
 
     for (size_t i = 0; i < run->n_instances; i++) {
@@ -529,15 +565,14 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
         pthread_mutex_lock(&run->lock);
         instance->quitting = true;
         instance->restart_at_ns = 0;
-        if (instance->child && !instance->reported_dead && instance->control >= 0)
-            (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
+        tell_to_quit(instance);
         pthread_mutex_unlock(&run->lock);
     }
     do {
         left = false;
         for (size_t i = 0; i < run->n_instances; i++)
             left |= fleet_receives(run->instances[i].client) != senders &&
-                    run->instances[i].child && !run->instances[i].reported_dead;
+                    instance_alive(&run->instances[i]);
     } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
     return left ? err_set(err, "clients did not end in order in time") : 0;
 }

@@ -56,6 +56,7 @@ struct instance { /* one client process, through its incarnations */
     _Atomic int64_t restart_at_ns; /* 0: none due */
     atomic_uint kills;             /* deaths by SIGKILL that the case asked for */
     atomic_bool reported_dead;
+    atomic_bool starting;                /* between two children: somebody is at it */
     atomic_bool doomed;                  /* a fault is about to end it: its death is no surprise */
     struct step_gate *_Atomic kill_gate; /* armed to kill it, NULL: none */
     int64_t unsettled_before;            /* deliveries that earlier incarnations died with */
@@ -63,6 +64,11 @@ struct instance { /* one client process, through its incarnations */
     double burst_rate[BURSTS_MAX];
     int64_t burst_base[BURSTS_MAX]; /* sent in earlier rounds of it */
 };
+
+static inline bool instance_alive(const struct instance *instance)
+{
+    return instance->starting || (instance->child && !instance->reported_dead);
+}
 
 struct window { /* one injected fault */
     uint32_t id;
@@ -170,11 +176,9 @@ void log_blame(const char *name, const char *log, struct err *err);
 
 /* ---- fleet.c: client processes */
 int fleet_open(struct run *run, struct err *err);
+/* Its next incarnation, or its first; nothing to do when it is alive or another thread is at it. */
 int fleet_start(struct run *run, struct instance *instance, struct err *err);
-/* The last child ended, another may be started. */
-void fleet_next_incarnation(struct run *run, struct instance *instance);
-int fleet_wait_ready(struct run *run, struct instance *instance, struct deadline deadline,
-                     struct err *err);
+int fleet_wait_ready(struct instance *instance, struct deadline deadline, struct err *err);
 /* n instances of a client, or NULL. */
 struct instance *fleet_named(struct run *run, const char *name, size_t *n);
 int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err);

@@ -73,18 +73,11 @@ static int start_client(struct run *run, const char *name, struct err *err)
     size_t n = 0;
     struct instance *instances = fleet_named(run, name, &n);
 
-    for (size_t i = 0; i < n; i++) {
-        struct instance *instance = &instances[i];
-
-        if (instance->child && !instance->reported_dead)
-            continue;
-        if (instance->child)
-            fleet_next_incarnation(run, instance);
-        if (fleet_start(run, instance, err) < 0)
-            return -1;
-    }
     for (size_t i = 0; i < n; i++)
-        if (fleet_wait_ready(run, &instances[i], run->deadline, err) < 0)
+        if (fleet_start(run, &instances[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < n; i++)
+        if (fleet_wait_ready(&instances[i], run->deadline, err) < 0)
             return -1;
     return 0;
 }

@@ -70,7 +70,7 @@ static bool comes_by_itself(struct run *run, const struct instance *instance)
     bool comes;
 
     pthread_mutex_lock(&run->lock);
-    comes = instance->child && (!instance->reported_dead || instance->restart_at_ns != 0);
+    comes = instance_alive(instance) || instance->restart_at_ns != 0;
     pthread_mutex_unlock(&run->lock);
     return comes;
 }
