@@ -91,13 +91,17 @@ static int cache_open(void *self, const struct client_spec *spec,
                       struct err *err)
 {
     struct redis_cache *s = self;
+    struct deadline deadline = deadline_in(REDIS_OPEN_WITHIN_NS, NULL);
 
     *s = (struct redis_cache){.plan = spec->plan,
                               .cluster = (unsigned)(cluster - spec->plan->clusters),
                               .guard = guard,
                               .node = NO_NODE,
                               .reads_replica = replica};
-    return redis_cache_reach(s, err);
+    while (redis_cache_reach(s, err) < 0)
+        if (deadline_sleep(&deadline, REDIS_OPEN_RETRY_NS) < 0)
+            return -1;
+    return 0;
 }
 
 static void cache_close(void *self)

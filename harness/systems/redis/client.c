@@ -449,10 +449,10 @@ static uint32_t unit_named(const struct plan_case *plan, const char *name)
 /* As an application starts: it tries for a while before it gives up. */
 static int connect_patiently(struct redis_client *h, struct err *err)
 {
-    struct deadline deadline = deadline_in(h->args->hiredis.timeout_ns, NULL);
+    struct deadline deadline = deadline_in(REDIS_OPEN_WITHIN_NS, NULL);
 
     while (connect_primary(h, err) < 0)
-        if (deadline_sleep(&deadline, 20 * MS_NS) < 0)
+        if (deadline_sleep(&deadline, REDIS_OPEN_RETRY_NS) < 0)
             return -1;
     return 0;
 }

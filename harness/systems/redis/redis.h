@@ -38,6 +38,9 @@
 #define SENTINEL_PORT 26379
 #define REDIS_MASTER "mymaster" /* the name in `sentinel monitor`, Redis's own example */
 #define REDIS_NODES_MAX 32
+/* As an application starts: a client tries for a while before it says it cannot. */
+#define REDIS_OPEN_WITHIN_NS (10 * SECOND_NS)
+#define REDIS_OPEN_RETRY_NS (20 * MS_NS)
 
 /* ---- params.c: the cluster entry */
 enum redis_topology {
