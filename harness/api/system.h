@@ -55,7 +55,6 @@ struct node {
     char data[512];             /* data folder as the node sees it (same path for all of us) */
     char log[512];              /* its stdout and stderr */
     struct node_spec spec;
-    bool upgraded;              /* spec is of another version than its keeper was opened for */
     _Atomic int phase;          /* enum node_phase, written by run/ */
 };
 

@@ -198,7 +198,7 @@ int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err 
         .env = node->spec.env,
         .log = node->log,
         .uid = node->spec.uid,
-        .root = node->upgraded ? node->spec.root : NULL,
+        .root = node->spec.root,
     };
 
     (void)slot;
@@ -254,7 +254,6 @@ int cluster_upgrade_node(struct cluster_slot *slot, struct node *node, const cha
         node->spec = before;
         return err_prefix(err, "node %s", node->plan->name);
     }
-    node->upgraded = true;
     slot->damaged = true;
     return write_node_files(node, true, err);
 }
@@ -270,7 +269,6 @@ static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct nod
     options = (struct keeper_options){
         .hostname = node->spec.hostname ? node->spec.hostname : node->plan->name,
         .folder = node->data,
-        .root = node->spec.root,
         .hosts = node->spec.hosts,
         .cpu = node->spec.cpu >= 0
                    ? node->spec.cpu

@@ -37,7 +37,6 @@ struct keeper {
     struct process server;
     int cpu;
     char folder[512]; /* "": none */
-    bool has_root;
 };
 
 /* One request and its answer; `fd` receives a descriptor where the answer has one. */
@@ -70,7 +69,7 @@ static int set_up(struct keeper *keeper, const struct keeper_options *options, s
     struct keeper_request request = {.verb = KEEPER_SETUP,
                                      .number = options->folder_bytes ? options->folder_bytes
                                                                      : FOLDER_BYTES};
-    const char *texts[] = {options->hostname, options->folder, options->root, options->hosts,
+    const char *texts[] = {options->hostname, options->folder, options->hosts,
                            options->shared};
     char *strings = NULL;
     size_t size = 0;
@@ -131,7 +130,6 @@ struct keeper *keeper_open(struct sandbox *box, const char *name, const char *ad
     keeper->box = box;
     keeper->cpu = options->cpu;
     snprintf(keeper->folder, sizeof(keeper->folder), "%s", options->folder ? options->folder : "");
-    keeper->has_root = options->root != NULL;
     snprintf(keeper->name, sizeof(keeper->name), "%s", name);
     snprintf(keeper->address, sizeof(keeper->address), "%s", address);
     pthread_mutex_init(&keeper->lock, NULL);
@@ -173,8 +171,6 @@ static pid_t start_server(struct keeper *keeper, const struct keeper_command *co
                                 .n_fds = 2};
     if (server_alive(keeper))
         return err_set(err, "its server runs already");
-    if (command->root && keeper->has_root)
-        return err_set(err, "it runs in a root folder and cannot change to %s", command->root);
     forget_server(keeper);
     if (process_spawn(keeper->control, &spec, &keeper->server, err) < 0)
         return -1;

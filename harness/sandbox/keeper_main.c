@@ -141,7 +141,6 @@ static void set_up(const struct keeper_request *request, const char *at, const c
     const char *hostname = or_none(wire_string(&at, end)), *what = "set the hostname";
     struct mount_plan plan = {.folder_bytes = request->number};
     plan.folder = or_none(wire_string(&at, end));
-    plan.root = or_none(wire_string(&at, end));
     plan.hosts = or_none(wire_string(&at, end));
     plan.shared = or_none(wire_string(&at, end));
     if ((hostname && sethostname(hostname, strlen(hostname)) < 0) ||

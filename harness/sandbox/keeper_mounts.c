@@ -6,7 +6,9 @@
  *     /tmp         an overlay: what servers unpack there (JNI libraries) stays off the host
  *     /etc/hosts   a text of ours
  *     folder       a tmpfs of limited size: a node's full disk is not the history's
- *     /            with a root folder: that folder under an overlay, so nothing in it changes
+ *
+ * A server of another distribution's root folder gets a mount namespace below that one, where / is
+ * the root folder under an overlay.
  *
  * A scratch tmpfs, mounted for a moment where /proc will be, holds overlay uppers and the hosts
  * file; what refers to it keeps it. Source: mount(2), pivot_root(2), overlayfs.rst.
@@ -100,14 +102,12 @@ static int bind_under_root(const char *path, unsigned long flags)
 /* Folders that will be written to, in the upper layer from the start: a folder of the lower one
  * whose owner is nobody in our user namespace (root made it, an ordinary user runs it) cannot be
  * copied up (EOVERFLOW). */
-static int prepare_upper(const struct mount_plan *plan)
+static int prepare_upper(const char *folder)
 {
-    const char *const paths[] = {"/tmp", "/dev", "/proc", "/sys", plan->folder, plan->shared};
+    const char *const paths[] = {"/tmp", "/dev", "/proc", "/sys", folder};
     char path[PATH_MAX];
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
-        if (!paths[i])
-            continue;
         snprintf(path, sizeof(path), SCRATCH "/root.upper%s", paths[i]);
         if (make_parents(path) < 0)
             return -1;
@@ -116,12 +116,10 @@ static int prepare_upper(const struct mount_plan *plan)
 }
 
 /* Lays the root folder under an overlay and hangs in what a server needs of the host. */
-static int lay_root(const struct mount_plan *plan)
+static int lay_root(const char *root, const char *folder)
 {
-    const char *shared = plan->shared;
-
-    if (mkdir(NEW_ROOT, 0755) < 0 || prepare_upper(plan) < 0 ||
-        overlay(plan->root, "root", NEW_ROOT) < 0)
+    if (mkdir(NEW_ROOT, 0755) < 0 || prepare_upper(folder) < 0 ||
+        overlay(root, "root", NEW_ROOT) < 0)
         return -1;
     if (bind_under_root("/dev", MS_REC) < 0 || make_parents(NEW_ROOT "/proc") < 0)
         return -1;
@@ -129,7 +127,7 @@ static int lay_root(const struct mount_plan *plan)
     if (mount_proc(NEW_ROOT "/proc") < 0)
         return -1;
     bind_under_root("/sys", MS_REC); /* only runtimes that size themselves by cgroup miss it */
-    return shared ? bind_under_root(shared, 0) : 0;
+    return 0;
 }
 
 static int enter_root(void)
@@ -153,14 +151,12 @@ static int mount_scratch(void)
     return mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=0755");
 }
 
-int keeper_other_root(const char *root, const char *folder)
+int keeper_root_folder(const char *root, const char *folder)
 {
-    struct mount_plan plan = {.root = root, .folder = folder[0] ? folder : NULL};
-
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount_scratch() < 0 || lay_root(&plan) < 0)
+        mount_scratch() < 0 || lay_root(root, folder) < 0)
         return -1;
-    if ((plan.folder && bind_under_root(folder, 0) < 0) ||
+    if ((folder[0] && bind_under_root(folder, 0) < 0) ||
         mount("/etc/hosts", NEW_ROOT "/etc/hosts", NULL, MS_BIND, NULL) < 0)
         return -1;
     return enter_root();
@@ -174,25 +170,16 @@ int keeper_mounts(const struct mount_plan *plan, const char **what)
     *what = "mount a scratch tmpfs";
     if (mount_scratch() < 0)
         return -1;
-    *what = "lay the root folder under an overlay (needs Linux 5.11 and the module \"overlay\")";
-    if (plan->root && lay_root(plan) < 0)
-        return -1;
     *what = "bind /etc/hosts";
-    if (plan->hosts &&
-        write_hosts(plan->hosts, plan->root ? NEW_ROOT "/etc/hosts" : "/etc/hosts") < 0)
+    if (plan->hosts && write_hosts(plan->hosts, "/etc/hosts") < 0)
         return -1;
-    *what = "enter the root folder";
-    if (plan->root && enter_root() < 0)
+    cover_tmp(plan->shared);
+    *what = "take the scratch tmpfs away";
+    if (umount2(SCRATCH, MNT_DETACH) < 0)
         return -1;
-    if (!plan->root) {
-        cover_tmp(plan->shared);
-        *what = "take the scratch tmpfs away";
-        if (umount2(SCRATCH, MNT_DETACH) < 0)
-            return -1;
-        *what = "mount /proc";
-        if (mount_proc("/proc") < 0)
-            return -1;
-    }
+    *what = "mount /proc";
+    if (mount_proc("/proc") < 0)
+        return -1;
     mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
     *what = "mount the data folder";
     return plan->folder && mount_folder(plan->folder, plan->folder_bytes) < 0 ? -1 : 0;

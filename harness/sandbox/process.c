@@ -28,7 +28,7 @@ static int send_request(int forker, const struct process_spec *spec, int report,
                                     .uid = spec->uid,
                                     .inherit_env = !spec->env,
                                     .capped_log = spec->capped_log,
-                                    .other_root = spec->root != NULL};
+                                    .in_root = spec->root != NULL};
     const char *const places[] = {spec->root, spec->folder, NULL};
     uint32_t n_places;
     int fds[WIRE_FDS] = {report, gate};

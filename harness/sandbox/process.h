@@ -24,8 +24,8 @@ struct process_spec {
     int clone_flags;
     int cpu;
     uid_t uid;
-    bool capped_log;                              /* the first fd is a log; keepers only */
-    const char *root, *folder;                    /* another root folder (keepers only; NULL: none), "" no folder */
+    bool capped_log;           /* the first fd is a log; keepers only */
+    const char *root, *folder; /* a root folder (keepers only; NULL: none), "" no folder */
     const char *const *argv, *const *env;         /* env NULL: the forker's */
     int fds[WIRE_FDS - 2], targets[WIRE_FDS - 2]; /* borrowed; their numbers in the child */
     size_t n_fds;

@@ -55,8 +55,6 @@ struct keeper_options {
     const char *folder; /* data folder: a size-limited tmpfs is mounted there in the keeper's mount
                            namespace */
     int64_t folder_bytes; /* default 1 GiB */
-    const char *root;     /* NULL, or a root folder (unpacked distribution) to run in; `folder` and
-                             /proc, /dev are mounted inside */
     const char *hosts;    /* text of the node's /etc/hosts, or NULL */
     const char *shared; /* NULL, or a host folder the node writes to as it is (a cache): /tmp is an
                            overlay inside */
@@ -70,8 +68,8 @@ struct keeper_command {
     const char *log; /* stdout and stderr appended here (opened outside: it survives the tmpfs);
                         size-capped at 64 MiB */
     uid_t uid; /* 0: as we are; else inside a nested user namespace (servers that refuse root) */
-    const char *root; /* NULL: the node's own; else another root folder for this start alone (an
-                         upgrade): only of a node that was opened without one */
+    const char *root; /* NULL, or a root folder (unpacked distribution) for this start: the node's
+                         folder, hosts, /proc and /dev are mounted inside */
 };
 /* Starts the server (one at a time). Returns its pid as seen by the coordinator, -1 on error
  * (binary missing …). */

@@ -122,7 +122,7 @@ static void child_start(const struct spawn_request *request, struct spawn_string
     if (recv(kept_gate, &go, 1, 0) != 1)
         _exit(127); /* the coordinator is gone */
     pin(request->cpu);
-    if (request->other_root && keeper_other_root(strings->root, strings->folder) < 0)
+    if (request->in_root && keeper_root_folder(strings->root, strings->folder) < 0)
         goto failed;
     if (become_user(request->uid) < 0)
         goto failed;
@@ -155,9 +155,9 @@ static bool parse_strings(const struct spawn_request *request, const char *at, c
     }
     argv[request->argc] = NULL;
     env[request->envc] = NULL;
-    out->root = request->other_root ? wire_string(&at, end) : NULL;
-    out->folder = request->other_root ? wire_string(&at, end) : NULL;
-    return !request->other_root || out->folder;
+    out->root = request->in_root ? wire_string(&at, end) : NULL;
+    out->folder = request->in_root ? wire_string(&at, end) : NULL;
+    return !request->in_root || out->folder;
 }
 
 static void report(int socket, enum spawn_event event, int value, int pidfd)
