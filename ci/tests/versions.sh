@@ -12,6 +12,7 @@ run_assay doctor
 for line in 'redis 8\.0' 'valkey 8\.1' 'rabbitmq 4\.0' 'postgres 17' 'mariadb 11\.8'; do
     check "doctor lists $line" says "^$line +yes .*root folder debian-13"
 done
+check "doctor lists rabbitmq 3.8" says '^rabbitmq 3\.8 +yes .*root folder debian-11'
 
 cat >"$scratch/one.yaml" <<'YAML'
 assay: 1
@@ -68,7 +69,7 @@ for suite in suites/versions/*.yaml; do
     run_assay run "$suite" --quiet --out "$scratch/$name"
     check "$name: every case ends as expected" status_is 0
 done
-for version in 'redis.: .8\.0' 'redis.: .valkey 8\.1' 'rabbitmq.: .4\.0' 'postgres.: .17\.' 'mariadb.: .11\.8' 'kafka.: .4\.1\.1'; do
+for version in 'redis.: .8\.0' 'redis.: .valkey 8\.1' 'rabbitmq.: .4\.0' 'rabbitmq.: .3\.8' 'postgres.: .17\.' 'mariadb.: .11\.8' 'kafka.: .4\.1\.1'; do
     check "results name $version" grep -qrE "$version" "$scratch"/*/results.json
 done
 check "nothing is left behind" nothing_left

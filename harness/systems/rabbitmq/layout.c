@@ -15,17 +15,22 @@
 #include <unistd.h>
 
 /* What the server needs here and what keeps several of them on one small machine. */
-static const struct pair our_conf[] = {
+static const struct {
+    const char *key, *value;
+    const char *not_in; /* a version that does not know the key, or NULL */
+} our_conf[] = {
     {.key = "listeners.tcp.1", .value = "0.0.0.0:5672"},
     {.key = "loopback_users", .value = "none"},
     {.key = "vm_memory_high_watermark.absolute", .value = "400MiB"},
     {.key = "disk_free_limit.absolute", .value = "50MB"},
     {.key = "log.console", .value = "true"},
     {.key = "log.file", .value = "false"},
-    {.key = "log.console.use_colors", .value = "off"},
+    {.key = "log.console.use_colors", .value = "off", .not_in = "3.8"},
     {.key = "cluster_formation.peer_discovery_backend", .value = "classic_config"},
     {.key = "cluster_formation.discovery_retry_interval", .value = "100"},
 };
+
+#define FORMATION_TURN_S 5u
 
 /* ---- which server */
 
@@ -173,20 +178,35 @@ static const char *formation_tries(const char *version)
     return atoi(version) < 4 ? "1" : "300";
 }
 
-static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config,
-                             const char *version)
+/* 3.8 has no lock against nodes that form at once: each sleeps for a random time of up to a minute.
+ * Ours take turns. Source: rabbitmq.com/cluster-formation.html, "Race Conditions During Initial
+ * Cluster Formation". */
+static const char *formation_turn(struct cluster *cluster, unsigned node)
 {
-    const char *text = arena_printf(
-        cluster->arena, "cluster_formation.discovery_retry_limit = %s\n", formation_tries(version));
+    unsigned delay_s = node * FORMATION_TURN_S;
+
+    return arena_printf(cluster->arena,
+                        "cluster_formation.randomized_startup_delay_range.min = %u\n"
+                        "cluster_formation.randomized_startup_delay_range.max = %u\n",
+                        delay_s, delay_s);
+}
+
+static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config,
+                             unsigned node, const char *version)
+{
+    const char *text =
+        arena_printf(cluster->arena, "cluster_formation.discovery_retry_limit = %s\n%s",
+                     formation_tries(version),
+                     version_begins(version, "3.8") ? formation_turn(cluster, node) : "");
 
     for (size_t i = 0; i < sizeof(our_conf) / sizeof(our_conf[0]); i++) {
-        bool theirs = false;
+        bool left_out = our_conf[i].not_in && version_begins(version, our_conf[i].not_in);
 
         for (size_t k = 0; k < config->conf.n; k++)
-            theirs |=
+            left_out |=
                 config_is_kept(&rabbitmq_system, "rabbitmq.conf", config->conf.items[k].key) &&
                 same_setting(our_conf[i].key, config->conf.items[k].key);
-        if (!theirs)
+        if (!left_out)
             text = arena_printf(cluster->arena, "%s%s = %s\n", text, our_conf[i].key,
                                 our_conf[i].value);
     }
@@ -319,10 +339,11 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     if (access(outside, X_OK) < 0)
         return err_errno(err, "%s", outside);
     files[n++] = (struct file_spec){.path = ".erlang.cookie", .text = RABBIT_COOKIE, .mode = 0400};
-    files[n++] = (struct file_spec){.path = "rabbitmq.conf",
-                                    .text = conf_text(cluster, config, place.version),
-                                    .mode = 0644,
-                                    .of_version = true};
+    files[n++] =
+        (struct file_spec){.path = "rabbitmq.conf",
+                           .text = conf_text(cluster, config, node->plan->index, place.version),
+                           .mode = 0644,
+                           .of_version = true};
     files[n++] = (struct file_spec){
         .path = "enabled_plugins", .text = plugins_text(cluster, config), .mode = 0644};
     if (modules)

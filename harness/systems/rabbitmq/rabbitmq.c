@@ -79,7 +79,8 @@ static const char *const blames[] = {"tried to set ", "unknown variable: ", "dat
 
 const struct system_ops rabbitmq_system = {
     .name = "rabbitmq",
-    .about = "RabbitMQ 3.10 and 4.0: one node or a cluster; classic, quorum and (3.10) mirrored queues, streams",
+    .about = "RabbitMQ 3.8, 3.10 and 4.0: one node or a cluster; classic, quorum and (3.x) "
+             "mirrored queues, streams",
     .params = rabbit_params,
     .config_size = sizeof(struct rabbit_config),
     .planes = planes,

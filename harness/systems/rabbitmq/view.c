@@ -17,7 +17,8 @@
  *     node BOOTED RUNNING PARTITIONED            RUNNING: n1,n2 …
  *     QUEUE KIND ROLE LEADER TERM APPLIED READY UNACKED MEMBERS SYNCED       one line per queue
  * A quorum queue's numbers are its local member's machine: ra:local_query is answered by the
- * process itself, whose metrics lag by 5 s. A classic queue's are asked of its process. A stream's
+ * process itself, whose metrics lag by 5 s; while a cluster is of mixed versions its machine is of
+ * the older one. A classic queue's are asked of its process. A stream's
  * are its local writer's or replica's own counters, ready is the writer's (a majority's is known by
  * chunks only). With its metadata in Khepri a node has no idea of its own of who runs: those it is
  * connected to, each of which says whether it is booted.
@@ -25,7 +26,10 @@
 static const char question_format[] =
     "H=fun(N)->lists:last(string:split(atom_to_list(N),\"@\")) end,"
     "J=fun([])->\"-\";(L)->lists:join(\",\",[H(N)||N<-L]) end,"
-    "D=fun(Nm)->case catch ra:local_query({Nm,node()},fun rabbit_fifo:overview/1,300) of"
+    "E=fun(S0)->catch lists:foldl(fun(X,no)->case catch X:overview(S0) of V when "
+    "is_map(V)->V;_->no end;"
+    "(_,V)->V end,no,[rabbit_fifo,rabbit_fifo_v1,rabbit_fifo_v0]) end,"
+    "D=fun(Nm)->case catch ra:local_query({Nm,node()},E,300) of"
     " {ok,{{I,T},O},L}->[case L of {_,Ln}->H(Ln);_->\"-\" end,T,I,maps:get(num_ready_messages,O),"
     "maps:get(num_checked_out,O)+maps:get(num_discarded,O,0)+maps:get(num_discard_checked_out,O,0)]"
     ";"
