@@ -69,8 +69,7 @@ static int set_up(struct keeper *keeper, const struct keeper_options *options, s
     struct keeper_request request = {.verb = KEEPER_SETUP,
                                      .number = options->folder_bytes ? options->folder_bytes
                                                                      : FOLDER_BYTES};
-    const char *texts[] = {options->hostname, options->folder, options->hosts,
-                           options->shared};
+    const char *texts[] = {options->hostname, options->folder, options->hosts, options->shared};
     char *strings = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&strings, &size);

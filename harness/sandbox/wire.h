@@ -38,7 +38,7 @@ struct spawn_request {
     uint32_t argc, envc;
     uint32_t inherit_env; /* environment of the forker instead of envc strings */
     uint32_t capped_log;  /* the first of the child's fds is a log the keeper pumps into */
-    uint32_t in_root;  /* behind argv and env: a root folder to run in, and the node's folder */
+    uint32_t in_root;     /* behind argv and env: a root folder to run in, and the node's folder */
     int32_t
         targets[WIRE_FDS]; /* numbers the fds behind report and gate get in the child; -1 ends */
 };
