@@ -13,6 +13,7 @@ for line in 'redis 8\.0' 'valkey 8\.1' 'rabbitmq 4\.0' 'postgres 17' 'mariadb 11
     check "doctor lists $line" says "^$line +yes .*root folder debian-13"
 done
 check "doctor lists rabbitmq 3.8" says '^rabbitmq 3\.8 +yes .*root folder debian-11'
+check "doctor lists rabbitmq 3.10" says '^rabbitmq 3\.10 +yes .*root folder debian-12'
 
 cat >"$scratch/one.yaml" <<'YAML'
 assay: 1

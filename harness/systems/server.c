@@ -17,6 +17,7 @@ const struct root_server root_servers[] = {
     {"redis", NULL, "8.0", "debian-13", "redis-server"},
     {"redis", "valkey", "8.1", "debian-13", "valkey-server"},
     {"rabbitmq", NULL, "4.0", "debian-13", "rabbitmq-server"},
+    {"rabbitmq", NULL, "3.10", "debian-12", "rabbitmq-server"},
     {"rabbitmq", NULL, "3.8", "debian-11", "rabbitmq-server"},
     {"postgres", NULL, "17", "debian-13", "postgresql-17"},
     {"mariadb", NULL, "11.8", "debian-13", "mariadb-server-core"},
