@@ -118,11 +118,12 @@ int bench_program(struct bench *b, enum leg_kind kind, int64_t count, double sec
     const char *argv[40];
     struct child_options options = {.address = b->plan->clients[0].address, .cpu = -1, .log = log};
     size_t n = counted ? bench_valgrind_words(b, argv) : 0;
-    struct deadline deadline =
-        deadline_in((int64_t)((seconds * (counted ? VALGRIND_SLOWER : 5) + 60) * 1e9), NULL);
+    double within = seconds * (counted ? VALGRIND_SLOWER : 5) + 60;
+    struct deadline deadline = deadline_in((int64_t)(within * 1e9), NULL);
     struct child *child;
     double cpu = 0;
     int status = 0;
+    bool ended;
 
     (void)bench_program_path(b, kind, path, sizeof(path));
     snprintf(log, sizeof(log), "%s/program.log", b->folder);
@@ -132,14 +133,20 @@ int bench_program(struct bench *b, enum leg_kind kind, int64_t count, double sec
     child = child_spawn(b->box, "bare", argv, &options, err);
     if (!child)
         return -1;
-    while (!child_dead(child, &status) && deadline_sleep(&deadline, 2 * MS_NS) == 0) {
+    while (!(ended = child_dead(child, &status)) && deadline_sleep(&deadline, 2 * MS_NS) == 0) {
         double now = bench_cpu_of(child_pid(child));
 
         cpu = now > cpu ? now : cpu;
     }
     child_close(child);
-    if (status != 0)
-        return err_set(err, "%s ended with wait status %d (%s)", program->name, status, log);
+    if (!ended || status != 0) {
+        if (ended)
+            err_set(err, "%s ended with wait status %d", program->name, status);
+        else
+            err_set(err, "%s had not ended after %.0f s", program->name, within);
+        log_blame(program->name, log, err);
+        return -1;
+    }
     out->cpu_seconds = cpu;
     return read_output(program, log, count, out, err);
 }
