@@ -5,10 +5,12 @@
 #include "run/run.h"
 
 #include "suite/tree.h"
+#include "systems/server.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,13 +265,16 @@ static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct nod
 {
     struct cluster *cluster = &slot->cluster;
     struct keeper_options options;
+    char roots[PATH_MAX];
 
     if (make_folder(node->data, err) < 0 || cluster->ops->layout(cluster, node, err) < 0)
         return err_prefix(err, "node %s", node->plan->name);
+    server_roots(roots, sizeof(roots));
     options = (struct keeper_options){
         .hostname = node->spec.hostname ? node->spec.hostname : node->plan->name,
         .folder = node->data,
         .hosts = node->spec.hosts,
+        .shared = roots[0] ? roots : NULL,
         .cpu = node->spec.cpu >= 0
                    ? node->spec.cpu
                    : (int)(node->plan->index % (unsigned)sysconf(_SC_NPROCESSORS_ONLN)),

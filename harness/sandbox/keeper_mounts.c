@@ -81,7 +81,8 @@ static void cover_tmp(const char *shared)
     int kept =
         inside ? (int)syscall(SYS_open_tree, AT_FDCWD, shared, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
                : -1;
-    if ((!inside || kept >= 0) && overlay("/tmp", "tmp", "/tmp") == 0 && inside)
+    if ((!inside || kept >= 0) && overlay("/tmp", "tmp", "/tmp") == 0 && inside &&
+        make_parents(shared) == 0) /* what a mount hid may lack it */
         syscall(SYS_move_mount, kept, "", AT_FDCWD, shared, MOVE_MOUNT_F_EMPTY_PATH);
     if (kept >= 0)
         close(kept);

@@ -56,7 +56,7 @@ struct keeper_options {
                            namespace */
     int64_t folder_bytes; /* default 1 GiB */
     const char *hosts;    /* text of the node's /etc/hosts, or NULL */
-    const char *shared; /* NULL, or a host folder the node writes to as it is (a cache): /tmp is an
+    const char *shared; /* NULL, or a host folder the node has as it is, mounts and all: /tmp is an
                            overlay inside */
     int cpu;            /* -1 none */
 };

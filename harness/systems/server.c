@@ -170,6 +170,12 @@ static int root_path(const char *name, const char *suffix, char *out, size_t siz
     return 0;
 }
 
+void server_roots(char *out, size_t size)
+{
+    if (root_path("", "", out, size, NULL) < 0)
+        out[0] = '\0';
+}
+
 /* "5:8.0.2-3+deb13u2" is 8.0.2, as its upstream calls it. */
 static void upstream_version(const char *debian, char *out, size_t size)
 {

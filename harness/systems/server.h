@@ -45,6 +45,8 @@ int server_known(const struct server_wish *wish, struct err *err);
  */
 int server_find(const struct server_wish *wish, struct server_place *out, struct err *err);
 const char *server_root(const struct server_place *place, struct arena *arena);
+/* Where root folders are, resolved; "" when there are none. */
+void server_roots(char *out, size_t size);
 /* Version of a root folder's server, from its list of packages: 0, or -1 when it is not there. */
 int root_server_version(const struct root_server *server, char *out, size_t size, struct err *err);
 /* Does `version` begin with `wanted` ("8" and "8.0" take 8.0.2)? */
