@@ -64,13 +64,19 @@ YAML
 run_assay run "$scratch/mirrored.yaml" --out "$scratch/mirrored"
 check "RabbitMQ 4.0 does not take a policy that mirrors queues" status_is 2
 check "and the run says so in the server's words" says 'ha-mode.*are not recognised policy settings'
+for version in 3.8 3.10; do
+    sed "s/version: \"4.0\"/version: \"$version\"/" "$scratch/mirrored.yaml" >"$scratch/mirrored-$version.yaml"
+    run_assay run "$scratch/mirrored-$version.yaml" --out "$scratch/mirrored-$version"
+    check "RabbitMQ $version does" status_is 0
+    check "and results name it" grep -qrE "rabbitmq.: .${version/./\\.}\." "$scratch/mirrored-$version/results.json"
+done
 
 for suite in suites/versions/*.yaml; do
     name=$(basename "$suite" .yaml)
     run_assay run "$suite" --quiet --out "$scratch/$name"
     check "$name: every case ends as expected" status_is 0
 done
-for version in 'redis.: .8\.0' 'redis.: .valkey 8\.1' 'rabbitmq.: .4\.0' 'rabbitmq.: .3\.8' 'postgres.: .17\.' 'mariadb.: .11\.8' 'kafka.: .4\.1\.1'; do
+for version in 'redis.: .8\.0' 'redis.: .valkey 8\.1' 'rabbitmq.: .4\.0' 'postgres.: .17\.' 'mariadb.: .11\.8' 'kafka.: .4\.1\.1'; do
     check "results name $version" grep -qrE "$version" "$scratch"/*/results.json
 done
 check "nothing is left behind" nothing_left
