@@ -274,15 +274,16 @@ static int root_folder(void *unused)
         for (int other = 0; other < 2; other++) {
             snprintf(line, sizeof(line),
                      "ls -d /usr/bin/env; cat %s/x; hostname; cat /etc/hosts; echo %d >%s/x; ls -d "
-                     "/proc/1/comm /dev/null; [ %d = 0 ] || echo >/y",
-                     folder, other, folder, other);
+                     "/proc/1/comm /dev/null; grep -c ' %s ' /proc/self/mountinfo; [ %d = 0 ] || "
+                     "echo >/y",
+                     folder, other, folder, folder, other);
             const char *argv[] = {"/bin/sh", "-c", line, NULL};
             struct keeper_command command = {
                 .argv = argv, .log = path, .uid = uid, .root = other ? root : NULL};
             CHECK_OK(keeper_start(n1, &command, &err) > 1);
             CHECK_OK(keeper_wait_dead(n1, soon(), &err) == 0);
         }
-    static const char both[] = "deb12\n10.77.1.1 deb12\n/dev/null\n/proc/1/comm\n",
+    static const char both[] = "deb12\n10.77.1.1 deb12\n/dev/null\n/proc/1/comm\n1\n",
                       other[] = "ls: cannot access '/usr/bin/env': No such file or directory\n0\n";
     snprintf(line, sizeof(line),
              "/usr/bin/env\ncat: %s/x: No such file or directory\n%s%s%s"
