@@ -45,48 +45,57 @@ static void kafka_consume_args(const struct bench_ask *ask, const char **argv, c
     argv[6] = NULL;
 }
 
-static void words(const struct bench_ask *ask, const char *port, const char **argv)
+/* As the bare programs of Redis and RabbitMQ want it: whom, then for how long or how many. */
+static size_t words(const struct bench_ask *ask, const char *port, const char **argv)
 {
     argv[1] = ask->plan->nodes[0].address;
     argv[2] = port;
     argv[3] = "bench";
+    return 4;
+}
+
+static void send_words(const struct bench_ask *ask, const char *port, const char *depth,
+                       const char **argv, char (*text)[160])
+{
+    size_t n = words(ask, port, argv);
+
+    snprintf(text[0], sizeof(text[0]), "%g", ask->seconds);
+    argv[n++] = MESSAGE_BYTES;
+    argv[n++] = depth;
+    argv[n++] = text[0];
+    argv[n] = NULL;
+}
+
+/* prefetch NULL: there is none. */
+static void take_words(const struct bench_ask *ask, const char *port, const char *prefetch,
+                       const char **argv, char (*text)[160])
+{
+    size_t n = words(ask, port, argv);
+
+    snprintf(text[0], sizeof(text[0]), "%lld", (long long)ask->count);
+    argv[n++] = text[0];
+    argv[n++] = prefetch;
+    argv[n] = NULL;
 }
 
 static void redis_args(const struct bench_ask *ask, const char **argv, char (*text)[160])
 {
-    snprintf(text[0], sizeof(text[0]), "%g", ask->seconds);
-    words(ask, "6379", argv);
-    argv[4] = MESSAGE_BYTES;
-    argv[5] = "16";
-    argv[6] = text[0];
-    argv[7] = NULL;
+    send_words(ask, "6379", "16", argv, text);
 }
 
 static void redis_consume_args(const struct bench_ask *ask, const char **argv, char (*text)[160])
 {
-    snprintf(text[0], sizeof(text[0]), "%lld", (long long)ask->count);
-    words(ask, "6379", argv);
-    argv[4] = text[0];
-    argv[5] = NULL;
+    take_words(ask, "6379", NULL, argv, text);
 }
 
 static void rabbitmq_args(const struct bench_ask *ask, const char **argv, char (*text)[160])
 {
-    snprintf(text[0], sizeof(text[0]), "%g", ask->seconds);
-    words(ask, "5672", argv);
-    argv[4] = MESSAGE_BYTES;
-    argv[5] = "1000";
-    argv[6] = text[0];
-    argv[7] = NULL;
+    send_words(ask, "5672", "1000", argv, text);
 }
 
 static void rabbitmq_consume_args(const struct bench_ask *ask, const char **argv, char (*text)[160])
 {
-    snprintf(text[0], sizeof(text[0]), "%lld", (long long)ask->count);
-    words(ask, "5672", argv);
-    argv[4] = text[0];
-    argv[5] = "1000";
-    argv[6] = NULL;
+    take_words(ask, "5672", "1000", argv, text);
 }
 
 /* librdkafka's own example, built from Debian's librdkafka-dev. Its counter prints once a second,

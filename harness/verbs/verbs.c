@@ -245,12 +245,39 @@ static int run_cached(const struct plan *plan, struct suite_options *o, struct e
     return suite_run(plan, &o->run, err);
 }
 
+typedef int keep_source(const struct suite_options *o, struct err *err);
+
+static int keep_suites(const struct suite_options *o, struct err *err)
+{
+    return copy_suites(&o->plan, o->run.out, err);
+}
+
+static int keep_suites_of_run(const struct suite_options *o, struct err *err)
+{
+    return copy_suites_of_run(o->plan.suites[0], o->run.out, err);
+}
+
+/* In a new run folder, which keeps what the plan was read from. The plan is freed. */
+static int play(struct plan *plan, struct suite_options *o, keep_source *keep)
+{
+    struct err err = {0};
+    int status = make_run_folder(o, &err);
+
+    if (status == 0)
+        status = keep(o, &err);
+    if (status == 0)
+        status = run_cached(plan, o, &err);
+    if (status < 0)
+        status = verb_failed(&err);
+    plan_free(plan);
+    return status;
+}
+
 int verb_run(int argc, char **argv)
 {
     struct suite_options o = {0};
     struct plan *plan;
     struct err err = {0};
-    int status;
 
     if (parse_suites(&o, argc, argv) < 0)
         return 2;
@@ -259,17 +286,7 @@ int verb_run(int argc, char **argv)
         return 2;
     }
     plan = plan_load(&o.plan, stderr, &err);
-    if (!plan)
-        return verb_failed(&err);
-    status = make_run_folder(&o, &err);
-    if (status == 0)
-        status = copy_suites(&o.plan, o.run.out, &err);
-    if (status == 0)
-        status = run_cached(plan, &o, &err);
-    if (status < 0)
-        status = verb_failed(&err);
-    plan_free(plan);
-    return status;
+    return plan ? play(plan, &o, keep_suites) : verb_failed(&err);
 }
 
 /* What only a suite has to say is in the recorded run already. */
@@ -285,22 +302,11 @@ int verb_replay(int argc, char **argv)
     struct suite_options o = {0};
     struct plan *plan;
     struct err err = {0};
-    int status;
 
     if (parse_suites(&o, argc, argv) < 0 || check_replay(&o) < 0)
         return 2;
     plan = replay_plan(o.plan.suites[0], o.plan.case_globs, o.plan.n_case_globs, &err);
-    if (!plan)
-        return verb_failed(&err);
-    status = make_run_folder(&o, &err);
-    if (status == 0)
-        status = copy_suites_of_run(o.plan.suites[0], o.run.out, &err);
-    if (status == 0)
-        status = run_cached(plan, &o, &err);
-    if (status < 0)
-        status = verb_failed(&err);
-    plan_free(plan);
-    return status;
+    return plan ? play(plan, &o, keep_suites_of_run) : verb_failed(&err);
 }
 
 static int with_plan(int argc, char **argv, void (*show)(const struct plan *plan))
