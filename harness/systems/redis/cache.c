@@ -124,6 +124,18 @@ static redisReply *ask_on(redisContext **link, const char *format, va_list args)
     return reply;
 }
 
+/* On this very connection. NULL: nothing is known of it, and the connection is gone. */
+static redisReply *ask_here(redisContext **link, const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+
+    va_start(args, format);
+    reply = ask_on(link, format, args);
+    va_end(args);
+    return reply;
+}
+
 /* NULL: nothing is known of it. */
 redisReply *redis_cache_ask(struct redis_cache *s, const char *format, ...)
 {
@@ -194,13 +206,7 @@ static redisReply *get_from_replica(struct redis_cache *s, uint32_t key)
 
     if (!s->replica)
         s->replica = redis_cache_connect(&s->plan->nodes[spec->first_node + 1], NULL);
-    if (!s->replica)
-        return NULL;
-    for (redisReply *reply = redisCommand(s->replica, "GET cache:%u", key);;) {
-        if (!reply)
-            redis_cache_drop(&s->replica);
-        return reply;
-    }
+    return s->replica ? ask_here(&s->replica, "GET cache:%u", key) : NULL;
 }
 
 /* A miss takes a lease, unless somebody else has one that still counts. */
@@ -325,9 +331,7 @@ static enum outcome cache_watch(void *self, uint32_t key, struct cache_value *ou
     if (outcome != OUTCOME_OK || !s->link)
         return OUTCOME_UNKNOWN;
     s->watching = true;
-    reply = redisCommand(s->link, "GET cache:%u", key);
-    if (!reply)
-        redis_cache_drop(&s->link);
+    reply = ask_here(&s->link, "GET cache:%u", key);
     outcome = value_of(s, reply, out);
     if (reply)
         freeReplyObject(reply);
