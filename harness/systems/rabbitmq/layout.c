@@ -172,32 +172,29 @@ static bool same_setting(const char *ours, const char *theirs)
 }
 
 /* 3.x asks each peer and forms with whom it finds: one try is quickest. 4.x selects one peer, waits
- * for that one's database, and when the tries are used up stays alone for good. */
-static const char *formation_tries(const char *version)
-{
-    return atoi(version) < 4 ? "1" : "300";
-}
-
-/* 3.8 has no lock against nodes that form at once: each sleeps for a random time of up to a minute.
- * Ours take turns. Source: rabbitmq.com/cluster-formation.html, "Race Conditions During Initial
- * Cluster Formation". */
-static const char *formation_turn(struct cluster *cluster, unsigned node)
+ * for that one's database, and when the tries are used up stays alone for good. 3.8 has no lock
+ * against nodes that form at once: each sleeps for a random time of up to a minute. Ours take
+ * turns. Source: rabbitmq.com/cluster-formation.html, "Race Conditions During Initial Cluster
+ * Formation". */
+static const char *formation_text(struct cluster *cluster, unsigned node, const char *version)
 {
     unsigned delay_s = node * FORMATION_TURN_S;
+    const char *tries =
+        arena_printf(cluster->arena, "cluster_formation.discovery_retry_limit = %s\n",
+                     atoi(version) < 4 ? "1" : "300");
 
+    if (!version_begins(version, "3.8"))
+        return tries;
     return arena_printf(cluster->arena,
-                        "cluster_formation.randomized_startup_delay_range.min = %u\n"
+                        "%scluster_formation.randomized_startup_delay_range.min = %u\n"
                         "cluster_formation.randomized_startup_delay_range.max = %u\n",
-                        delay_s, delay_s);
+                        tries, delay_s, delay_s);
 }
 
 static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config,
                              unsigned node, const char *version)
 {
-    const char *text =
-        arena_printf(cluster->arena, "cluster_formation.discovery_retry_limit = %s\n%s",
-                     formation_tries(version),
-                     version_begins(version, "3.8") ? formation_turn(cluster, node) : "");
+    const char *text = formation_text(cluster, node, version);
 
     for (size_t i = 0; i < sizeof(our_conf) / sizeof(our_conf[0]); i++) {
         bool left_out = our_conf[i].not_in && version_begins(version, our_conf[i].not_in);
