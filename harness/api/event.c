@@ -1,7 +1,6 @@
 /* Names and field masks of all events, from events.def; names of the numbers inside them. */
 #include "api/event.h"
 
-#include <assert.h>
 #include <stddef.h>
 
 #define MSG EF_MSG
@@ -25,31 +24,34 @@ const struct event_kind event_kinds[EVENT_TYPES] = {
 #undef EVENT
 };
 
-void event_normalise(struct event *e)
-{
-    unsigned fields;
+#define HAS(fields, field) (((fields) & (field)) != 0)
+#define HALF(fields, field, bits) (((fields) & (field)) ? (bits) : 0)
 
-    assert(e->type != EVENT_NONE && e->type < EVENT_TYPES);
-    fields = event_kinds[e->type].fields;
-    if (!(fields & EF_MSG)) {
-        e->client = e->incarnation = e->worker = 0;
-        e->seq = 0;
-    }
-    e->attempt = fields & EF_ATT ? e->attempt : 0;
-    e->key = fields & EF_KEY ? e->key : 0;
-    e->position = fields & EF_POS ? e->position : 0;
-    e->value = fields & EF_VAL ? e->value : 0;
-    e->unit = fields & EF_UNIT ? e->unit : 0;
-    e->epoch = fields & EF_EPOCH ? e->epoch : 0;
-    e->ref = fields & EF_REF ? e->ref : 0;
-    e->node = fields & EF_NODE ? e->node : 0;
-    e->code = fields & EF_CODE ? e->code : (int16_t)0;
-    e->flags = fields & EF_FLG ? e->flags : 0;
-    if (!(fields & EF_OUT))
-        e->outcome_level &= 0xf0;
-    if (!(fields & EF_LEV))
-        e->outcome_level &= 0x0f;
-}
+const struct event event_masks[EVENT_TYPES] = {
+#define EVENT(ident, name, fields, doc)                                                            \
+    [EV_##ident] = {                                                                               \
+        .at_ns = -1,                                                                               \
+        .position = -HAS(fields, POS),                                                             \
+        .value = -HAS(fields, VAL),                                                                \
+        .seq = HAS(fields, MSG) * UINT64_MAX,                                                      \
+        .unit = HAS(fields, UNIT) * UINT32_MAX,                                                    \
+        .key = HAS(fields, KEY) * UINT32_MAX,                                                      \
+        .epoch = HAS(fields, EPOCH) * UINT32_MAX,                                                  \
+        .ref = HAS(fields, REF) * UINT32_MAX,                                                      \
+        .client = HAS(fields, MSG) * UINT16_MAX,                                                   \
+        .incarnation = HAS(fields, MSG) * UINT16_MAX,                                              \
+        .worker = HAS(fields, MSG) * UINT16_MAX,                                                   \
+        .by = UINT16_MAX,                                                                          \
+        .node = HAS(fields, NODE) * UINT16_MAX,                                                    \
+        .code = -HAS(fields, CODE),                                                                \
+        .type = UINT8_MAX,                                                                         \
+        .attempt = HAS(fields, ATT) * UINT8_MAX,                                                   \
+        .outcome_level = HALF(fields, OUT, 0x0f) | HALF(fields, LEV, 0xf0),                        \
+        .flags = HAS(fields, FLG) * UINT8_MAX,                                                     \
+    },
+#include "api/events.def"
+#undef EVENT
+};
 
 #define NAME_OF(names, i) ((size_t)(i) < sizeof(names) / sizeof((names)[0]) ? (names)[i] : "?")
 
@@ -93,17 +95,17 @@ const char *source_name(int source)
 
 const char *expiry_name(int expiry)
 {
-    static const char *const names[] = {"?",       "ttl",            "retention", "max_length",
-                                        "evicted", "delivery_limit", "compact"};
+    static const char *const names[] = {
+        "?", "ttl", "retention", "max_length", "evicted", "delivery_limit", "compact"};
 
     return NAME_OF(names, expiry);
 }
 
 const char *hazard_name(int hazard)
 {
-    static const char *const names[] = {"?",          "takeover",    "restart",  "limit",
-                                        "unroutable", "outstanding", "unsettled",
-                                        "exit",       "wiped",       "severed"};
+    static const char *const names[] = {"?",          "takeover",    "restart",   "limit",
+                                        "unroutable", "outstanding", "unsettled", "exit",
+                                        "wiped",      "severed"};
 
     return NAME_OF(names, hazard);
 }

@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STEP_NS (50 * MS_NS)
 #define START_WITHIN_NS (60 * SECOND_NS)
 
 double bench_cpu_of(pid_t pid)
@@ -152,7 +151,7 @@ int bench_runner_work(struct bench_runner *r, double seconds, struct err *err)
             return -1;
         if (child_dead(r->child, &status))
             return err_set(err, "the client died (wait status %d)", status);
-    } while (deadline_sleep(&deadline, STEP_NS) == 0);
+    } while (deadline_sleep(&deadline, SEAL_EVERY_NS) == 0);
     return 0;
 }
 

@@ -74,8 +74,9 @@ struct type_state {
 
 struct packer; /* scratch memory, one per thread */
 struct packer *packer_open(void);
-/* Packs up to n normalised events behind out->data[n]; returns how many were taken (≥ 1). Fills
- * count, bytes, types, from_ns, until_ns of *header. */
+/* Packs up to n events, as normalised, behind out->data[n]; returns how many were taken, 0 when the
+ * first of them is of no type: the others end before such a one. Fills count, bytes, types,
+ * from_ns, until_ns of *header. */
 size_t packer_pack(struct packer *packer, const struct event *events, size_t n, struct buf *out,
                    struct block_header *header);
 void packer_close(struct packer *packer);

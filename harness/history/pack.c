@@ -6,9 +6,24 @@
 #include <string.h>
 
 #define SHAPE_PLACES 1024u /* a power of two, four times what may be in it */
+#define EVENT_BYTES_MAX (1 + 8 * PACKED_FIELDS + 8) /* a difference is stored eight bytes wide */
+
+/* What is seldom other than in the event before is looked at as words: an event's second half. */
+struct half {
+    uint64_t words[4];
+};
+#define HALF_AT offsetof(struct event, unit)
+_Static_assert(HALF_AT + sizeof(struct half) == sizeof(struct event), "the second half");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "PART takes the low bits first");
+
+#define WORD(member) ((offsetof(struct event, member) - HALF_AT) / 8)
+#define PART(half, member)                                                                         \
+    ((__typeof__(((struct event *)NULL)->member))((half)->words[WORD(member)] >>                   \
+                                                  8 * (offsetof(struct event, member) % 8)))
 
 struct packer {
-    struct type_state types[EVENT_TYPES];
+    struct type_state types[EVENT_TYPES]; /* but for `last` */
+    struct half last[EVENT_TYPES];
     bool known[EVENT_TYPES];
     uint64_t shapes[CODEC_SHAPES_MAX]; /* widths; by number */
     uint8_t shape_types[CODEC_SHAPES_MAX];
@@ -74,32 +89,66 @@ static inline void differ_slot(struct packed *p, enum packed_field field, struct
     slot_learn(slots, slot, actual);
 }
 
-static void difference(struct packed *p, struct type_state *state, const struct event *e,
-                       int64_t at_ns)
+static inline struct half half_of(const struct event *e)
 {
-    const struct event *last = &state->last;
+    struct half half;
+
+    memcpy(&half, (const char *)e + HALF_AT, sizeof(half));
+    return half;
+}
+
+/* As event_normalise has it. */
+static inline struct half normal_half_of(const struct event *e)
+{
+    struct half half = half_of(e), mask = half_of(&event_masks[e->type]);
+
+    half.words[0] &= mask.words[0];
+    half.words[1] &= mask.words[1];
+    half.words[2] &= mask.words[2];
+    half.words[3] &= mask.words[3];
+    return half;
+}
+
+static void difference(struct packed *p, struct type_state *state, const struct event *e,
+                       const struct half *last, const struct half *now, int64_t at_ns)
+{
+#define DIFFER(field, member, type) differ(p, field, (type)(PART(now, member) - PART(last, member)))
+#define DIFFERS(member) (now->words[WORD(member)] != last->words[WORD(member)])
+    bool how_differs = DIFFERS(node);
 
     differ(p, PACKED_AT, (int64_t)((uint64_t)e->at_ns - (uint64_t)at_ns));
-    differ(p, PACKED_CLIENT, (int16_t)(e->client - last->client));
-    differ(p, PACKED_INCARNATION, (int16_t)(e->incarnation - last->incarnation));
-    differ(p, PACKED_WORKER, (int16_t)(e->worker - last->worker));
+    if (DIFFERS(client)) {
+        DIFFER(PACKED_CLIENT, client, int16_t);
+        DIFFER(PACKED_INCARNATION, incarnation, int16_t);
+        DIFFER(PACKED_WORKER, worker, int16_t);
+    }
     if (state->fields & EF_MSG)
         differ_slot(p, PACKED_SEQ, &state->seq, slot_of_seq(e->client, e->worker), e->seq);
-    differ(p, PACKED_ATTEMPT, (int8_t)(e->attempt - last->attempt));
-    differ(p, PACKED_KEY, (int32_t)(e->key - last->key));
-    differ(p, PACKED_UNIT, (int32_t)(e->unit - last->unit));
+    if (how_differs)
+        DIFFER(PACKED_ATTEMPT, attempt, int8_t);
+    if (DIFFERS(unit)) {
+        DIFFER(PACKED_KEY, key, int32_t);
+        DIFFER(PACKED_UNIT, unit, int32_t);
+    }
     if (state->fields & EF_POS)
-        differ_slot(p, PACKED_POSITION, &state->position, slot_of_position(e->unit),
+        differ_slot(p, PACKED_POSITION, &state->position, slot_of_position(PART(now, unit)),
                     (uint64_t)e->position);
     if (state->fields & EF_VAL)
-        differ_slot(p, PACKED_VALUE, &state->value, slot_of_value(e->key, e->client, e->worker),
+        differ_slot(p, PACKED_VALUE, &state->value,
+                    slot_of_value(PART(now, key), PART(now, client), PART(now, worker)),
                     (uint64_t)e->value);
-    differ(p, PACKED_EPOCH, (int32_t)(e->epoch - last->epoch));
-    differ(p, PACKED_REF, (int32_t)(e->ref - last->ref));
-    differ(p, PACKED_NODE, (int16_t)(e->node - last->node));
-    differ(p, PACKED_CODE, (int16_t)(e->code - last->code));
-    differ(p, PACKED_RESULT, (int8_t)(e->outcome_level - last->outcome_level));
-    differ(p, PACKED_FLAGS, (int8_t)(e->flags - last->flags));
+    if (DIFFERS(epoch)) {
+        DIFFER(PACKED_EPOCH, epoch, int32_t);
+        DIFFER(PACKED_REF, ref, int32_t);
+    }
+    if (how_differs) {
+        DIFFER(PACKED_NODE, node, int16_t);
+        DIFFER(PACKED_CODE, code, int16_t);
+        DIFFER(PACKED_RESULT, outcome_level, int8_t);
+        DIFFER(PACKED_FLAGS, flags, int8_t);
+    }
+#undef DIFFER
+#undef DIFFERS
 }
 
 /* Number of the shape, made when new; -1: there is no room for another. */
@@ -123,30 +172,33 @@ static int shape_number(struct packer *packer, uint8_t type, uint64_t widths)
     return (int)packer->n_shapes - 1;
 }
 
-/* Appends one event; false: it has a shape there is no room for, and the block ends before it. */
+/* Appends one event where there is room for EVENT_BYTES_MAX; false: it has a shape there is no room
+ * for, and the block ends before it. */
 static bool pack_event(struct packer *packer, struct type_state *state, const struct event *e,
                        int64_t at_ns)
 {
-    uint8_t *start = buf_reserve(&packer->stream, 1 + 8 * PACKED_FIELDS + 8);
+    uint8_t *start = (uint8_t *)packer->stream.data + packer->stream.n;
+    struct half *last = &packer->last[e->type], now = normal_half_of(e);
     struct packed packed = {.to = start + 1};
     int shape;
 
-    difference(&packed, state, e, at_ns);
+    difference(&packed, state, e, last, &now, at_ns);
     shape = shape_number(packer, e->type, packed.widths);
     if (shape < 0)
         return false;
     *start = (uint8_t)shape;
     packer->stream.n += (size_t)(packed.to - start);
-    state->last = *e;
+    *last = now;
     return true;
 }
 
-static void begin(struct packer *packer)
+static void begin(struct packer *packer, size_t n)
 {
     memset(packer->known, 0, sizeof(packer->known));
     memset(packer->places, 0, sizeof(packer->places));
     packer->n_shapes = 0;
     buf_clear(&packer->stream);
+    buf_reserve(&packer->stream, n * EVENT_BYTES_MAX);
 }
 
 static struct type_state *state_of(struct packer *packer, uint8_t type)
@@ -155,6 +207,7 @@ static struct type_state *state_of(struct packer *packer, uint8_t type)
 
     if (!packer->known[type]) {
         memset(state, 0, sizeof(*state));
+        packer->last[type] = (struct half){{0}};
         state->fields = event_kinds[type].fields;
         packer->known[type] = true;
     }
@@ -193,13 +246,14 @@ size_t packer_pack(struct packer *packer, const struct event *events, size_t n, 
     size_t i;
 
     assert(n > 0);
-    begin(packer);
+    begin(packer, n);
     header->types = 0;
     header->from_ns = header->until_ns = at_ns;
     for (i = 0; i < n; i++) {
         const struct event *e = &events[i];
 
-        if (!pack_event(packer, state_of(packer, e->type), e, at_ns))
+        if (e->type == EVENT_NONE || e->type >= EVENT_TYPES ||
+            !pack_event(packer, state_of(packer, e->type), e, at_ns))
             break;
         at_ns = e->at_ns;
         header->types |= UINT64_C(1) << e->type;

@@ -33,7 +33,9 @@ struct log {
     char file[WRITER_NAME_MAX + 8]; /* NAME.log */
     int fd;
     struct raw_header *header; /* mapped */
-    uint64_t sealed;           /* records */
+    const char *map;           /* the file, as far as it went when it was last mapped */
+    size_t map_bytes;
+    uint64_t sealed; /* records */
     bool emptied;
 };
 
@@ -48,7 +50,6 @@ struct sealer {
     struct index_entry *index;
     size_t n_index;
     struct packer *packer;
-    struct event *events; /* BLOCK_EVENTS of them */
     struct buf body;
 };
 
@@ -152,9 +153,6 @@ struct sealer *sealer_open(const char *case_folder, struct err *err)
     if (!s)
         abort();
     s->texts_fd = -1;
-    s->events = malloc(BLOCK_EVENTS * sizeof(*s->events));
-    if (!s->events)
-        abort();
     s->packer = packer_open();
     snprintf(s->folder, sizeof(s->folder), "%s", case_folder);
     snprintf(path, sizeof(path), "%s/raw", s->folder);
@@ -278,46 +276,44 @@ static int find_logs(struct sealer *s, struct err *err)
 
 /* ---- sealing */
 
-static int read_bytes(const struct log *log, char *to, size_t left, uint64_t at, struct err *err)
+static int map_log(struct log *log, struct err *err)
 {
-    while (left) {
-        ssize_t got = pread(log->fd, to, left, (off_t)at);
+    struct stat st;
+    void *map;
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(err, "history: read %s", log->file);
-        if (got == 0)
-            return err_set(err, "history: %s is shorter than its cursor says", log->file);
-        to += got;
-        left -= (size_t)got;
-        at += (uint64_t)got;
-    }
+    if (fstat(log->fd, &st) < 0)
+        return err_errno(err, "history: %s", log->file);
+    if (log->map)
+        munmap((void *)(uintptr_t)log->map, log->map_bytes);
+    log->map = NULL;
+    log->map_bytes = 0;
+    map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, log->fd, 0);
+    if (map == MAP_FAILED)
+        return err_errno(err, "history: map %s", log->file);
+    log->map = map;
+    log->map_bytes = (size_t)st.st_size;
     return 0;
 }
 
-/* The next n records, out of as many segments as they lie in. */
-static int read_records(struct sealer *s, const struct log *log, size_t n, struct err *err)
+/* The next records, where they lie; *n is made as small as one segment has them. The mapping is
+ * read only below the cursor, which no writer cuts a log to. */
+static const struct event *records(struct log *log, size_t *n, struct err *err)
 {
-    for (size_t done = 0; done < n;) {
-        uint64_t piece = 0;
-        uint64_t at = raw_locate(log->header, log->sealed + done, &piece);
+    uint64_t piece = 0, at = raw_locate(log->header, log->sealed, &piece);
 
-        if (!at)
-            return err_set(err, "history: %s: no segment holds record %llu", log->file,
-                           (unsigned long long)(log->sealed + done));
-        piece = piece < n - done ? piece : n - done;
-        if (read_bytes(log, (char *)(s->events + done), piece * sizeof(struct event), at, err) < 0)
-            return -1;
-        done += piece;
+    if (!at) {
+        err_set(err, "history: %s: no segment holds record %llu", log->file,
+                (unsigned long long)log->sealed);
+        return NULL;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (s->events[i].type == EVENT_NONE || s->events[i].type >= EVENT_TYPES)
-            return err_set(err, "history: %s: record %llu is no event", log->file,
-                           (unsigned long long)(log->sealed + i));
-        event_normalise(&s->events[i]);
+    *n = piece < *n ? (size_t)piece : *n;
+    if (at + *n * sizeof(struct event) > log->map_bytes && map_log(log, err) < 0)
+        return NULL;
+    if (at + *n * sizeof(struct event) > log->map_bytes) {
+        err_set(err, "history: %s is shorter than its cursor says", log->file);
+        return NULL;
     }
-    return 0;
+    return (const struct event *)(const void *)(log->map + at);
 }
 
 /* Its owner is through with it and everything is sealed: only the header stays. */
@@ -339,13 +335,17 @@ static int seal_log(struct sealer *s, size_t number, uint64_t least, struct err 
     while (committed > log->sealed && committed - log->sealed >= least) {
         struct block_header header = {
             .kind = BLOCK_EVENTS_OF, .writer = (uint32_t)number, .first = log->sealed};
-        uint64_t before = log->sealed;
-        size_t n = committed - before < BLOCK_EVENTS ? (size_t)(committed - before) : BLOCK_EVENTS;
+        uint64_t left = committed - log->sealed;
+        size_t n = left < BLOCK_EVENTS ? (size_t)left : BLOCK_EVENTS;
+        const struct event *events = records(log, &n, err);
 
-        if (read_records(s, log, n, err) < 0)
+        if (!events)
             return -1;
         begin_body(s);
-        n = packer_pack(s->packer, s->events, n, &s->body, &header);
+        n = packer_pack(s->packer, events, n, &s->body, &header);
+        if (n == 0)
+            return err_set(err, "history: %s: record %llu is no event", log->file,
+                           (unsigned long long)log->sealed);
         if (append_block(s, &header, err) < 0)
             return -1;
         log->sealed += n;
@@ -421,6 +421,8 @@ static void close_logs(struct sealer *s)
 {
     for (size_t i = 0; i < s->n_logs; i++) {
         munmap(s->logs[i].header, RAW_HEADER_BYTES);
+        if (s->logs[i].map)
+            munmap((void *)(uintptr_t)s->logs[i].map, s->logs[i].map_bytes);
         close(s->logs[i].fd);
     }
     free(s->logs);
@@ -475,6 +477,5 @@ void sealer_close(struct sealer *s)
     packer_close(s->packer);
     buf_release(&s->body);
     free(s->index);
-    free(s->events);
     free(s);
 }

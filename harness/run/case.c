@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 #define BRING_UP_WITHIN_NS (120 * SECOND_NS)
-#define TICK_NS (10 * MS_NS)
-#define SEAL_EVERY_TICKS 10
+#define SEALS_PER_LOOK 2
 
 /* ---- documents: what the history carries beside its events */
 
@@ -237,6 +236,21 @@ struct supervisor {
     atomic_bool stop;
 };
 
+static void look_at_all(const struct supervisor *supervisor)
+{
+    struct run *run = supervisor->run;
+    struct err err;
+
+    if (atomic_load(&supervisor->interrupt->asked) && !run->is_broken) {
+        err_set(&err, "interrupted");
+        run_break(run, &err);
+    }
+    fleet_tick(run);
+    windows_tick(run);
+    look_at_servers(run);
+    look_at_watchers(run);
+}
+
 static void *supervisor_main(void *argument)
 {
     struct supervisor *supervisor = argument;
@@ -246,22 +260,16 @@ static void *supervisor_main(void *argument)
 
     for (unsigned tick = 0; !last; tick++) {
         last = atomic_load(&supervisor->stop); /* what died just before the end is seen too */
-        if (atomic_load(&supervisor->interrupt->asked) && !run->is_broken) {
-            err_set(&err, "interrupted");
-            run_break(run, &err);
-        }
-        fleet_tick(run);
-        windows_tick(run);
-        look_at_servers(run);
-        look_at_watchers(run);
-        if (tick % SEAL_EVERY_TICKS == 0 && seal(run, &err) < 0)
+        if (last || tick % SEALS_PER_LOOK == 0)
+            look_at_all(supervisor);
+        if (seal(run, &err) < 0 && !run->is_broken)
             run_break(run, &err);
         if (run->chronicle && history_full(run->chronicle) && !run->is_broken) {
             err_set(&err, "history full");
             run_break(run, &err);
         }
         if (!last)
-            usleep(TICK_NS / 1000);
+            usleep(SEAL_EVERY_NS / 1000);
     }
     return NULL;
 }
