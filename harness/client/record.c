@@ -135,8 +135,12 @@ static void record_completions(struct recorder *r, const struct completion *c, s
         size_t room = n;
         struct event *first = history_begin_many(r->with.log, &room), *e = first;
 
-        for (const struct completion *end = c + room; c < end; c++)
+        for (const struct completion *end = c + room; c < end; c++) {
+            if (end - c > SLOTS_AHEAD)
+                __builtin_prefetch(&r->slots[c[SLOTS_AHEAD].slot], 1);
+            history_ahead(e);
             e += write_completion(r, e, c, now_ns);
+        }
         history_end_many(r->with.log, first, (size_t)(e - first));
         n -= room;
     }
@@ -323,8 +327,10 @@ static void record_deliveries(struct recorder *r, struct delivery *d, size_t n, 
         size_t room = n;
         struct event *first = history_begin_many(r->with.log, &room);
 
-        for (size_t i = 0; i < room; i++)
+        for (size_t i = 0; i < room; i++) {
+            history_ahead(&first[i]);
             write_delivery(r, &first[i], d++, msg++, now_ns);
+        }
         history_end_many(r->with.log, first, room);
         n -= room;
     }

@@ -34,6 +34,10 @@ struct worker_clock {
 int64_t worker_clock_read(struct worker_clock *clock); /* fresh */
 int64_t worker_clock_recent(struct worker_clock *clock);
 
+/* With tens of thousands of sends on their way a slot has left the caches by the time it is needed
+ * again: so many slots before, it is asked for. */
+#define SLOTS_AHEAD 8
+
 struct recorder_options {
     struct history_writer *log; /* borrowed until close, as is clock */
     struct worker_clock *clock;

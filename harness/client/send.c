@@ -215,6 +215,8 @@ void worker_send(struct worker *w, const struct work_order *order, const struct 
     assert(w->n_free > 0);
     number = w->free_slots[--w->n_free];
     slot = &w->slots[number];
+    if (w->n_free > SLOTS_AHEAD)
+        __builtin_prefetch(&w->slots[w->free_slots[w->n_free - SLOTS_AHEAD]], 1);
     *slot = (struct send_slot){.msg = {.id = w->me,
                                        .flags = body->removed ? MSG_REMOVED : 0,
                                        .key = body->key,
@@ -353,6 +355,8 @@ void worker_completed(struct worker *w, const struct completion *c, size_t n)
     uint32_t settles_from = w->client->needs.outstanding;
 
     for (const struct completion *end = c + n; c < end; c++) {
+        if (end - c > SLOTS_AHEAD && c[SLOTS_AHEAD].slot < settles_from)
+            __builtin_prefetch(&w->slots[c[SLOTS_AHEAD].slot], 1);
         if (c->slot < settles_from) {
             complete(w, c->slot, c->outcome);
             continue;
