@@ -58,6 +58,7 @@ struct bench_system {
     bool consumes;
     bool keeps;    /* what is consumed stays where it was: a log */
     int64_t trial; /* messages of the leg that finds the rate */
+    int64_t room;  /* of what it keeps: messages a node's folder takes; 0 as many as a leg wants */
 };
 extern const struct bench_system bench_systems[]; /* ends with a NULL name */
 
@@ -76,7 +77,8 @@ struct bench {
     unsigned profiled;     /* so many are there */
     double rate_per_s;     /* of the last leg of our own */
     unsigned legs;         /* run so far: names of folders */
-    int64_t count, filled; /* consuming: messages of a leg; in the queue or log */
+    int64_t count, filled; /* consuming: messages of a pass; in the queue or log */
+    unsigned passes;       /* of a leg */
     char build[20];        /* of the binaries: rounds of others are not gone on with */
 
     /* results */

@@ -3,7 +3,8 @@
  * off; client 1 takes everything out, or the bare program does; measured from the first delivery to
  * the last, so that connecting and joining are left out on both sides. What a leg of the wanted
  * length can take is found by a short one first. A log is filled once and read by every leg from
- * its beginning; a queue is filled anew each time.
+ * its beginning, as often as the wanted length takes where a node has no room for so much; a queue
+ * is filled anew each time.
  *
  * Recording off also leaves out the check of every payload, which the recorder makes.
  */
@@ -11,7 +12,7 @@
 
 #define READER 1u
 #define LOOK_NS (2 * MS_NS)
-#define LOOKS_PER_SEAL 25
+#define LOOKS_PER_SEAL (SEAL_EVERY_NS / LOOK_NS)
 
 struct look {
     int64_t delivered, at_ns;
@@ -91,9 +92,10 @@ static int fill(struct bench *b, int64_t count, struct err *err)
     return 0;
 }
 
-/* How many messages a leg of the wanted length takes out. */
+/* How many messages a leg of the wanted length takes out, in so many passes. */
 static int find_count(struct bench *b, struct err *err)
 {
+    int64_t in_all;
     struct leg trial;
 
     if (fill(b, b->system->trial, err) < 0 ||
@@ -103,9 +105,11 @@ static int find_count(struct bench *b, struct err *err)
         return err_set(err, "%lld messages are too few to tell a rate",
                        (long long)b->system->trial);
     b->rate_per_s = trial.messages / trial.seconds;
-    b->count = (int64_t)(b->rate_per_s * b->leg_seconds);
-    if (b->count < b->system->trial)
-        b->count = b->system->trial;
+    in_all = (int64_t)(b->rate_per_s * b->leg_seconds);
+    if (in_all < b->system->trial)
+        in_all = b->system->trial;
+    b->passes = b->system->room ? 1 + (unsigned)((in_all - 1) / b->system->room) : 1;
+    b->count = in_all / b->passes;
     b->filled = 0;
     return 0;
 }
@@ -116,7 +120,16 @@ int bench_consume_leg(struct bench *b, enum leg_kind kind, struct leg *out, stru
         return -1;
     if ((!b->system->keeps || b->filled != b->count) && fill(b, b->count, err) < 0)
         return -1;
-    return consume(b, kind, b->count, false, out, err);
+    for (unsigned i = 0; i < b->passes; i++) {
+        struct leg pass = {0};
+
+        if (consume(b, kind, b->count, false, &pass, err) < 0)
+            return -1;
+        out->messages += pass.messages;
+        out->seconds += pass.seconds;
+        out->cpu_seconds += pass.cpu_seconds;
+    }
+    return 0;
 }
 
 int bench_consume_counted(struct bench *b, enum leg_kind kind, int64_t count, struct leg *out,

@@ -134,7 +134,8 @@ static void consume(int argc, char **argv, long count, struct clocks *clocks)
     rd_kafka_topic_partition_list_add(topics, argv[3], 0)->offset = RD_KAFKA_OFFSET_BEGINNING;
     rd_kafka_assign(rk, topics);
     while (outcomes[0] < count) {
-        ssize_t n = rd_kafka_consume_batch_queue(queue, 1000, batch, BATCH);
+        size_t most = count - outcomes[0] < BATCH ? (size_t)(count - outcomes[0]) : BATCH;
+        ssize_t n = rd_kafka_consume_batch_queue(queue, 1000, batch, most); /* waits for as many */
 
         if (outcomes[0] == 0 && n > 0)
             start(clocks);
