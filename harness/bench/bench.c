@@ -1,7 +1,7 @@
 /*
  * The verb: `assay bench [TOPIC …] [--pairs N] [--seconds S] [--instructions [--profiles
  * FOLDER]] [--json FILE]` (bench.h); a topic is a system, one half of it (kafka-produce,
- * kafka-consume …) or cut.
+ * kafka-consume …), transfer, cache-probes or cut.
  *
  * What is compared is stated with every number. On a machine shared with the brokers throughput is
  * mostly theirs, so CPU per message of the client is printed beside it, and instructions per
@@ -130,21 +130,35 @@ static int run_cuts(struct bench *b, struct err *err)
     return b->json ? bench_write_cuts(b->json, cut_ns, heal_ns, err) : 0;
 }
 
-static int run_system(struct bench *b, struct err *err)
+static int bring_up(struct bench *b, struct err *err)
 {
     char nodes[300], cache[400];
-    int result = -1;
 
     cache_folder(cache, sizeof(cache));
     mkdir(cache, 0755);
-    snprintf(nodes, sizeof(nodes), "%s/nodes", b->folder);
-    b->slot = cluster_bring_up(b->box, b->plan, &b->plan->clusters[0], nodes, cache, stderr,
-                               deadline_in(120 * SECOND_NS, NULL), err);
-    if (b->slot)
-        result = bench_run(b, err);
-    if (b->slot && result < 0)
-        cluster_blame(b->slot, err);
-    cluster_close(b->slot);
+    for (size_t i = 0; i < b->plan->n_clusters; i++) {
+        const struct plan_cluster *spec = &b->plan->clusters[i];
+
+        snprintf(nodes, sizeof(nodes), "%s/nodes-%s", b->folder, spec->alias);
+        b->slots[i] = cluster_bring_up(b->box, b->plan, spec, nodes, cache, stderr,
+                                       deadline_in(120 * SECOND_NS, NULL), err);
+        if (!b->slots[i])
+            return -1;
+    }
+    return 0;
+}
+
+static int run_system(struct bench *b, struct err *err)
+{
+    int result = bring_up(b, err);
+
+    if (result == 0) {
+        result = b->system->measure ? b->system->measure(b, err) : bench_run(b, err);
+        for (size_t i = 0; i < b->plan->n_clusters && result < 0; i++)
+            cluster_blame(b->slots[i], err);
+    }
+    for (size_t i = 0; i < b->plan->n_clusters; i++)
+        cluster_close(b->slots[i]);
     return result;
 }
 
@@ -216,7 +230,7 @@ static int bench_topic(struct bench *b, const struct bench_system *system)
     int status;
 
     b->system = system;
-    if (system && go_on(b)) {
+    if (system && !system->measure && go_on(b)) {
         bench_tell_system(b);
         return 0;
     }
@@ -234,7 +248,7 @@ static int bench_topic(struct bench *b, const struct bench_system *system)
 
 /* ---- command line */
 
-#define TOPICS_MAX 8
+#define TOPICS_MAX 16
 
 struct topics {
     const struct bench_system *systems[TOPICS_MAX];
@@ -245,7 +259,8 @@ struct topics {
 static int usage(void)
 {
     fprintf(stderr,
-            "usage: assay bench [kafka|rabbitmq|redis|…-produce|…-consume|cut …] [--pairs N] "
+            "usage: assay bench "
+            "[kafka|rabbitmq|redis|…-produce|…-consume|transfer|cache-probes|cut …] [--pairs N] "
             "[--seconds S] [--instructions [--profiles FOLDER]] [--json FILE]\n");
     return 2;
 }

@@ -1,10 +1,10 @@
 /*
- * `assay bench`: what recording costs, and how fast cuts are. For each system producing and
- * consuming, each on a cluster of its own; rounds of legs on it: our client as it always runs, the
- * same client without the recorder, a bare loop that calls only the library (systems/NAME/bare),
- * and the product's own load tool where there is one. Every second round runs backwards, so that a
- * machine that drifts slows all alike (A B B A); a round gives one ratio for each comparison; of
- * the ratios the median and its interval (stats.h).
+ * `assay bench`: what recording costs, how fast cuts are, whether probes keep their schedule. For
+ * each system producing and consuming, each on a cluster of its own, and for transfers; rounds of
+ * legs on it: our client as it always runs, the same client without the recorder, a bare loop that
+ * calls only the library (systems/NAME/bare), and the product's own load tool where there is one.
+ * Every second round runs backwards, so that a machine that drifts slows all alike (A B B A); a
+ * round gives one ratio for each comparison; of the ratios the median and its interval (stats.h).
  *
  * With --json every finished round is in the file at once; a bench that was ended goes on behind
  * the rounds that are there, if they are of the same binaries, setup and length.
@@ -49,12 +49,14 @@ struct bench_program {
     int (*read)(const char *text, int64_t count, struct leg *out);
 };
 
+struct bench;
 struct bench_system {
-    const char *name;  /* SYSTEM-produce or SYSTEM-consume */
-    const char *suite; /* one case, cluster "it", client 0 sends, 1 receives where it consumes */
-    const char *setup; /* in words, for the report */
+    const char *name;                 /* SYSTEM-produce, SYSTEM-consume, transfer or cache-probes */
+    const char *suite;                /* one case; client 0 sends, 1 receives where it consumes */
+    const char *setup;                /* in words, for the report */
     struct bench_program programs[2]; /* of LEG_BARE and LEG_TOOL */
     unsigned even;                    /* the client that sends under valgrind */
+    int (*measure)(struct bench *b, struct err *err); /* NULL: legs in rounds, recorded and not */
     bool consumes;
     bool keeps;    /* what is consumed stays where it was: a log */
     int64_t trial; /* messages of the leg that finds the rate */
@@ -62,11 +64,12 @@ struct bench_system {
 };
 extern const struct bench_system bench_systems[]; /* ends with a NULL name */
 
+#define BENCH_CLUSTERS_MAX 2
 struct bench {
     const struct bench_system *system;
     const struct plan_case *plan;
     struct sandbox *box;
-    struct cluster_slot *slot;
+    struct cluster_slot *slots[BENCH_CLUSTERS_MAX];
     char folder[200];
     char programs[400]; /* folder of our binary and of the bare ones */
     double leg_seconds, warm_seconds;
@@ -103,12 +106,23 @@ int bench_instructions(struct bench *b, enum leg_kind kind, double *per_message,
 #define BENCH_CUT_LINKS 10
 int bench_cuts(struct sandbox *box, int64_t *cut_ns, int64_t *heal_ns, struct err *err);
 
+/* ---- probes.c: what a schedule of reads was worth; the measure of cache-probes */
+#define BENCH_PROBES_PER_S 5000
+struct bench_probes {
+    double seconds;
+    size_t reads;
+    int64_t p50_ns, p99_ns, most_ns; /* later than due, the least late one on time */
+};
+int bench_probe(struct bench *b, struct err *err);
+
 /* ---- report.c: text to standard output, and one file of JSON that keeps what other runs of
- * the bench put into it: {format, systems: {NAME: …}, cut: …} */
+ * the bench put into it: {format, systems: {NAME: …}, probes: …, cut: …} */
 void bench_tell_system(const struct bench *b);
 int bench_write_system(const struct bench *b, struct err *err);
 /* What an earlier run of the same bench left in the file: its rounds and instructions. */
 void bench_read_system(struct bench *b);
+void bench_tell_probes(const struct bench *b, const struct bench_probes *probes);
+int bench_write_probes(const struct bench *b, const struct bench_probes *probes, struct err *err);
 void bench_tell_cuts(const int64_t *cut_ns, const int64_t *heal_ns);
 int bench_write_cuts(const char *json, const int64_t *cut_ns, const int64_t *heal_ns,
                      struct err *err);

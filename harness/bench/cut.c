@@ -8,13 +8,6 @@
 
 #include <stdlib.h>
 
-static int by_size(const void *a, const void *b)
-{
-    const int64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 /* Half of six nodes from the other half, one of them from two: as a split brain needs it. */
 static void name_links(struct cut_pair *links)
 {
@@ -41,7 +34,7 @@ int bench_cuts(struct sandbox *box, int64_t *cut_ns, int64_t *heal_ns, struct er
         heal_ns[i] = clock_now_ns() - effective_ns;
         cut_ns[i] = effective_ns - decided_ns;
     }
-    qsort(cut_ns, BENCH_CUTS, sizeof(*cut_ns), by_size);
-    qsort(heal_ns, BENCH_CUTS, sizeof(*heal_ns), by_size);
+    qsort(cut_ns, BENCH_CUTS, sizeof(*cut_ns), bench_by_size);
+    qsort(heal_ns, BENCH_CUTS, sizeof(*heal_ns), bench_by_size);
     return 0;
 }

@@ -166,11 +166,14 @@ int bench_program(struct bench *b, enum leg_kind kind, int64_t count, double sec
 
 int bench_fresh(struct bench *b, struct err *err)
 {
-    struct cluster *cluster = &b->slot->cluster;
+    for (size_t i = 0; i < b->plan->n_clusters; i++) {
+        struct cluster *cluster = &b->slots[i]->cluster;
 
-    if (!cluster->ops->reset)
-        return 0;
-    return cluster->ops->reset(cluster, b->plan, deadline_in(60 * SECOND_NS, NULL), err);
+        if (cluster->ops->reset &&
+            cluster->ops->reset(cluster, b->plan, deadline_in(60 * SECOND_NS, NULL), err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int bench_leg(struct bench *b, enum leg_kind kind, struct leg *out, struct err *err)

@@ -88,6 +88,16 @@ void bench_tell_system(const struct bench *b)
     fflush(stdout);
 }
 
+void bench_tell_probes(const struct bench *b, const struct bench_probes *probes)
+{
+    printf("%s: %s; %zu reads in %.0f s, %d a second asked for; later than due: p50 %.3f ms, p99 "
+           "%.3f ms, at most %.3f ms\n",
+           b->system->name, b->system->setup, probes->reads, probes->seconds, BENCH_PROBES_PER_S,
+           (double)probes->p50_ns / 1e6, (double)probes->p99_ns / 1e6,
+           (double)probes->most_ns / 1e6);
+    fflush(stdout);
+}
+
 void bench_tell_cuts(const int64_t *cut_ns, const int64_t *heal_ns)
 {
     printf("cut: %d cuts of %d directed links: p50 %.3f ms, p99 %.3f ms; heals: p50 %.3f ms, "
@@ -248,6 +258,17 @@ void bench_read_system(struct bench *b)
             b->rate_per_s = value_of(&b->done[LEG_RECORDED][rounds - 1], THROUGHPUT);
     }
     json_decref(root);
+}
+
+int bench_write_probes(const struct bench *b, const struct bench_probes *probes, struct err *err)
+{
+    json_t *value =
+        json_pack("{ss si si sf sf sf sf}", "setup", b->system->setup, "asked_per_s",
+                  BENCH_PROBES_PER_S, "reads", (int)probes->reads, "seconds", probes->seconds,
+                  "p50_ms", (double)probes->p50_ns / 1e6, "p99_ms", (double)probes->p99_ns / 1e6,
+                  "most_ms", (double)probes->most_ns / 1e6);
+
+    return put(b->json, NULL, "probes", value, err);
 }
 
 int bench_write_cuts(const char *json, const int64_t *cut_ns, const int64_t *heal_ns,

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 static int compare(const void *a, const void *b)
@@ -51,4 +52,11 @@ struct bench_median bench_median(double *values, size_t n)
 int bench_side(size_t leg)
 {
     return leg % 4 == 1 || leg % 4 == 2;
+}
+
+int bench_by_size(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
 }

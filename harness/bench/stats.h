@@ -17,6 +17,8 @@ struct bench_median {
 
 /* Sorts `values`. n in 1 … BENCH_PAIRS_MAX. */
 struct bench_median bench_median(double *values, size_t n);
+/* For qsort of int64_t. */
+int bench_by_size(const void *a, const void *b);
 /* Side of leg i in the sequence A B B A A B B A …: 0 or 1. */
 int bench_side(size_t leg);
 

@@ -18,7 +18,8 @@ const char *const leg_names[LEG_KINDS] = {"recorded", "unrecorded", "bare", "too
 
 #define CASE(workload, clients)                                                                    \
     "cases:\n  bench:\n    about: What recording costs.\n    clusters: {it: it}\n"                 \
-    "    workload: {queue: {" workload "}}\n    clients: {" clients "}\n"                          \
+    "    workload: {queue: {" workload "}}\n    clients: {" clients "}\n" CASE_END
+#define CASE_END                                                                                   \
     "    script:\n      - quiet: {for: 1ms, why: legs instead of a script}\n"                      \
     "    promise: {loss: 0}\n    expect: pass\n"
 
@@ -264,4 +265,23 @@ const struct bench_system bench_systems[] = {
      .programs = {{"redis_consume_bare", "hiredis alone", redis_consume_args, bare_read}, {0}},
      .consumes = true,
      .trial = 50000},
+    {.name = "transfer",
+     .suite = REDIS_CLUSTER "  db: {postgres: {nodes: 1}}\n"
+                            "cases:\n  bench:\n    about: What recording costs.\n"
+                            "    clusters: {it: it, db: db}\n"
+                            "    workload: {transfer: {accounts: 100, initial: 1000}}\n"
+                            "    clients: {app: {push: bench, outstanding: 16}, "
+                            "teller: {consume: bench}}\n" CASE_END,
+     .setup = "BLPOP from a standalone Redis, each message a transaction of two accounts and the "
+              "journal in PostgreSQL, one worker",
+     .consumes = true,
+     .trial = 2000},
+    {.name = "cache-probes",
+     .suite = REDIS_CLUSTER "  db: {postgres: {nodes: 1}}\n"
+                            "cases:\n  bench:\n    about: Whether probes keep their schedule.\n"
+                            "    clusters: {db: db, cache: it}\n"
+                            "    workload: {cache: {protocol: cache_aside, keys: 16}}\n"
+                            "    clients: {probe: {reader: {rate: 5k/s}}}\n" CASE_END,
+     .setup = "one reader of 16 keys, cache-aside, standalone Redis before PostgreSQL",
+     .measure = bench_probe},
     {0}};

@@ -37,8 +37,9 @@ int worker_receive_open(struct worker *w, struct err *err)
     w->n_settles = w->receives ? SETTLE_SLOTS : 1;
     w->free_settles = calloc(w->n_settles, sizeof(*w->free_settles));
     w->late = calloc(w->n_settles, sizeof(*w->late));
+    w->read = calloc(HARVEST_MAX, sizeof(*w->read));
     if (!h->completions || !h->deliveries || !h->owners || !b->items || !b->msgs || !b->handed ||
-        !b->handed_msgs || !w->free_settles || !w->late)
+        !b->handed_msgs || !w->free_settles || !w->late || !w->read)
         return err_set(err, "out of memory");
     for (uint32_t i = 0; i < w->n_settles; i++)
         w->free_settles[i] = w->client->needs.outstanding + w->n_settles - 1 - i;
@@ -57,6 +58,7 @@ void worker_receive_close(struct worker *w)
     free(w->backlog.handed_msgs);
     free(w->free_settles);
     free(w->late);
+    free(w->read);
 }
 
 /* ---- harvesting */
@@ -121,6 +123,17 @@ static void count_harvest(struct worker *w, const struct harvest *h)
             w->tally.redelivered++;
 }
 
+/* What is asked for by a message must be known, also where the bench has left the recorder out. */
+static void read_messages(struct worker *w, struct harvest *h)
+{
+    for (size_t i = 0; i < h->n_deliveries; i++) {
+        struct delivery *d = &h->deliveries[i];
+
+        if (payload_read(d->payload, d->size, w->client->plan->run, &w->read[i]) == PAYLOAD_OK)
+            d->msg = &w->read[i];
+    }
+}
+
 /* Before the next look at the requests: a wake that came meanwhile is seen by that look, one that
  * comes later is there for the next wait. Left readable, every wait would end at once. */
 static void take_wake(const struct worker *w)
@@ -150,6 +163,8 @@ void worker_harvest(struct worker *w, int64_t until_ns, size_t max_deliveries)
     } else {
         w->harvested = true;
     }
+    if (w->client->unrecorded && w->store.ops)
+        read_messages(w, h);
     count_harvest(w, h);
     if (h->n_completions == 0 && h->n_deliveries == 0 && h->n_owners == 0)
         take_wake(w);

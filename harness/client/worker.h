@@ -141,8 +141,9 @@ struct worker {
     uint32_t n_late;
 
     struct harvest harvest;
-    bool harvested; /* not yet released */
-    bool busy;      /* counted on the board */
+    struct msg *read; /* of the harvest, unrecorded: else the recorder has them */
+    bool harvested;   /* not yet released */
+    bool busy;        /* counted on the board */
     struct backlog backlog;
 
     struct tally tally;

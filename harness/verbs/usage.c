@@ -45,13 +45,15 @@ static const struct {
     {"up", "assay up SYSTEM : a cluster to play with and a shell on a client node beside it\n\n"
            "Addresses are printed; the end of the shell ends all of it.\n"
            "  assay up redis\n"},
-    {"bench", "assay bench [TOPIC…] : what recording costs beside a bare loop\n\n"
-              "  TOPIC                kafka, rabbitmq, redis; one half: kafka-produce …; cut\n"
-              "  --pairs N            ABBA pairs of legs; 11 by default\n"
-              "  --seconds S          a leg's length; 20 by default\n"
-              "  --instructions       count the client's instructions, too (valgrind)\n"
-              "  --profiles FOLDER    keep what valgrind saw of every counted run\n"
-              "  --json FILE          results, after every pair; an ended bench goes on there\n"},
+    {"bench",
+     "assay bench [TOPIC…] : what recording costs beside a bare loop\n\n"
+     "  TOPIC                kafka, rabbitmq, redis; one half: kafka-produce …; transfer;\n"
+     "                       cache-probes; cut\n"
+     "  --pairs N            ABBA pairs of legs; 11 by default\n"
+     "  --seconds S          a leg's length; 20 by default\n"
+     "  --instructions       count the client's instructions, too (valgrind)\n"
+     "  --profiles FOLDER    keep what valgrind saw of every counted run\n"
+     "  --json FILE          results, after every pair; an ended bench goes on there\n"},
     {"doctor", "assay doctor : each thing Assay needs, yes or no, and the fix where it is no\n"},
 };
 
