@@ -1,7 +1,9 @@
 /* Names and field masks of all events, from events.def; names of the numbers inside them. */
 #include "api/event.h"
 
+#include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #define MSG EF_MSG
 #define ATT EF_ATT
@@ -52,6 +54,19 @@ const struct event event_masks[EVENT_TYPES] = {
 #include "api/events.def"
 #undef EVENT
 };
+
+/* As words, which are fewer than members and need no branch. */
+void event_normalise(struct event *e)
+{
+    uint64_t words[sizeof(*e) / sizeof(uint64_t)], mask[sizeof(*e) / sizeof(uint64_t)];
+
+    assert(e->type != EVENT_NONE && e->type < EVENT_TYPES);
+    memcpy(words, e, sizeof(words));
+    memcpy(mask, &event_masks[e->type], sizeof(mask));
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        words[i] &= mask[i];
+    memcpy(e, words, sizeof(words));
+}
 
 #define NAME_OF(names, i) ((size_t)(i) < sizeof(names) / sizeof((names)[0]) ? (names)[i] : "?")
 

@@ -8,7 +8,6 @@
 #include "api/message.h"
 
 #include <stdint.h>
-#include <string.h>
 
 #define NO_UNIT UINT32_MAX
 #define NO_NODE UINT16_MAX
@@ -134,19 +133,8 @@ struct event_kind {
 extern const struct event_kind event_kinds[EVENT_TYPES];
 /* All ones in the members a type has. */
 extern const struct event event_masks[EVENT_TYPES];
-
-/* Members its type does not have become zero: what a history gives back. As words, which are fewer
- * than members and need no branch. */
-static inline void event_normalise(struct event *e)
-{
-    uint64_t words[sizeof(*e) / sizeof(uint64_t)], mask[sizeof(*e) / sizeof(uint64_t)];
-
-    memcpy(words, e, sizeof(words));
-    memcpy(mask, &event_masks[e->type], sizeof(mask));
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-        words[i] &= mask[i];
-    memcpy(e, words, sizeof(words));
-}
+/* Members its type does not have become zero: what a history gives back. */
+void event_normalise(struct event *e);
 
 /* Words for numbers, as text and JSON have them; "?" when out of range. */
 const char *outcome_name(unsigned outcome);      /* "none", "ok", "fail", "unknown", "believed" */

@@ -11,13 +11,6 @@
 
 #define VALGRIND_SLOWER 100 /* times, with room */
 
-static int64_t completed(const struct bench_runner *r)
-{
-    const struct burst_board *board = &r->board->bursts[BENCH_BURST];
-
-    return atomic_load(&board->ok) + atomic_load(&board->fail) + atomic_load(&board->unknown);
-}
-
 /* ---- our client */
 
 static int measure(struct bench *b, struct bench_runner *r, struct leg *out, struct err *err)
@@ -30,16 +23,17 @@ static int measure(struct bench *b, struct bench_runner *r, struct leg *out, str
     if (bench_runner_work(r, b->warm_seconds, err) < 0)
         return -1;
     began_ns = clock_now_ns();
-    messages = completed(r);
+    messages = bench_runner_completed(r);
     cpu = bench_cpu_of(pid);
     if (bench_runner_work(r, b->leg_seconds, err) < 0)
         return -1;
     out->cpu_seconds = bench_cpu_of(pid) - cpu;
-    out->messages = (double)(completed(r) - messages);
+    out->messages = (double)(bench_runner_completed(r) - messages);
     out->seconds = (double)(clock_now_ns() - began_ns) / 1e9;
-    if (atomic_load(&r->board->bursts[BENCH_BURST].ok) < completed(r))
+    if (atomic_load(&r->board->bursts[BENCH_BURST].ok) < bench_runner_completed(r))
         return err_set(err, "%lld sends were refused or unknown: no fault was meant",
-                       (long long)(completed(r) - atomic_load(&r->board->bursts[BENCH_BURST].ok)));
+                       (long long)(bench_runner_completed(r) -
+                                   atomic_load(&r->board->bursts[BENCH_BURST].ok)));
     (void)bench_runner_ask(r, CLIENT_END, 0);
     if (bench_runner_await(r, &r->board->bursts[BENCH_BURST].done, BENCH_END_WITHIN_NS, "done",
                            err) < 0)
@@ -59,20 +53,6 @@ static int client_leg(struct bench *b, enum leg_kind kind, struct leg *out, stru
     return result;
 }
 
-/* Until all were sent and answered; an error when nothing is answered any more. */
-static int await_sent(struct bench_runner *r, struct err *err)
-{
-    int64_t last;
-    int result;
-
-    do {
-        last = completed(r);
-        result = bench_runner_await(r, &r->board->bursts[BENCH_BURST].done, BENCH_END_WITHIN_NS,
-                                    "done", err);
-    } while (result < 0 && completed(r) > last);
-    return result;
-}
-
 int bench_send(struct bench *b, const struct bench_client *which, int64_t count, struct err *err)
 {
     struct bench_runner r;
@@ -81,7 +61,8 @@ int bench_send(struct bench *b, const struct bench_client *which, int64_t count,
     if (result == 0)
         result = bench_runner_ask(&r, CLIENT_BURST, count);
     if (result == 0)
-        result = await_sent(&r, err);
+        result = bench_runner_await(&r, &r.board->bursts[BENCH_BURST].done, BENCH_END_WITHIN_NS,
+                                    "done", err);
     if (result == 0)
         result = bench_runner_quit(&r, BENCH_END_WITHIN_NS, err);
     bench_runner_close(&r);

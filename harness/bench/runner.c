@@ -155,16 +155,30 @@ int bench_runner_work(struct bench_runner *r, double seconds, struct err *err)
     return 0;
 }
 
+int64_t bench_runner_completed(const struct bench_runner *r)
+{
+    const struct burst_board *board = &r->board->bursts[BENCH_BURST];
+
+    return atomic_load(&board->ok) + atomic_load(&board->fail) + atomic_load(&board->unknown);
+}
+
 /* Until the word is there; the client's own reason when it fails. */
 int bench_runner_await(struct bench_runner *r, const _Atomic int32_t *word, int64_t within_ns,
                        const char *what, struct err *err)
 {
     struct deadline deadline = deadline_in(within_ns, NULL);
     struct client_answer answer = {0};
+    int64_t before = bench_runner_completed(r);
     int status;
 
     while (atomic_load(word) < 1) {
         bool over = deadline_sleep(&deadline, MS_NS) < 0;
+        int64_t now = bench_runner_completed(r);
+
+        if (now > before)
+            deadline = deadline_in(within_ns, NULL);
+        over = over && now == before;
+        before = now;
 
         if (atomic_load(&r->board->failed) > 0 || child_dead(r->child, &status)) {
             while (recv(r->control, &answer, sizeof(answer), MSG_DONTWAIT) > 0 &&

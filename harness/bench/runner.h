@@ -38,6 +38,9 @@ int bench_runner_ask(const struct bench_runner *r, enum client_verb verb, int64_
 /* Lets it work for so long, sealing behind it. */
 int bench_runner_work(struct bench_runner *r, double seconds, struct err *err);
 /* Until the word is there; the client's own reason when it fails. */
+/* Sends answered so far, however. */
+int64_t bench_runner_completed(const struct bench_runner *r);
+/* within_ns: since the last send that was answered. */
 int bench_runner_await(struct bench_runner *r, const _Atomic int32_t *word, int64_t within_ns,
                        const char *what, struct err *err);
 int bench_runner_quit(struct bench_runner *r, int64_t within_ns, struct err *err);

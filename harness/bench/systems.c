@@ -16,12 +16,12 @@
 
 const char *const leg_names[LEG_KINDS] = {"recorded", "unrecorded", "bare", "tool"};
 
-#define CASE(workload, clients)                                                                    \
-    "cases:\n  bench:\n    about: What recording costs.\n    clusters: {it: it}\n"                 \
-    "    workload: {queue: {" workload "}}\n    clients: {" clients "}\n" CASE_END
-#define CASE_END                                                                                   \
+#define CASE(clusters, workload, clients)                                                          \
+    "cases:\n  bench:\n    about: A load to measure.\n    clusters: {" clusters "}\n"              \
+    "    workload: {" workload "}\n    clients: {" clients "}\n"                                   \
     "    script:\n      - quiet: {for: 1ms, why: legs instead of a script}\n"                      \
     "    promise: {loss: 0}\n    expect: pass\n"
+#define QUEUE_CASE(clients) CASE("it: it", "queue: {payload: 100B}", clients)
 
 static void kafka_words(const struct bench_ask *ask, const char *what, const char **argv,
                         char (*text)[160])
@@ -210,6 +210,7 @@ static int bare_read(const char *text, int64_t count, struct leg *out)
     "app: {publish: {queue: bench, confirm: true, properties: {delivery_mode: \"2\"}}, "           \
     "outstanding: 1000}"
 #define REDIS_CLUSTER "assay: 1\nclusters:\n  it: {redis: {topology: standalone}}\n"
+#define POSTGRES_CLUSTER "  db: {postgres: {nodes: 1}}\n"
 
 const struct bench_system bench_systems[] = {
     {.name = "kafka-produce",
@@ -218,8 +219,7 @@ const struct bench_system bench_systems[] = {
      "    server.properties: {log.retention.check.interval.ms: \"500\", "
      "log.initial.task.delay.ms: \"500\", log.segment.delete.delay.ms: \"100\"}\n"
      "    topics: {bench: {" KAFKA_TOPIC ", retention.bytes: \"100000000\", "
-     "segment.bytes: \"50000000\"}}}\n" CASE(
-         "payload: 100B",
+     "segment.bytes: \"50000000\"}}}\n" QUEUE_CASE(
          "app: {produce: bench, outstanding: 50000, librdkafka: {acks: all, linger.ms: \"5\"}}, "
          "even: " KAFKA_EVEN),
      .setup = "3 brokers, replication 3, min.insync.replicas 2, acks=all, linger.ms 5, one "
@@ -228,11 +228,11 @@ const struct bench_system bench_systems[] = {
                   {"rdkafka_performance", "rdkafka_performance", kafka_tool_args, kafka_tool_read}},
      .even = 1},
     {.name = "kafka-consume",
-     .suite = KAFKA_CLUSTER "    topics: {bench: {" KAFKA_TOPIC "}}}\n" CASE(
-         "payload: 100B", "app: " KAFKA_EVEN ", reader: {consume: {topic: bench, partitions: "
-                          "[\"0\"], from: beginning}, settle: never, librdkafka: "
-                          "{queued.min.messages: \"" KAFKA_QUEUE_MESSAGES "\", "
-                          "queued.max.messages.kbytes: \"" KAFKA_QUEUE_KBYTES "\"}}"),
+     .suite = KAFKA_CLUSTER "    topics: {bench: {" KAFKA_TOPIC "}}}\n" QUEUE_CASE(
+         "app: " KAFKA_EVEN ", reader: {consume: {topic: bench, partitions: "
+         "[\"0\"], from: beginning}, settle: never, librdkafka: "
+         "{queued.min.messages: \"" KAFKA_QUEUE_MESSAGES "\", "
+         "queued.max.messages.kbytes: \"" KAFKA_QUEUE_KBYTES "\"}}"),
      .setup = "3 brokers, one partition assigned by hand and read from its beginning, nothing "
               "committed, batches of 1000, queues of librdkafka that never fill, 100 bytes",
      .programs = {{"kafka_bare", "librdkafka alone", kafka_consume_args, bare_read}, {0}},
@@ -241,47 +241,42 @@ const struct bench_system bench_systems[] = {
      .trial = 1000000,
      .room = 4000000},
     {.name = "rabbitmq-produce",
-     .suite = RABBITMQ_CLUSTER CASE("payload: 100B", RABBITMQ_SENDER),
+     .suite = RABBITMQ_CLUSTER QUEUE_CASE(RABBITMQ_SENDER),
      .setup = "3 nodes, quorum queue, persistent, 1000 confirms outstanding, 100 bytes",
      .programs = {{"rabbitmq_bare", "rabbitmq-c alone", rabbitmq_args, bare_read}, {0}}},
     {.name = "rabbitmq-consume",
-     .suite = RABBITMQ_CLUSTER CASE("payload: 100B", RABBITMQ_SENDER
-                                    ", reader: {consume: {queue: bench, prefetch: 1000}}"),
+     .suite = RABBITMQ_CLUSTER QUEUE_CASE(RABBITMQ_SENDER
+                                          ", reader: {consume: {queue: bench, prefetch: 1000}}"),
      .setup = "3 nodes, quorum queue, prefetch 1000, one ack a message, 100 bytes",
      .programs = {{"rabbitmq_consume_bare", "rabbitmq-c alone", rabbitmq_consume_args, bare_read},
                   {0}},
      .consumes = true,
      .trial = 20000},
     {.name = "redis-produce",
-     .suite = REDIS_CLUSTER CASE("payload: 100B", "app: {push: bench, outstanding: 16}"),
+     .suite = REDIS_CLUSTER QUEUE_CASE("app: {push: bench, outstanding: 16}"),
      .setup = "standalone, RPUSH, pipeline 16, one connection, 100 bytes",
      .programs = {{"redis_bare", "hiredis alone", redis_args, bare_read},
                   {"/usr/bin/redis-benchmark", "redis-benchmark", redis_tool_args,
                    redis_tool_read}}},
     {.name = "redis-consume",
-     .suite = REDIS_CLUSTER CASE("payload: 100B",
-                                 "app: {push: bench, outstanding: 16}, reader: {consume: bench}"),
+     .suite =
+         REDIS_CLUSTER QUEUE_CASE("app: {push: bench, outstanding: 16}, reader: {consume: bench}"),
      .setup = "standalone, BLPOP, one at a time, one connection, 100 bytes",
      .programs = {{"redis_consume_bare", "hiredis alone", redis_consume_args, bare_read}, {0}},
      .consumes = true,
      .trial = 50000},
     {.name = "transfer",
-     .suite = REDIS_CLUSTER "  db: {postgres: {nodes: 1}}\n"
-                            "cases:\n  bench:\n    about: What recording costs.\n"
-                            "    clusters: {it: it, db: db}\n"
-                            "    workload: {transfer: {accounts: 100, initial: 1000}}\n"
-                            "    clients: {app: {push: bench, outstanding: 16}, "
-                            "teller: {consume: bench}}\n" CASE_END,
+     .suite = REDIS_CLUSTER POSTGRES_CLUSTER CASE(
+         "it: it, db: db", "transfer: {accounts: 100, initial: 1000}",
+         "app: {push: bench, outstanding: 16}, teller: {consume: bench}"),
      .setup = "BLPOP from a standalone Redis, each message a transaction of two accounts and the "
               "journal in PostgreSQL, one worker",
      .consumes = true,
      .trial = 2000},
     {.name = "cache-probes",
-     .suite = REDIS_CLUSTER "  db: {postgres: {nodes: 1}}\n"
-                            "cases:\n  bench:\n    about: Whether probes keep their schedule.\n"
-                            "    clusters: {db: db, cache: it}\n"
-                            "    workload: {cache: {protocol: cache_aside, keys: 16}}\n"
-                            "    clients: {probe: {reader: {rate: 5k/s}}}\n" CASE_END,
+     .suite = REDIS_CLUSTER POSTGRES_CLUSTER CASE("db: db, cache: it",
+                                                  "cache: {protocol: cache_aside, keys: 16}",
+                                                  "probe: {reader: {rate: 5k/s}}"),
      .setup = "one reader of 16 keys, cache-aside, standalone Redis before PostgreSQL",
      .measure = bench_probe},
     {0}};

@@ -276,6 +276,14 @@ static int find_logs(struct sealer *s, struct err *err)
 
 /* ---- sealing */
 
+static void unmap_log(struct log *log)
+{
+    if (log->map)
+        munmap((void *)(uintptr_t)log->map, log->map_bytes);
+    log->map = NULL;
+    log->map_bytes = 0;
+}
+
 static int map_log(struct log *log, struct err *err)
 {
     struct stat st;
@@ -283,10 +291,7 @@ static int map_log(struct log *log, struct err *err)
 
     if (fstat(log->fd, &st) < 0)
         return err_errno(err, "history: %s", log->file);
-    if (log->map)
-        munmap((void *)(uintptr_t)log->map, log->map_bytes);
-    log->map = NULL;
-    log->map_bytes = 0;
+    unmap_log(log);
     map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, log->fd, 0);
     if (map == MAP_FAILED)
         return err_errno(err, "history: map %s", log->file);
@@ -421,8 +426,7 @@ static void close_logs(struct sealer *s)
 {
     for (size_t i = 0; i < s->n_logs; i++) {
         munmap(s->logs[i].header, RAW_HEADER_BYTES);
-        if (s->logs[i].map)
-            munmap((void *)(uintptr_t)s->logs[i].map, s->logs[i].map_bytes);
+        unmap_log(&s->logs[i]);
         close(s->logs[i].fd);
     }
     free(s->logs);
