@@ -26,7 +26,8 @@
 #include <zstd.h>
 
 #define DOCUMENT_ZSTD_LEVEL 6
-#define TEXTS_STEP_BYTES 65536u /* texts are sealed by as much; the rest at the end */
+#define TEXTS_STEP_BYTES 65536u     /* texts are sealed by as much; the rest at the end */
+#define LOOK_EVERY_NS (100 * MS_NS) /* for new logs: a folder of hundreds is long to read */
 #define ROOM_BYTES (UINT64_C(1) << 20)
 
 struct log {
@@ -47,6 +48,7 @@ struct sealer {
     uint64_t texts; /* bytes of raw/texts sealed */
     struct log *logs;
     size_t n_logs;
+    int64_t looked_ns; /* for new ones */
     struct index_entry *index;
     size_t n_index;
     struct packer *packer;
@@ -394,7 +396,7 @@ static int seal_texts(struct sealer *s, uint64_t least, struct err *err)
 
 static int seal(struct sealer *s, uint64_t least_events, uint64_t least_text, struct err *err)
 {
-    if (find_logs(s, err) < 0 || seal_texts(s, least_text, err) < 0)
+    if (seal_texts(s, least_text, err) < 0)
         return -1;
     for (size_t i = 0; i < s->n_logs; i++)
         if (seal_log(s, i, least_events, err) < 0)
@@ -404,6 +406,13 @@ static int seal(struct sealer *s, uint64_t least_events, uint64_t least_text, st
 
 int sealer_step(struct sealer *s, struct err *err)
 {
+    int64_t now_ns = clock_now_ns();
+
+    if (now_ns - s->looked_ns >= LOOK_EVERY_NS) {
+        if (find_logs(s, err) < 0)
+            return -1;
+        s->looked_ns = now_ns;
+    }
     return seal(s, BLOCK_EVENTS, TEXTS_STEP_BYTES, err);
 }
 
@@ -461,7 +470,7 @@ static int remove_raw(struct sealer *s, struct err *err)
 
 int sealer_finish(struct sealer *s, struct err *err)
 {
-    if (seal(s, 1, 1, err) < 0 || write_end(s, err) < 0)
+    if (find_logs(s, err) < 0 || seal(s, 1, 1, err) < 0 || write_end(s, err) < 0)
         return -1;
     if (ftruncate(s->fd, (off_t)s->end) < 0) /* gives back what was reserved behind the end */
         return err_errno(err, "history %s/history: truncate", s->folder);
