@@ -204,19 +204,36 @@ static void look_at_servers(struct run *run)
 }
 
 /* Without its watcher a case has no roles to steer by, and no evidence of who led what. */
+static void miss_watcher(struct run *run, const struct cluster_slot *slot, int status)
+{
+    struct err err;
+
+    err_set(&err, "the watcher of cluster %s died (wait status %d); its log: %s/watcher-%s.log",
+            slot->cluster.spec->alias, status, run->folder, slot->cluster.spec->alias);
+    run_break(run, &err);
+}
+
 static void look_at_watchers(struct run *run)
 {
     for (size_t c = 0; c < run->plan->n_clusters; c++) {
         struct cluster_slot *slot = run->slots[c];
         struct child *watcher = slot ? slot->watcher : NULL;
-        struct err err;
         int status;
 
         if (!watcher || run->is_broken || !child_dead(watcher, &status))
             continue;
-        err_set(&err, "the watcher of cluster %s died (wait status %d); its log: %s/watcher-%s.log",
-                slot->cluster.spec->alias, status, run->folder, slot->cluster.spec->alias);
-        run_break(run, &err);
+        miss_watcher(run, slot, status);
+    }
+}
+
+/* One that was killed while it was asked to end is missed as well. */
+static void end_watchers(struct run *run)
+{
+    for (size_t c = 0; c < run->plan->n_clusters; c++) {
+        int status = run->slots[c] ? cluster_unwatch(run->slots[c]) : 0;
+
+        if (status != 0 && !run->is_broken)
+            miss_watcher(run, run->slots[c], status);
     }
 }
 
@@ -344,10 +361,10 @@ static int supervise(struct run *run, const struct case_options *options, struct
     run->closing = true;
     for (size_t i = 0; i < run->n_tracks; i++)
         pthread_join(run->tracks[i], NULL);
-    atomic_store(&supervisor.stop, true);
-    pthread_join(thread, NULL);
     if (result == 0 && !run->is_broken && run->script_began_ns)
         progress(run, "drained");
+    atomic_store(&supervisor.stop, true); /* its last look comes after the last word */
+    pthread_join(thread, NULL);
     return result;
 }
 
@@ -440,15 +457,13 @@ int case_run(const struct case_options *options, struct err *err)
     if (result == 0)
         result = supervise(run, options, err);
     fleet_close(run);
+    end_watchers(run);
     if (run->is_broken) {
         *err = run->broken;
         result = -1;
     }
     if (result < 0 && err->status == ERR_INPUT)
         err_prefix(err, "%.*s", (int)strlen(REFUSED_CONFIG) - 2, REFUSED_CONFIG);
-    for (size_t c = 0; c < run->plan->n_clusters; c++)
-        if (run->slots[c])
-            cluster_unwatch(run->slots[c]);
     result = close_history(run, result, err);
     if (options->sealed)
         options->sealed(options->context, result, err, run->slots);

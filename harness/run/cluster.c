@@ -446,19 +446,20 @@ int cluster_watch(struct run *run, struct cluster_slot *slot, struct err *err)
 }
 
 /* Closing the lifeline asks it to end in order; what it recorded is committed anyway. */
-void cluster_unwatch(struct cluster_slot *slot)
+int cluster_unwatch(struct cluster_slot *slot)
 {
     struct deadline deadline = deadline_in(2 * SECOND_NS, NULL);
-    int status;
+    int status = 0;
 
     if (!slot->watcher)
-        return;
+        return 0;
     close(slot->watcher_lifeline);
     slot->watcher_lifeline = -1;
     while (!child_dead(slot->watcher, &status) && deadline_sleep(&deadline, 5 * MS_NS) == 0)
         ;
     child_close(slot->watcher);
     slot->watcher = NULL;
+    return status;
 }
 
 void cluster_close(struct cluster_slot *slot)
@@ -468,7 +469,6 @@ void cluster_close(struct cluster_slot *slot)
     if (!slot)
         return;
     cluster = &slot->cluster;
-    cluster_unwatch(slot);
     if (cluster->ops->release)
         cluster->ops->release(cluster);
     for (unsigned i = 0; i < cluster->spec->n_nodes; i++)

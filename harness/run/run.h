@@ -156,7 +156,8 @@ bool cluster_reusable(const struct cluster_slot *slot, const struct plan_cluster
 int cluster_reuse(struct cluster_slot *slot, const struct plan_case *plan,
                   const struct plan_cluster *spec, struct deadline deadline, struct err *err);
 int cluster_watch(struct run *run, struct cluster_slot *slot, struct err *err);
-void cluster_unwatch(struct cluster_slot *slot);
+/* Its watcher ends, if it has one: the wait status, 0 when it left in order. */
+int cluster_unwatch(struct cluster_slot *slot);
 void cluster_close(struct cluster_slot *slot);
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err);
 /* The dead node's next start is of that version: on its data, with its programs and arguments. */
