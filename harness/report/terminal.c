@@ -4,6 +4,7 @@
  * colour.
  */
 #include "report/formats.h"
+#include "report/verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -166,6 +167,8 @@ static void findings(const struct judgement *j, struct buf *out)
         buf_printf(out, "%s", f->n_stages ? ")" : "");
         if (x)
             buf_printf(out, ", expected %s", x->text);
+        else if (judgement_allows(j, f->kind))
+            buf_text(out, ", allowed by this case (may:)");
         buf_char(out, '\n');
         for (size_t k = 0; k < f->n_samples && k < SAMPLES_SHOWN; k++)
             one_sample(j, &f->samples[k], out);

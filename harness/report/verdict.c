@@ -190,7 +190,7 @@ static void expect_kind(struct judgement *j, const struct expect_kind *kind)
              !(needs_all(kind->op) && checker_inconclusive(j, kind->kind));
 }
 
-static bool is_allowed(const struct judgement *j, const char *kind)
+bool judgement_allows(const struct judgement *j, const char *kind)
 {
     const struct plan_expect *expect = &j->plan->expect;
 
@@ -206,7 +206,7 @@ static bool is_allowed(const struct judgement *j, const char *kind)
 static const char *forbidden_kind(const struct judgement *j)
 {
     for (size_t i = 0; i < j->found.n; i++)
-        if (!is_allowed(j, j->found.items[i].kind))
+        if (!judgement_allows(j, j->found.items[i].kind))
             return j->found.items[i].kind;
     return NULL;
 }

@@ -14,5 +14,7 @@ int broken_status(const struct judgement *j);
 /* Fills lives from the history on disk. */
 int lives_collect(struct judgement *j, struct err *err);
 const struct finding *judgement_finding(const struct judgement *j, const char *kind);
+/* The case expects that kind (expect: fail:) or says that it may come beside (may:). */
+bool judgement_allows(const struct judgement *j, const char *kind);
 
 #endif
