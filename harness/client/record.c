@@ -131,15 +131,21 @@ static inline size_t write_completion(struct recorder *r, struct event *e,
 static void record_completions(struct recorder *r, const struct completion *c, size_t n,
                                int64_t now_ns)
 {
+    const uint16_t by = history_by(r->with.log);
+
     while (n > 0) {
         size_t room = n;
         struct event *first = history_begin_many(r->with.log, &room), *e = first;
 
         for (const struct completion *end = c + room; c < end; c++) {
+            size_t written;
+
             if (end - c > SLOTS_AHEAD)
                 __builtin_prefetch(&r->slots[c[SLOTS_AHEAD].slot], 1);
             history_ahead(e);
-            e += write_completion(r, e, c, now_ns);
+            written = write_completion(r, e, c, now_ns);
+            e->by = by;
+            e += written;
         }
         history_end_many(r->with.log, first, (size_t)(e - first));
         n -= room;
@@ -322,6 +328,7 @@ static inline void write_delivery(const struct recorder *r, struct event *e, str
 static void record_deliveries(struct recorder *r, struct delivery *d, size_t n, int64_t now_ns)
 {
     struct msg *msg = r->messages;
+    const uint16_t by = history_by(r->with.log);
 
     while (n > 0) {
         size_t room = n;
@@ -330,6 +337,7 @@ static void record_deliveries(struct recorder *r, struct delivery *d, size_t n, 
         for (size_t i = 0; i < room; i++) {
             history_ahead(&first[i]);
             write_delivery(r, &first[i], d++, msg++, now_ns);
+            first[i].by = by;
         }
         history_end_many(r->with.log, first, room);
         n -= room;

@@ -40,15 +40,16 @@ struct history_writer *history_writer_open(const char *case_folder, const char *
 void history_record(struct history_writer *w, const struct event *e);
 /* The same for hot paths, without a copy: the record is written where it will lie.
  *     struct event *e = history_begin(w);
- *     *e = (struct event){.type = EV_DELIVER, …};   // all of it
+ *     *e = (struct event){.type = EV_DELIVER, …};   // all of it but `by`
  *     history_end(w, e); */
 static inline struct event *history_begin(struct history_writer *w);
 static inline void history_end(struct history_writer *w, struct event *e);
 /* And several, committed together: room for at most *n of them in a row, *n lowered to what there
- * is, 1 at least. As many as were written are given to history_end_many, none is allowed; before
- * each is written, history_ahead. */
+ * is, 1 at least. As many as were written are given to history_end_many, none is allowed. Each gets
+ * its `by` from who writes it, history_by(w), and before it history_ahead. */
 static inline struct event *history_begin_many(struct history_writer *w, size_t *n);
 static inline void history_end_many(struct history_writer *w, struct event *first, size_t n);
+static inline uint16_t history_by(const struct history_writer *w);
 bool history_full(const struct history_writer *w);
 const bool *history_full_flag(const struct history_writer *w); /* for who looks at it often */
 /* Number of a text (of at most 8 KiB, the rest is cut), unique in its case; equal texts may get
@@ -66,10 +67,13 @@ struct history_head {
     struct event spare; /* begun where there was no place: taken by the slow path */
 };
 
+static inline uint16_t history_by(const struct history_writer *w)
+{
+    return ((const struct history_head *)(const void *)w)->by;
+}
+
 static inline void history_commit(struct history_head *head, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        head->next[i].by = head->by;
     head->next += n;
     head->n += n;
     atomic_store_explicit(head->committed, head->n, memory_order_release);
@@ -94,6 +98,7 @@ static inline void history_end(struct history_writer *w, struct event *e)
     struct history_head *head = (struct history_head *)(void *)w;
 
     history_ahead(e);
+    e->by = head->by;
     if (__builtin_expect(e != &head->spare, 1))
         history_commit(head, 1);
     else
