@@ -77,10 +77,9 @@ static struct floor *shared_of(struct caches *s, const struct event *e)
 }
 
 /* The worker that keeps what its process's cache holds: its first. */
-static struct cache_stream *process_of(struct caches *s, const struct event *e)
+static struct cache_stream *process_of(struct caches *s, struct cache_stream *stream,
+                                       const struct event *e)
 {
-    struct cache_stream *stream = streams_of(&s->streams, e);
-
     if (!stream->process) {
         stream->process =
             (struct cache_stream *)streams_find(&s->streams, e->client, e->incarnation, 0, true);
@@ -89,20 +88,20 @@ static struct cache_stream *process_of(struct caches *s, const struct event *e)
     return stream->process;
 }
 
-/* NULL: it holds nothing, or no more can be remembered. */
-static struct floor *local_of(struct caches *s, const struct event *e, bool make)
+/* NULL: no more can be remembered. */
+static struct floor *local_of(struct caches *s, const struct event *e)
 {
-    struct cache_stream *process = process_of(s, e);
+    struct cache_stream *process = process_of(s, streams_of(&s->streams, e), e);
     struct floor *floor = keys_get(&process->local, e->key);
 
-    if (!floor && make && s->locals < LOCALS_MAX && (floor = keys_of(&process->local, e->key)))
+    if (!floor && s->locals < LOCALS_MAX && (floor = keys_of(&process->local, e->key)))
         s->locals += KEYS_CHUNK;
     return floor;
 }
 
 static struct floor *floor_of(struct caches *s, const struct event *e)
 {
-    return e->code == SOURCE_LOCAL ? local_of(s, e, true) : shared_of(s, e);
+    return e->code == SOURCE_LOCAL ? local_of(s, e) : shared_of(s, e);
 }
 
 static void holds(struct caches *s, const struct event *e, int64_t version)
@@ -144,7 +143,8 @@ static void asked(struct caches *s, const struct event *e)
 {
     struct cache_stream *stream = streams_of(&s->streams, e);
     struct open_op *op = open_begin(&stream->reads, e->seq);
-    const struct floor *shared = shared_of(s, e), *local = local_of(s, e, false);
+    const struct floor *shared = shared_of(s, e);
+    const struct floor *local = keys_get(&process_of(s, stream, e)->local, e->key);
 
     if (!op || !shared) {
         s->full = true;
@@ -208,7 +208,7 @@ static void cache_events(void *self, const struct event *events, size_t n)
             break;
         case EV_READ_INVOKE:
             asked(s, e);
-            break;
+            continue; /* no race yet */
         case EV_READ_COMPLETE:
             served(s, e);
             break;

@@ -22,57 +22,80 @@ struct lane { /* one writer in the merge */
     struct cursor cursor;
     struct event *batch; /* MERGE_BATCH of them and one that ends them, made at first use */
     size_t at, n;
-    int64_t key; /* nothing before this comes from here */
-    uint32_t number;
 };
+
+/* A lane in the heap, to be compared at once: nothing before an instant comes from it (above), and
+ * its number (below). */
+__extension__ typedef unsigned __int128 turn;
+#define NO_TURN (~(turn)0)
 
 struct history_reader {
     struct catalogue catalogue;
     enum check_order order;
     struct lane *lanes; /* one per source */
-    struct lane **heap; /* BY_TIME */
+    turn *heap;         /* BY_TIME; NO_TURN behind the last */
     size_t n_heap;
     size_t current; /* PER_WRITER */
     const char **document_names;
     struct names *names; /* made at first use */
 };
 
-static bool before(const struct lane *a, const struct lane *b)
+static turn turn_of(int64_t key_ns, uint64_t number)
 {
-    return a->key != b->key ? a->key < b->key : a->number < b->number;
+    return (turn)((uint64_t)key_ns ^ (uint64_t)INT64_MIN) << 64 | number;
 }
 
-static void sift_down(struct history_reader *r, size_t i)
+static int64_t turn_key(turn t)
 {
-    struct lane *lane = r->heap[i];
+    return (int64_t)((uint64_t)(t >> 64) ^ (uint64_t)INT64_MIN);
+}
+
+static uint64_t turn_lane(turn t)
+{
+    return (uint64_t)t;
+}
+
+/* In the place of heap[i]: that, or one that comes later. Which child is the earlier one cannot be
+ * foreseen: it is computed, not branched on. */
+static void sift_down(struct history_reader *r, size_t i, turn moved)
+{
+    turn *heap = r->heap;
 
     for (;;) {
         size_t child = 2 * i + 1;
 
         if (child >= r->n_heap)
             break;
-        if (child + 1 < r->n_heap && before(r->heap[child + 1], r->heap[child]))
-            child++;
-        if (!before(r->heap[child], lane))
+        child += heap[child + 1] < heap[child];
+        if (heap[child] > moved)
             break;
-        r->heap[i] = r->heap[child];
+        heap[i] = heap[child];
         i = child;
     }
-    r->heap[i] = lane;
+    heap[i] = moved;
 }
 
 static void make_heap(struct history_reader *r)
 {
-    r->heap = calloc(r->catalogue.n_sources + 1, sizeof(struct lane *));
+    r->n_heap = r->catalogue.n_sources;
+    r->heap = calloc(r->n_heap + 3, sizeof(*r->heap));
     if (!r->heap)
         abort();
-    r->n_heap = r->catalogue.n_sources;
-    for (size_t i = 0; i < r->n_heap; i++) {
-        r->heap[i] = &r->lanes[i];
-        r->lanes[i].key = cursor_lower_bound(&r->lanes[i].cursor);
-    }
+    for (size_t i = 0; i < r->n_heap; i++)
+        r->heap[i] = turn_of(cursor_lower_bound(&r->lanes[i].cursor), i);
+    for (size_t i = r->n_heap; i < r->n_heap + 3; i++)
+        r->heap[i] = NO_TURN;
     for (size_t i = r->n_heap; i-- > 0;)
-        sift_down(r, i);
+        sift_down(r, i, r->heap[i]);
+}
+
+static void lane_is_over(struct history_reader *r)
+{
+    turn last = r->heap[--r->n_heap];
+
+    r->heap[r->n_heap] = NO_TURN;
+    if (r->n_heap)
+        sift_down(r, 0, last);
 }
 
 struct history_reader *history_open(const char *case_folder, enum check_order order, uint64_t wants,
@@ -94,7 +117,6 @@ struct history_reader *history_open(const char *case_folder, enum check_order or
          i++) /* also those nobody asks for: damage is told */
         catalogue_document(&r->catalogue, r->catalogue.documents[i].name, NULL);
     for (size_t i = 0; i < r->catalogue.n_sources; i++) {
-        r->lanes[i].number = (uint32_t)i;
         cursor_init(&r->lanes[i].cursor, &r->catalogue, &r->catalogue.sources[i], wants);
     }
     if (order == BY_TIME)
@@ -135,13 +157,13 @@ static long next_of_writer(struct history_reader *r, struct event *out, size_t m
 /* The next events of the lane on top. 0 also when it has none left: then it is off the heap. */
 static int refill(struct history_reader *r, struct err *err)
 {
-    struct lane *lane = r->heap[0];
-    int64_t bound = cursor_lower_bound(&lane->cursor);
+    uint64_t number = turn_lane(r->heap[0]);
+    struct lane *lane = &r->lanes[number];
+    int64_t key = turn_key(r->heap[0]), bound = cursor_lower_bound(&lane->cursor);
     long n;
 
-    if (bound > lane->key) { /* the next block starts later: perhaps somebody else's turn */
-        lane->key = bound;
-        sift_down(r, 0);
+    if (bound > key) { /* the next block starts later: perhaps somebody else's turn */
+        sift_down(r, 0, turn_of(bound, number));
         return 0;
     }
     if (!lane->batch)
@@ -156,37 +178,33 @@ static int refill(struct history_reader *r, struct err *err)
     if (n == 0) {
         free(lane->batch);
         lane->batch = NULL;
-        r->heap[0] = r->heap[--r->n_heap];
+        lane_is_over(r);
     } else {
         lane->batch[n].at_ns = INT64_MIN;
-        if (lane->batch[0].at_ns > lane->key)
-            lane->key = lane->batch[0].at_ns;
+        if (lane->batch[0].at_ns > key)
+            sift_down(r, 0, turn_of(lane->batch[0].at_ns, number));
     }
-    if (r->n_heap)
-        sift_down(r, 0);
     return 0;
 }
 
 /* Hands out what the lane on top has before any other's turn comes; how many. */
 static size_t run_of_top(struct history_reader *r, struct event *out, size_t max)
 {
-    struct lane *lane = r->heap[0];
-    const struct lane *rival = r->n_heap > 1 ? r->heap[1] : NULL;
-    int64_t key = lane->key, limit; /* its turn ends where its key passes this */
+    uint64_t number = turn_lane(r->heap[0]);
+    struct lane *lane = &r->lanes[number];
+    turn rival = r->heap[1] < r->heap[2] ? r->heap[1] : r->heap[2];
+    int64_t key = turn_key(r->heap[0]), limit; /* its turn ends where its key passes this */
     size_t at = lane->at, stop = lane->n - at < max ? lane->n : at + max, n;
 
-    if (r->n_heap > 2 && before(r->heap[2], rival))
-        rival = r->heap[2];
     /* Behind a rival of the same key it would not be on top: no underflow. */
-    limit = !rival ? INT64_MAX : lane->number < rival->number ? rival->key : rival->key - 1;
+    limit = turn_key(rival) - (rival < turn_of(turn_key(rival), number));
     while (at < stop && key <= limit)
         if (lane->batch[++at].at_ns > key)
             key = lane->batch[at].at_ns;
     n = at - lane->at;
     memcpy(out, lane->batch + lane->at, n * sizeof(*out));
     lane->at = at;
-    lane->key = key;
-    sift_down(r, 0);
+    sift_down(r, 0, turn_of(key, number));
     return n;
 }
 
@@ -195,7 +213,9 @@ static long next_by_time(struct history_reader *r, struct event *out, size_t max
     size_t n = 0;
 
     while (n < max && r->n_heap) {
-        if (r->heap[0]->at < r->heap[0]->n)
+        const struct lane *lane = &r->lanes[turn_lane(r->heap[0])];
+
+        if (lane->at < lane->n)
             n += run_of_top(r, out + n, max - n);
         else if (refill(r, err) < 0)
             return -1;
