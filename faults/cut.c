@@ -83,8 +83,6 @@ static int sides_of(struct fault_ctx *ctx, const struct cut_args *args, struct p
     struct fault_targets a, b;
 
     if (args->between) {
-        if (args->between->kind != EXPR_LIST || args->between->n != 2)
-            return err_set(err, "between: takes two sides, [A, B]");
         if (ctx->resolve(ctx, args->between->args[0], &a, err) < 0 ||
             ctx->resolve(ctx, args->between->args[1], &b, err) < 0)
             return -1;
@@ -220,6 +218,8 @@ static int cut_validate(const void *arguments, const struct plan_case *plan, str
 
     if (shapes != 1)
         return err_input(err, "cut: takes one of between, isolate, halves, ring, bridge");
+    if (args->between && (args->between->kind != EXPR_LIST || args->between->n != 2))
+        return err_input(err, "cut: between takes two sides: [$old, $rest]");
     for (size_t c = 0; c < plan->n_clusters; c++)
         for (const struct plane *p = plan->clusters[c].system->planes; p && p->name; p++)
             known |= args->plane && strcmp(p->name, args->plane) == 0;

@@ -4,14 +4,17 @@
 . "$(dirname "$0")/lib.sh"
 export ASSAY_CACHE=${ASSAY_CACHE:-$(dirname "$assay")/cache}
 
-fetch() { . ci/packages; build=$(dirname "$ASSAY_CACHE") install_log=$scratch/install.log; fetch_kafka 4.1.1; }
-check "Kafka 4.1.1 is fetched where it is missing" fetch
+check "Kafka 4.1.1 is fetched where it is missing" ci/roots kafka-4.1.1
+check "and 4.3.1" ci/roots kafka-4.3.1
+no_such_kafka() { ! ci/roots kafka-9.9.9 2>/dev/null; }
+check "and no Kafka that nobody knows" no_such_kafka
 check "ci/roots makes what is missing" ci/roots
 check "and a second time has nothing to do" test -z "$(ci/roots 2>&1)"
 run_assay doctor
 for line in 'redis 8\.0' 'valkey 8\.1' 'rabbitmq 4\.0' 'postgres 17' 'mariadb 11\.8'; do
     check "doctor lists $line" says "^$line +yes .*root folder debian-13"
 done
+check "doctor lists kafka 4.1.1" says '^kafka 4\.1\.1 +yes'
 check "doctor lists rabbitmq 3.8" says '^rabbitmq 3\.8 +yes .*root folder debian-11'
 check "doctor lists rabbitmq 3.10" says '^rabbitmq 3\.10 +yes .*root folder debian-12'
 

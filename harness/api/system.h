@@ -172,6 +172,9 @@ struct system_ops {
     const void *(*with_version)(const void *config, const char *version, struct arena *arena, struct err *err);
     /* default binaries are there (assay doctor): 0, or -1 and err says what to install; NULL: nothing is needed */
     int (*installed)(struct err *err);
+    /* the versions ci/roots fetches, by number from 0 until NULL, and which are there (assay doctor); NULL: they are
+     * packages of root folders (systems/server.h), or there is one */
+    const char *(*offers)(unsigned number, bool *there);
     void (*release)(struct cluster *cluster);
     /* fault squeeze: the node's memory limit below what it holds (returns when the node says so), and back;
      * NULL: it has none */

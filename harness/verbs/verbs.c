@@ -421,6 +421,23 @@ static void show_roots(void)
     }
 }
 
+/* And those that are no packages. */
+static void show_offers(const struct system_ops *system)
+{
+    const char *version;
+    bool there;
+
+    for (unsigned i = 0; system->offers && (version = system->offers(i, &there)); i++) {
+        char name[60];
+
+        snprintf(name, sizeof(name), "%s %s", system->name, version);
+        if (there)
+            printf("%-28s yes  in the cache folder\n", name);
+        else
+            printf("%-28s no   ci/roots %s-%s fetches it\n", name, system->name, version);
+    }
+}
+
 int verb_doctor(int argc, char **argv)
 {
     struct capability capabilities[48];
@@ -442,6 +459,8 @@ int verb_doctor(int argc, char **argv)
         printf("%-28s %-3s  %s\n", all_systems[i]->name, there ? "yes" : "no",
                there ? all_systems[i]->about : err.text);
     }
+    for (size_t i = 0; all_systems[i]; i++)
+        show_offers(all_systems[i]);
     show_roots();
     return 0;
 }

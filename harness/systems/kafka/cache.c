@@ -30,11 +30,10 @@
 #include <unistd.h>
 
 #define WARM_LIMIT_NS (120 * SECOND_NS)
-#define DEFAULT_VERSION "3.9.1"
 
 /* ---- where things are */
 
-static const char *home_of(const struct kafka_config *config)
+const char *kafka_home(const struct kafka_config *config)
 {
     if (config->kafka.home && config->kafka.home[0])
         return config->kafka.home;
@@ -111,7 +110,7 @@ static int list_jars(struct kafka_places *p, struct err *err)
 static void find_libs(const struct kafka_config *config, const char *cache, struct kafka_places *p,
                       char *folder, size_t size)
 {
-    const char *home = home_of(config);
+    const char *home = kafka_home(config);
 
     if (home) {
         struct draw d = draw_stream(0, home);
@@ -120,11 +119,7 @@ static void find_libs(const struct kafka_config *config, const char *cache, stru
         snprintf(folder, size, "%s/kafka-home-%08llx", cache,
                  (unsigned long long)(draw_u64(&d, 0) >> 32));
     } else {
-        const char *version = config->kafka.version && config->kafka.version[0]
-                                  ? config->kafka.version
-                                  : DEFAULT_VERSION;
-
-        snprintf(folder, size, "%s/kafka-%s", cache, version);
+        snprintf(folder, size, "%s/kafka-%s", cache, kafka_version_wanted(config));
         snprintf(p->libs, sizeof(p->libs), "%s/libs", folder);
     }
 }
@@ -408,10 +403,10 @@ int kafka_places_find(struct kafka_places *p, const struct kafka_config *config,
     if (find_java(p->java, sizeof(p->java), err) < 0)
         return -1;
     if (access(p->libs, R_OK) < 0)
-        return err_set(
-            err,
-            "no jars in %s: ci/quickstart fetches them (or set KAFKA_HOME, or `kafka: {home: …}`)",
-            p->libs);
+        return err_set(err,
+                       "no jars in %s: `ci/roots kafka-%s` fetches them (or set KAFKA_HOME, or "
+                       "`kafka: {home: …}`)",
+                       p->libs, kafka_version_wanted(config));
     if (resolve_libs(p, err) < 0 || list_jars(p, err) < 0)
         goto fail;
     p->checkpoint = atoi(p->version) >= 4;
@@ -449,18 +444,17 @@ const void *kafka_with_version(const void *config, const char *version, struct a
         return NULL;
     }
     other->kafka.version = version;
-    return other;
+    return kafka_version_known(other, err) < 0 ? NULL : other;
 }
 
 int kafka_version(const void *config, char *out, size_t size, struct err *err)
 {
     const struct kafka_config *k = config;
     struct kafka_places p = {0};
-    const char *home = home_of(k);
+    const char *home = kafka_home(k);
 
     if (!home) {
-        snprintf(out, size, "%s",
-                 k->kafka.version && k->kafka.version[0] ? k->kafka.version : DEFAULT_VERSION);
+        snprintf(out, size, "%s", kafka_version_wanted(k));
         return 0;
     }
     snprintf(p.libs, sizeof(p.libs), "%s/libs", home);

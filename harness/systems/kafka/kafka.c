@@ -194,7 +194,7 @@ static int describe(const void *opaque, const struct layout_sink *sink, struct e
     const struct kafka_topic *topics = config->topics.items;
     char name[32];
 
-    if (check_topics(config, err) < 0)
+    if (kafka_version_known(config, err) < 0 || check_topics(config, err) < 0)
         return -1;
     for (int64_t i = 0; i < config->kafka.brokers; i++) {
         snprintf(name, sizeof(name), "kafka-%lld", (long long)i + 1);
@@ -236,6 +236,7 @@ const struct system_ops kafka_system = {
     .version = kafka_version,
     .with_version = kafka_with_version,
     .installed = kafka_installed,
+    .offers = kafka_offers,
     .release = kafka_release,
     .roles = roles,
     .drain_beside_consumers = true,

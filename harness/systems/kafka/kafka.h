@@ -66,6 +66,8 @@ struct kafka_places {
 int kafka_places_find(struct kafka_places *places, const struct kafka_config *config,
                       const char *cache, bool make, struct err *err);
 void kafka_places_release(struct kafka_places *places);
+/* Where jars are that the suite or KAFKA_HOME names; NULL: nobody does. */
+const char *kafka_home(const struct kafka_config *config);
 /* Version of the jars in KAFKA_HOME or `home`; of `version` otherwise. */
 int kafka_version(const void *config, char *out, size_t size, struct err *err);
 const void *kafka_with_version(const void *config, const char *version, struct arena *arena,
@@ -73,6 +75,14 @@ const void *kafka_with_version(const void *config, const char *version, struct a
 /* Java and the default version's jars, in the cache beside our binary or in ASSAY_CACHE, are there.
  */
 int kafka_installed(struct err *err);
+
+/* ---- versions.c */
+/* All of it ("4.3.1" for 4.3), or as it was written where it is none that is fetched. */
+const char *kafka_version_wanted(const struct kafka_config *config);
+/* INPUT when it is neither fetched by ci/roots nor in the cache, and nobody says where its jars
+ * are. */
+int kafka_version_known(const struct kafka_config *config, struct err *err);
+const char *kafka_offers(unsigned number, bool *there); /* system_ops.offers */
 
 /* ---- layout.c */
 int kafka_layout(struct cluster *cluster, struct node *node, struct err *err);
