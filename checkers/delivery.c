@@ -345,7 +345,7 @@ static void delivery_finish(void *self, const struct drain_proof *proofs, struct
     if (s->too_many || s->inflight.full)
         findings_inconclusive(out, "too many re-sent or unsettled messages to remember");
     out->exercised = s->redelivered + s->unknown + s->unanswered + s->handed_on +
-                     s->hazards.outstanding + s->hazards.told;
+                     s->hazards.outstanding + s->hazards.told + s->hazards.unsettled_log;
 }
 
 static void delivery_close(void *self)

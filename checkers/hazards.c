@@ -99,6 +99,11 @@ static void wiped(struct hazards *h, uint16_t node)
         }
 }
 
+static bool is_log(const struct hazards *h, uint32_t unit)
+{
+    return unit < h->plan->n_units && h->plan->dests[h->plan->units[unit].dest].kind == UNIT_LOG;
+}
+
 void hazards_event(struct hazards *h, const struct event *e)
 {
     windows_event(&h->windows, e);
@@ -110,6 +115,8 @@ void hazards_event(struct hazards *h, const struct event *e)
         h->outstanding += e->value;
     else if (e->type == EV_HAZARD && e->code == HAZARD_WIPED)
         wiped(h, e->node);
+    else if (e->type == EV_HAZARD && e->code == HAZARD_UNSETTLED && is_log(h, e->unit))
+        h->unsettled_log += e->value;
     else if (e->type == EV_HAZARD)
         h->told += e->value;
 }

@@ -15,7 +15,8 @@
  * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
  *   wiped        messages acknowledged and present at a leader's death whose disk was then replaced
  *   severed      sends outstanding when connections were reset (EV_HAZARD)
- *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD)
+ *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD):
+ * of a queue. A log loses nothing by a consumer's death; its deliveries come again
  */
 #ifndef ASSAY_CHECKERS_HAZARDS_H
 #define ASSAY_CHECKERS_HAZARDS_H
@@ -39,6 +40,7 @@ struct hazards {
     int64_t *takeover_ns; /* per destination: the last one; 0 never */
     struct windows windows;
     int64_t takeover, restart, wiped, limit, unroutable, outstanding, told;
+    int64_t unsettled_log; /* put `delivery` to the test, not `loss` */
 };
 
 void hazards_open(struct hazards *h, const struct plan_case *plan);

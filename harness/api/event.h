@@ -65,7 +65,7 @@ enum hazard {
     HAZARD_LIMIT,        /* attempts beyond a length, ttl or memory limit */
     HAZARD_UNROUTABLE,   /* attempts without a route */
     HAZARD_OUTSTANDING,  /* confirms outstanding at a kill */
-    HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed */
+    HAZARD_UNSETTLED,    /* deliveries handed out and not settled when their consumer was killed; unit: of what it read */
     HAZARD_EXIT,         /* in the library's hands, waited for by nobody, when the client left */
     HAZARD_WIPED,        /* the disk of a dead server was replaced: node */
     HAZARD_SEVERED,      /* sends outstanding when connections were reset */

@@ -136,6 +136,7 @@ static inline void worker_step(struct worker *w, unsigned step, const struct msg
  * with the same `at` (zeroed before). A hold catches the nth of them alone, the others pass. */
 struct step_wait {
     int64_t nth;
+    uint32_t round;
     bool held;
 };
 bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
@@ -144,7 +145,7 @@ bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
 /* ---- the half of a worker that is in the open for what every message passes: its first member */
 struct worker_gate {
     _Alignas(8) _Atomic uint32_t armed; /* not 0 while it is */
-    unsigned char rest[36];
+    unsigned char rest[44];
 };
 struct worker_head {
     const struct worker_gate *gates; /* by step */

@@ -33,7 +33,8 @@ struct burst_board {      /* summed over the workers */
 enum gate_action { GATE_OPEN, GATE_HOLD, GATE_KILL };
 struct step_gate {        /* one per step of the workload, in its order */
     _Atomic uint32_t armed;     /* enum gate_action; one relaxed load when GATE_OPEN */
-    _Atomic uint32_t released;  /* futex: a held worker sleeps here until it is not 0 */
+    _Atomic uint32_t released;  /* times it was opened; futex: a held worker sleeps here until it rises */
+    _Atomic uint32_t round;     /* `released` when it was armed: whoever is held since then waits for more */
     _Atomic int64_t nth;        /* act at this passage counted from arming, 1 first */
     _Atomic int64_t passed;     /* passages since armed */
     _Atomic int64_t deadline_ns;/* a hold ends here by itself */

@@ -46,7 +46,6 @@ static void die(struct worker *w, unsigned step, const struct msg *msg, int64_t 
     if (!atomic_compare_exchange_strong(&gate->armed, &armed, GATE_OPEN))
         return;
     record_step(w, step, msg, nth, EV_KILLED);
-    atomic_store(&gate->armed, GATE_OPEN); /* once: the next incarnation lives */
     worker_board(w);
     atomic_fetch_add(&gate->hits, 1);
     kill(getpid(), SIGKILL);
@@ -54,14 +53,14 @@ static void die(struct worker *w, unsigned step, const struct msg *msg, int64_t 
         pause();
 }
 
-/* Sleeps until *word is not 0 or the deadline; 0: no deadline. */
-static void futex_wait(_Atomic uint32_t *word, int64_t deadline_ns)
+/* Sleeps until *word is no longer `value` or the deadline; 0: no deadline. */
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t deadline_ns)
 {
-    while (atomic_load(word) == 0) {
+    while (atomic_load(word) == value) {
         /* absolute time on CLOCK_MONOTONIC is what the BITSET form takes, futex(2) */
         struct timespec until = {.tv_sec = deadline_ns / SECOND_NS,
                                  .tv_nsec = deadline_ns % SECOND_NS};
-        long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, 0,
+        long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value,
                               deadline_ns > 0 ? &until : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
 
         if (result < 0 && errno == ETIMEDOUT)
@@ -73,14 +72,15 @@ static void hold(struct worker *w, unsigned step, const struct msg *msg, int64_t
 {
     struct step_gate *gate = &w->client->board->steps[step];
     int64_t deadline_ns = atomic_load(&gate->deadline_ns);
+    uint32_t round = atomic_load(&gate->round);
 
-    if (atomic_load(&gate->released) != 0 || (deadline_ns > 0 && clock_now_ns() >= deadline_ns))
+    if (atomic_load(&gate->released) != round || (deadline_ns > 0 && clock_now_ns() >= deadline_ns))
         return;
     record_step(w, step, msg, nth, EV_HELD);
     worker_board(w);
     atomic_fetch_add(&gate->hits, 1);
     atomic_fetch_add(&gate->held, 1);
-    futex_wait(&gate->released, deadline_ns);
+    futex_wait(&gate->released, round, deadline_ns);
     atomic_fetch_sub(&gate->held, 1);
     record_step(w, step, msg, nth, EV_RELEASED);
 }
@@ -111,7 +111,7 @@ static bool still_held(struct worker *w, unsigned step, const struct msg *msg, s
     struct step_gate *gate = &w->client->board->steps[step];
     int64_t deadline_ns = atomic_load(&gate->deadline_ns);
 
-    if (atomic_load(&gate->released) == 0 && !(deadline_ns > 0 && clock_now_ns() >= deadline_ns))
+    if (atomic_load(&gate->released) == at->round && !(deadline_ns > 0 && clock_now_ns() >= deadline_ns))
         return true;
     at->held = false;
     atomic_fetch_sub(&gate->held, 1);
@@ -131,7 +131,8 @@ bool worker_step_passed(struct worker *w, unsigned step, const struct msg *msg,
     if (armed == GATE_OPEN)
         return true;
     at->nth = atomic_fetch_add(&gate->passed, 1) + 1;
-    if (at->nth != atomic_load(&gate->nth) || atomic_load(&gate->released) != 0)
+    at->round = atomic_load(&gate->round);
+    if (at->nth != atomic_load(&gate->nth) || atomic_load(&gate->released) != at->round)
         return true;
     if (armed == GATE_KILL) {
         die(w, step, msg, at->nth);

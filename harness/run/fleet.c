@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define READY_WITHIN_NS (30 * SECOND_NS)
+#define PUT_DOWN_WITHIN_NS (5 * SECOND_NS)
 
 /* ---- opening: boards exist before processes do, so that steps can be armed on a client to come */
 
@@ -144,6 +145,60 @@ static void tell_to_quit(struct instance *instance)
         (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
 }
 
+/* ---- what a client was asked for */
+
+/* Under run->lock. */
+static int give_burst(struct instance *instance, struct client_command command, struct err *err)
+{
+    command.start_ns = clock_now_ns();
+    atomic_store(&instance->board->bursts[command.burst].done, 0);
+    if (instance->control < 0 ||
+        send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
+        return err_set(err, "client %s is not running", instance->name);
+    return 0;
+}
+
+/* The command's count and rate are this instance's part. */
+static int ask_burst(struct run *run, struct instance *instance, struct client_command command,
+                     struct err *err)
+{
+    int result;
+
+    command.verb = CLIENT_BURST;
+    command.key = run->keyed ? run->key : UINT32_MAX;
+    pthread_mutex_lock(&run->lock);
+    instance->bursts[command.burst] = command;
+    instance->burst_base[command.burst] = atomic_load(&instance->board->bursts[command.burst].sent);
+    result = give_burst(instance, command, err);
+    pthread_mutex_unlock(&run->lock);
+    return result;
+}
+
+/* What an incarnation that died had not finished goes on with what is left of it. Under run->lock.
+ */
+static void resume_burst(struct instance *instance, unsigned burst)
+{
+    struct client_command *asked = &instance->bursts[burst], command = *asked;
+    int64_t base = instance->burst_base[burst];
+    int64_t sent = atomic_load(&instance->board->bursts[burst].sent) - base;
+    struct err err;
+
+    if (command.count > 0)
+        command.count -= sent;
+    if (command.count == 0) /* all of it went out: what had no answer is unknown, none is due */
+        asked->count = 0;
+    else
+        (void)give_burst(instance, command, &err); /* or it is dead already, and the next one's */
+}
+
+static void resume_bursts(struct instance *instance)
+{
+    for (unsigned b = 1; b < BURSTS_MAX; b++)
+        if (instance->bursts[b].count != 0 &&
+            atomic_load(&instance->board->bursts[b].done) < instance->client->workers)
+            resume_burst(instance, b);
+}
+
 int fleet_start(struct run *run, struct instance *instance, struct err *err)
 {
     struct child *child;
@@ -158,6 +213,8 @@ int fleet_start(struct run *run, struct instance *instance, struct err *err)
         instance->wanted = true;
         instance->reported_dead = false;
         instance->child = child;
+        if (!instance->quitting)
+            resume_bursts(instance);
     }
     if (instance->quitting)
         tell_to_quit(instance);
@@ -224,41 +281,11 @@ struct step_gate *fleet_gate(struct run *run, struct instance *instance, const c
     return NULL;
 }
 
-/* ---- bursts */
+/* ---- asking for bursts */
 
 static int64_t share(int64_t count, unsigned i, unsigned n)
 {
     return count < 0 ? -1 : count / n + (i < count % n ? 1 : 0);
-}
-
-/* The command's count and rate are this instance's part. Under run->lock. */
-static int give_burst(const struct run *run, struct instance *instance,
-                      struct client_command command, struct err *err)
-{
-    struct burst_board *board = &instance->board->bursts[command.burst];
-
-    command.verb = CLIENT_BURST;
-    command.start_ns = clock_now_ns();
-    command.key = run->keyed ? run->key : UINT32_MAX;
-    instance->burst_count[command.burst] = command.count;
-    instance->burst_rate[command.burst] = command.rate_per_s;
-    instance->burst_base[command.burst] = atomic_load(&board->sent);
-    atomic_store(&board->done, 0);
-    if (instance->control < 0 ||
-        send(instance->control, &command, sizeof(command), MSG_NOSIGNAL) < 0)
-        return err_set(err, "client %s is not running", instance->name);
-    return 0;
-}
-
-static int ask_burst(struct run *run, struct instance *instance, struct client_command command,
-                     struct err *err)
-{
-    int result;
-
-    pthread_mutex_lock(&run->lock);
-    result = give_burst(run, instance, command, err);
-    pthread_mutex_unlock(&run->lock);
-    return result;
 }
 
 int fleet_burst(struct run *run, const struct send_args *args, unsigned burst, struct err *err)
@@ -313,13 +340,19 @@ void fleet_end_burst(struct run *run, unsigned burst)
     for (size_t i = 0; i < run->n_instances; i++) {
         struct instance *instance = &run->instances[i];
 
-        if (instance->burst_count[burst] == 0)
+        if (instance->bursts[burst].count == 0)
             continue;
-        instance->burst_count[burst] = 0;
+        instance->bursts[burst].count = 0;
         if (instance->control >= 0)
             (void)!send(instance->control, &command, sizeof(command), MSG_NOSIGNAL);
     }
     pthread_mutex_unlock(&run->lock);
+}
+
+/* It runs, or is about to: what it was asked for is still to be expected. Under run->lock. */
+static bool may_come(const struct instance *instance)
+{
+    return instance->wanted || instance->starting || instance->restart_at_ns != 0;
 }
 
 int fleet_wait_ended(struct run *run, const char *client, unsigned burst, struct deadline deadline,
@@ -333,8 +366,9 @@ int fleet_wait_ended(struct run *run, const char *client, unsigned burst, struct
         ended = true;
         pthread_mutex_lock(&run->lock);
         for (size_t i = 0; i < n; i++)
-            ended &= !instances[i].wanted || atomic_load(&instances[i].board->bursts[burst].done) >=
-                                                 instances[i].client->workers;
+            ended &=
+                !may_come(&instances[i]) || atomic_load(&instances[i].board->bursts[burst].done) >=
+                                                instances[i].client->workers;
         pthread_mutex_unlock(&run->lock);
     } while (!ended && deadline_sleep(&deadline, MS_NS) == 0);
     return ended ? 0 : err_set(err, "client %s did not finish in time", client);
@@ -377,8 +411,7 @@ static bool burst_finished(const struct run *run, unsigned burst)
     for (size_t i = 0; i < run->n_instances; i++) {
         const struct instance *instance = &run->instances[i];
 
-        if (instance->burst_count[burst] == 0 ||
-            (!instance->wanted && instance->restart_at_ns == 0))
+        if (instance->bursts[burst].count == 0 || !may_come(instance))
             continue;
         if (atomic_load(&instance->board->bursts[burst].done) < instance->client->workers)
             return false;
@@ -418,19 +451,42 @@ static void settle_board(struct instance *instance)
     atomic_store(&instance->board->outstanding, 0);
     atomic_store(&instance->board->owned, 0);
     atomic_store(&instance->board->busy, 0);
+    for (unsigned s = 0; s < STEPS_MAX; s++)
+        atomic_store(&instance->board->steps[s].held, 0);
 }
 
-/* What it was given and had not settled: the broker must give it to somebody else. */
+static bool hands_over(const struct plan_client *client)
+{
+    return client->broker && client->broker->hands_over &&
+           client->broker->hands_over(client->broker_args);
+}
+
+/* Of what it reads; NO_UNIT: it reads nothing. */
+static uint32_t unit_read(const struct run *run, const struct plan_client *client)
+{
+    const char *sends_to = NULL, *reads = NULL, *group = NULL;
+    long dest;
+
+    if (!client->broker || !client->broker->names)
+        return NO_UNIT;
+    client->broker->names(client->broker_args, &sends_to, &reads, &group);
+    dest = reads ? plan_dest_named(run->plan, reads) : -1;
+    return dest >= 0 && run->plan->dests[dest].n_units > 0 ? run->plan->dests[dest].first_unit
+                                                           : NO_UNIT;
+}
+
+/* What it was given and had not settled: the broker must give it to somebody else. Where handing
+ * over settles there is nothing of it. */
 static void record_unsettled(struct run *run, struct instance *instance)
 {
     int64_t open = atomic_load(&instance->board->delivered) -
                    atomic_load(&instance->board->settled) - instance->unsettled_before;
 
     instance->unsettled_before += open > 0 ? open : 0;
-    if (open > 0)
+    if (open > 0 && !hands_over(instance->client))
         chronicle(run, (struct event){.type = EV_HAZARD,
                                       .code = HAZARD_UNSETTLED,
-                                      .unit = NO_UNIT,
+                                      .unit = unit_read(run, instance->client),
                                       .node = NO_NODE,
                                       .value = open});
 }
@@ -467,6 +523,8 @@ static void record_death(struct run *run, struct instance *instance, int status)
     int code = WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
     bool asked = asked_for(instance);
     bool killed = WIFSIGNALED(status) && asked;
+    /* before that a start that the end of the case overtook may end in any way */
+    bool was_ready = atomic_load(&instance->board->ready) >= instance->client->workers;
 
     instance->wanted = false;
     if (killed) {
@@ -484,31 +542,13 @@ static void record_death(struct run *run, struct instance *instance, int status)
         progress(run, "client %s is dead (signal %d)", instance->name, code);
     else if (asked && code == 0)
         progress(run, "client %s ended in order", instance->name);
-    else if (!instance->quitting || code > 0)
+    else if (instance->put_down)
+        progress(run, "client %s did not leave in time: it was killed", instance->name);
+    else if (!instance->quitting || code > 0 || (code < 0 && was_ready))
         blame_client(run, instance, code);
     if (killed && instance->client->restart_after_ns >= 0 && !run->closing && !instance->quitting)
         instance->restart_at_ns = clock_now_ns() + instance->client->restart_after_ns;
     instance->reported_dead = true; /* last: who waits for it may start the next one */
-}
-
-/* A burst that the dead incarnation had not finished goes on with what is left of it. */
-static void resume_burst(struct run *run, struct instance *instance, unsigned burst)
-{
-    struct err err = {0};
-    int64_t count = instance->burst_count[burst], base = instance->burst_base[burst];
-    int64_t sent = atomic_load(&instance->board->bursts[burst].sent) - base;
-    struct client_command command = {.burst = burst,
-                                     .count = count < 0 ? -1 : count - sent,
-                                     .rate_per_s = instance->burst_rate[burst],
-                                     .via = NO_NODE};
-
-    if (command.count == 0) { /* all of it went out: what had no answer is unknown, none is due */
-        instance->burst_count[burst] = 0;
-        return;
-    }
-    give_burst(run, instance, command, &err);
-    instance->burst_count[burst] = count;
-    instance->burst_base[burst] = base;
 }
 
 /* The next incarnation. */
@@ -520,9 +560,6 @@ static void restart(struct run *run, struct instance *instance)
     if (fleet_start(run, instance, &err) < 0)
         run_break(run, &err);
     pthread_mutex_lock(&run->lock);
-    for (unsigned b = 1; b < BURSTS_MAX; b++)
-        if (instance->burst_count[b] != 0)
-            resume_burst(run, instance, b);
 }
 
 void fleet_tick(struct run *run)
@@ -543,6 +580,17 @@ void fleet_tick(struct run *run)
 
 /* ---- the end */
 
+void fleet_release(struct run *run)
+{
+    for (size_t i = 0; i < run->n_instances; i++)
+        for (size_t s = 0; s < STEPS_MAX; s++) {
+            struct step_gate *gate = &run->instances[i].board->steps[s];
+
+            if (atomic_load(&gate->armed) == GATE_HOLD)
+                gate_open(gate);
+        }
+}
+
 bool fleet_receives(const struct plan_client *client)
 {
     const char *const *verbs = client->broker ? client->broker->receive_verbs : NULL;
@@ -551,6 +599,29 @@ bool fleet_receives(const struct plan_client *client)
         if (client->verb && tree_get(client->tree, verbs[i])) /* beside sending, too */
             return true;
     return false;
+}
+
+/* Nothing is proven beside somebody who still works: who has not left by now is killed. */
+static int put_down(struct run *run, bool senders, struct err *err)
+{
+    struct deadline soon = deadline_in(PUT_DOWN_WITHIN_NS, NULL);
+    char names[200] = "";
+    struct err ignored;
+
+    for (size_t i = 0; i < run->n_instances; i++) {
+        struct instance *instance = &run->instances[i];
+        size_t used = strlen(names);
+
+        if (fleet_receives(instance->client) == senders || !instance_alive(instance))
+            continue;
+        snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", instance->name);
+        instance->put_down = true;
+        if (instance->child)
+            (void)child_signal(instance->child, SIGKILL, &ignored);
+        while (instance_alive(instance) && deadline_sleep(&soon, MS_NS) == 0)
+            ;
+    }
+    return err_set(err, "%s did not end in order in time", names);
 }
 
 int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err)
@@ -574,7 +645,7 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
             left |= fleet_receives(run->instances[i].client) != senders &&
                     instance_alive(&run->instances[i]);
     } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
-    return left ? err_set(err, "clients did not end in order in time") : 0;
+    return left ? put_down(run, senders, err) : 0;
 }
 
 void fleet_close(struct run *run)

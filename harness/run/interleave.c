@@ -23,7 +23,7 @@
 
 void gate_arm(struct step_gate *gate, enum gate_action action, int64_t nth, int64_t within_ns)
 {
-    atomic_store(&gate->released, 0);
+    atomic_store(&gate->round, atomic_load(&gate->released));
     atomic_store(&gate->hits, 0);
     atomic_store(&gate->passed, 0);
     atomic_store(&gate->nth, nth > 0 ? nth : 1);
@@ -35,7 +35,7 @@ void gate_arm(struct step_gate *gate, enum gate_action action, int64_t nth, int6
 void gate_open(struct step_gate *gate)
 {
     atomic_store(&gate->armed, GATE_OPEN);
-    atomic_store(&gate->released, 1);
+    atomic_fetch_add(&gate->released, 1);
     syscall(SYS_futex, &gate->released, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 

@@ -24,7 +24,7 @@
 #define WINDOWS_MAX 512
 #define BINDINGS_MAX 64
 #define NOTES_MAX 64
-#define TRACKS_MAX 256
+#define TRACKS_MAX 1024
 
 /* A cluster that outlives its case when nothing was damaged. */
 struct cluster_slot {
@@ -53,6 +53,7 @@ struct instance { /* one client process, through its incarnations */
     struct client_board *board; /* one for all incarnations */
     atomic_bool wanted;         /* should be running: the supervisor restarts it */
     atomic_bool quitting;
+    atomic_bool put_down; /* killed because it did not leave */
     _Atomic int64_t restart_at_ns; /* 0: none due */
     atomic_uint kills;             /* deaths by SIGKILL that the case asked for */
     atomic_bool reported_dead;
@@ -60,9 +61,9 @@ struct instance { /* one client process, through its incarnations */
     atomic_bool doomed;                  /* a fault is about to end it: its death is no surprise */
     struct step_gate *_Atomic kill_gate; /* armed to kill it, NULL: none */
     int64_t unsettled_before;            /* deliveries that earlier incarnations died with */
-    int64_t burst_count[BURSTS_MAX]; /* asked of it, -1 open, 0 none; all three under run->lock */
-    double burst_rate[BURSTS_MAX];
-    int64_t burst_base[BURSTS_MAX]; /* sent in earlier rounds of it */
+    /* asked of it, count 0: nothing (any more); with what it had sent before: under run->lock */
+    struct client_command bursts[BURSTS_MAX];
+    int64_t burst_base[BURSTS_MAX];
 };
 
 static inline bool instance_alive(const struct instance *instance)
@@ -84,6 +85,7 @@ struct window { /* one injected fault */
     _Atomic bool injected; /* inject returned: may be probed */
     int64_t heal_at_ns;    /* `for`; 0: by the script */
     _Atomic bool bitten;
+    pthread_mutex_t state_lock; /* one at a time asks the fault to inject, probe or heal */
 };
 
 struct binding {
@@ -120,7 +122,8 @@ struct run {
     struct deadline deadline; /* of the whole case */
     struct err broken;        /* why, when something broke outside of the script's thread */
     atomic_bool is_broken;
-    atomic_bool closing; /* the script is over: deaths are no surprise, nothing restarts */
+    atomic_bool script_over; /* no fault is injected any more */
+    atomic_bool closing;     /* clients leave: deaths are no surprise, nothing restarts */
     int64_t began_ns;
     int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
     unsigned repetition;     /* of the innermost repeat, for draws */
@@ -199,6 +202,8 @@ struct burst_count fleet_count_client(const struct run *run, const struct plan_c
 /* Does it take messages from a broker? All others are done when the script is. */
 bool fleet_receives(const struct plan_client *client);
 void fleet_tick(struct run *run); /* supervisor: deaths, restarts */
+/* Opens every gate that holds or would hold; those that kill stay armed. */
+void fleet_release(struct run *run);
 int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct err *err);
 void fleet_close(struct run *run);
 struct step_gate *fleet_gate(struct run *run, struct instance *instance, const char *step);

@@ -27,7 +27,7 @@ int run_track(struct run *run, void *(*main)(void *), void *argument, struct err
     pthread_mutex_lock(&run->lock);
     if (run->n_tracks == TRACKS_MAX ||
         pthread_create(&run->tracks[run->n_tracks], NULL, main, argument) != 0)
-        result = err_set(err, "more than %d things at once", TRACKS_MAX);
+        result = err_set(err, "more than %d things beside the script in one case", TRACKS_MAX);
     else
         run->n_tracks++;
     pthread_mutex_unlock(&run->lock);
@@ -267,7 +267,7 @@ static int end_bursts(struct run *run, struct err *err)
         bool open = false;
 
         for (size_t i = 0; i < run->n_instances; i++)
-            open |= run->instances[i].burst_count[b] < 0;
+            open |= run->instances[i].bursts[b].count < 0;
         if (open)
             fleet_end_burst(run, b);
         if (fleet_wait_burst(run, b, deadline, err) < 0)

@@ -27,6 +27,8 @@ struct armed { /* an `arm` with a time limit: did it fire? */
     struct step_gate *gates[FAULT_TARGETS_MAX];
     size_t n;
     bool running; /* one of its clients, or it will be without the script */
+    bool of_fault;
+    const atomic_bool *over; /* nothing fires any more */
     int64_t within_ns;
 };
 
@@ -43,10 +45,9 @@ static int await_trigger(struct armed *armed)
     struct deadline deadline = deadline_within(armed->run->deadline, armed->within_ns);
     bool in_time;
 
-    while (!(in_time = fired(armed)) && !armed->run->closing &&
-           deadline_sleep(&deadline, MS_NS) == 0)
+    while (!fired(armed) && !*armed->over && deadline_sleep(&deadline, MS_NS) == 0)
         ;
-    in_time = in_time || fired(armed);
+    in_time = fired(armed) && !(armed->of_fault && *armed->over);
     chronicle(armed->run, (struct event){.type = EV_TRIGGER,
                                          .ref = chronicle_text(armed->run, "%s", armed->text),
                                          .outcome_level = event_result(
@@ -96,8 +97,12 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     char names[300];
     int64_t nth = at->n_nths ? at->nths[run->repetition % at->n_nths] : at->nth;
 
-    *armed = (struct armed){
-        .run = run, .text = step->text, .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS};
+    *armed = (struct armed){.run = run,
+                            .text = step->text,
+                            .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS,
+                            .of_fault = step->fault != NULL,
+                            /* nobody heals what is injected behind the script */
+                            .over = step->fault ? &run->script_over : &run->closing};
     if (trigger_instances(run, at, &targets, err) < 0)
         return NULL;
     for (size_t i = 0; i < targets.n; i++) {

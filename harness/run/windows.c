@@ -161,11 +161,12 @@ static void lend_died(struct fault_ctx *ctx, const struct fault_target *target, 
 static void lend_paused(struct fault_ctx *ctx, const struct fault_target *target, bool paused)
 {
     struct context *context = ctx->run;
+    int before = paused ? PHASE_UP : PHASE_PAUSED;
 
-    if (target->node) {
-        atomic_store(&target->node->phase, paused ? PHASE_PAUSED : PHASE_UP);
+    /* one that died meanwhile, or is being started again, is not up because a pause has ended */
+    if (target->node && atomic_compare_exchange_strong(&target->node->phase, &before,
+                                                       paused ? PHASE_PAUSED : PHASE_UP))
         node_state(context->run, target->node, paused ? NODE_PAUSED : NODE_UP);
-    }
 }
 
 int run_start_node(struct run *run, struct node *node, struct deadline deadline, struct err *err)
@@ -261,6 +262,7 @@ int window_heal(struct run *run, struct window *window, struct err *err)
     window->open = false;
     window->healing = true;
     pthread_mutex_unlock(&run->lock);
+    pthread_mutex_lock(&window->state_lock);
     context.ctx.run = &context;
     if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0) {
         if (w.effective && !atomic_exchange(&window->bitten, true))
@@ -273,6 +275,7 @@ int window_heal(struct run *run, struct window *window, struct err *err)
                  ? window->ops->heal(&context.ctx, window->state, &w,
                                      deadline_within(run->deadline, HEAL_WITHIN_NS), err)
                  : 0;
+    pthread_mutex_unlock(&window->state_lock);
     stamp(run, window, STAMP_HEAL_ASKED, w.asked_ns, NULL, true);
     stamp(run, window, STAMP_HEAL_EFFECTIVE, w.effective_ns, &w, result == 0);
     pthread_mutex_lock(&run->lock);
@@ -358,6 +361,7 @@ static struct window *new_window(struct run *run, const struct step *step, struc
                                   .ops = step->fault,
                                   .args = step->args,
                                   .step = step->index,
+                                  .state_lock = PTHREAD_MUTEX_INITIALIZER,
                                   .state = run_alloc(run, step->fault->state_size + 1)};
         snprintf(window->name, sizeof(window->name), "%s",
                  step->common.name ? step->common.name : "");
@@ -404,10 +408,13 @@ static void look_whether_bitten(struct run *run, struct window *window)
     struct context context = lend(run, window);
     struct witness w = {0};
 
+    if (!window->ops->probe || pthread_mutex_trylock(&window->state_lock) != 0)
+        return; /* it is being healed: that looks, too */
     context.ctx.run = &context;
-    if (window->ops->probe && window->ops->probe(&context.ctx, window->state, &w) == 0 &&
-        w.effective && window->open && !atomic_exchange(&window->bitten, true))
+    if (window->open && window->ops->probe(&context.ctx, window->state, &w) == 0 && w.effective &&
+        window->open && !atomic_exchange(&window->bitten, true))
         stamp(run, window, STAMP_BITTEN, 0, &w, true);
+    pthread_mutex_unlock(&window->state_lock);
 }
 
 int window_open(struct run *run, const struct step *step, struct err *err)
@@ -423,9 +430,11 @@ int window_open(struct run *run, const struct step *step, struct err *err)
         return -1;
     context = lend(run, window);
     context.ctx.run = &context;
+    pthread_mutex_lock(&window->state_lock);
     window->open = true;
     result = step->fault->inject(&context.ctx, step->args, window->state, &w,
                                  deadline_within(run->deadline, INJECT_WITHIN_NS), err);
+    pthread_mutex_unlock(&window->state_lock);
     describe_targets(&window->targets, targets, sizeof(targets));
     chronicle(run, (struct event){.type = EV_FAULT,
                                   .at_ns = decided_ns,
