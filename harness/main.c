@@ -9,6 +9,7 @@
 #include "run/shell.h"
 #include "run/watcher.h"
 #include "sandbox/keeper.h"
+#include "suite/nearest.h"
 #include "verbs/usage.h"
 
 #include <stdio.h>
@@ -68,7 +69,13 @@ static int help(int argc, char **argv)
 
     if (text)
         fputs(text, stdout);
-    return text ? 0 : argc < 2 ? usage(stdout) : help_main(argc, argv);
+    if (text)
+        return 0;
+    if (argc < 2) {
+        usage(stdout);
+        printf("\nTopics of the suite language:\n");
+    }
+    return help_main(argc, argv);
 }
 
 /* getopt begins its sentences with argv[0]: they look like all others. */
@@ -79,6 +86,18 @@ static int begin(const struct verb *verb, int argc, char **argv)
     snprintf(name, sizeof(name), "assay: %s", verb->name);
     argv[0] = name;
     return verb->main(argc, argv);
+}
+
+static int no_verb(const char *word)
+{
+    struct nearest near = nearest_to(word);
+
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+        if (verbs[i].help)
+            nearest_offer(&near, verbs[i].name);
+    fprintf(stderr, "assay: no verb \"%s\"%s; `assay help` lists them\n", word,
+            nearest_hint(&near));
+    return 2;
 }
 
 int main(int argc, char **argv)
@@ -96,6 +115,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
         if (strcmp(verbs[i].name, argv[1]) == 0)
             return begin(&verbs[i], argc - 1, argv + 1);
-    fprintf(stderr, "assay: no verb \"%s\"; `assay help` lists them\n", argv[1]);
-    return 2;
+    return no_verb(argv[1]);
 }

@@ -8,6 +8,10 @@ for system in redis rabbitmq kafka; do
     run_assay run $suite --case "$system*" --out "$scratch/$system"
     check "the example's configuration of $system passes" status_is 0
 done
+run_assay plan $suite --case 'kafka*' --set topic=payments
+check "another topic can be named" status_is 0
+run_assay plan $suite --case 'rabbit*' --set rabbitmq_conf=none --set definitions=none --set queue=spare
+check "without definitions there is a queue to write to" status_is 0
 run_assay run $suite --case 'redis*' --set redis_conf=none --out "$scratch/none"
 check "Redis as it ships: status 1" status_is 1
 check "and what was lost" says 'lost 1000'

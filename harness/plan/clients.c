@@ -150,28 +150,63 @@ static int choose_cluster(struct build *b, const struct drafted *d, long *chosen
     return 0;
 }
 
-static int nothing_to_do(struct build *b, const struct drafted *d)
+static void offer_verbs(const char *const *verbs, struct nearest *near, char *out, size_t size)
 {
-    char verbs[300] = "";
+    for (; verbs && *verbs; verbs++) {
+        size_t used = strlen(out);
 
+        nearest_offer(near, *verbs);
+        if (!strstr(out, *verbs))
+            snprintf(out + used, size - used, "%s%s", used ? ", " : "", *verbs);
+    }
+}
+
+/* "push, add, consume": what a client may do in this case; each is offered to `near`. */
+static void offered_verbs(struct build *b, struct nearest *near, char *out, size_t size)
+{
+    out[0] = '\0';
     for (size_t i = 0; i < b->c->n_clusters; i++) {
         const struct broker_ops *broker = b->c->clusters[i].system->broker;
-        const char *const *lists[] = {broker ? broker->send_verbs : NULL,
-                                      broker ? broker->receive_verbs : NULL};
 
-        for (size_t l = 0; l < 2; l++)
-            for (const char *const *verb = lists[l]; verb && *verb; verb++) {
-                size_t used = strlen(verbs);
-
-                if (!strstr(verbs, *verb))
-                    snprintf(verbs + used, sizeof(verbs) - used, "%s%s", used ? ", " : "", *verb);
-            }
+        offer_verbs(broker ? broker->send_verbs : NULL, near, out, size);
+        offer_verbs(broker ? broker->receive_verbs : NULL, near, out, size);
     }
-    for (const char *const *role = b->c->workload->roles; role && *role; role++) {
-        size_t used = strlen(verbs);
+    offer_verbs(b->c->workload->roles, near, out, size);
+}
 
-        snprintf(verbs + used, sizeof(verbs) - used, "%s%s", used ? ", " : "", *role);
+static bool in_table(const struct param *p, const char *key)
+{
+    for (; p && p->type != PARAM_END; p++)
+        if (strcmp(p->key, key) == 0 || strcmp(p->key, "*") == 0)
+            return true;
+    return false;
+}
+
+/* Without a verb no system's table was asked: a key that no other knows was meant to be one. */
+static int check_verbless(struct build *b, const struct drafted *d)
+{
+    char verbs[300];
+
+    for (size_t i = 0; i < d->entry->n; i++) {
+        const char *key = d->entry->keys[i];
+        struct nearest near = nearest_to(key);
+
+        if (in_table(client_params, key) || in_table(b->c->workload->client_params, key))
+            continue;
+        offered_verbs(b, &near, verbs, sizeof(verbs));
+        return mark_err(b->err, &d->entry->marks[i],
+                        "unknown key \"%s\" of client \"%s\"%s; what it may do here: %s", key,
+                        d->client->name, nearest_hint(&near), verbs);
     }
+    return 0;
+}
+
+static int nothing_to_do(struct build *b, const struct drafted *d)
+{
+    struct nearest near = nearest_to("");
+    char verbs[300];
+
+    offered_verbs(b, &near, verbs, sizeof(verbs));
     return mark_err(b->err, &d->entry->mark, "client \"%s\" has nothing to do: one of %s is needed",
                     d->client->name, verbs);
 }
@@ -226,6 +261,21 @@ static int add_group(struct build *b, const struct drafted *d, const char *group
     return 0;
 }
 
+/* An exchange, a key of the application's own: nobody says where that leads. */
+static void warn_of_target(struct build *b, const struct drafted *d, const char *sends_to)
+{
+    struct nearest near = nearest_to(sends_to ? sends_to : "");
+
+    for (size_t i = 0; sends_to && i < b->c->n_dests; i++)
+        nearest_offer(&near, b->c->dests[i].name);
+    build_warn(
+        b, &d->entry->mark,
+        "client \"%s\": %s%s%s is not declared%s: where its messages must arrive is not known, "
+        "so no loss of them can be seen: say meant_for: […]",
+        d->client->name, sends_to ? "\"" : "what it sends to", sends_to ? sends_to : "",
+        sends_to ? "\"" : "", nearest_hint(&near));
+}
+
 static int fill_duties(struct build *b, struct drafted *d, const char *sends_to)
 {
     const struct strings *meant = &d->common.meant_for;
@@ -237,10 +287,7 @@ static int fill_duties(struct build *b, struct drafted *d, const char *sends_to)
         if (dest >= 0)
             client->duties[client->n_duties++] = (uint32_t)dest;
         else
-            build_warn(b, &d->entry->mark,
-                       "client \"%s\": where its messages must arrive is not known, so no loss of "
-                       "them can be seen: say meant_for: […]",
-                       client->name);
+            warn_of_target(b, d, sends_to);
         return 0;
     }
     for (size_t i = 0; i < meant->n; i++) {
@@ -290,6 +337,8 @@ static int connect_client(struct build *b, struct drafted *d)
     client->cluster = chosen < 0 ? 0 : (unsigned)chosen;
     broker = chosen < 0 ? NULL : b->c->clusters[chosen].system->broker;
     args = arena_alloc(b->arena, (broker ? broker->args_size : 0) + 1);
+    if (chosen < 0 && check_verbless(b, d) < 0)
+        return -1;
     if (fill_client(b, d, broker, args, b->err) < 0)
         return -1;
     if (chosen >= 0 && check_refused(b, b->c->clusters[chosen].system, d->entry) < 0)

@@ -163,8 +163,8 @@ struct plan *plan_load(const struct plan_options *o, FILE *warn, struct err *err
         goto fail;
     if (plan->n == 0) {
         if (o->n_case_globs)
-            err_input(err, "no case matches \"%s\"%s", o->case_globs[0],
-                      o->n_case_globs > 1 ? " or the other globs" : "");
+            err_input(err, "no case matches \"%s\"%s; `assay list SUITE` shows them",
+                      o->case_globs[0], o->n_case_globs > 1 ? " or the other globs" : "");
         else
             err_input(err, "no cases: name a suite");
         goto fail;

@@ -46,6 +46,11 @@ static const struct refusal refusals[] = {
      HEAD CLUSTERS WORKLOAD PROMISE GOOD
      "    clients:\n      app: {produce: orders, librrary: {}}\n",
      "suite x:12:30: unknown key \"librrary\" (did you mean \"library\"?)"},
+    {"unknown verb of a client",
+     HEAD CLUSTERS WORKLOAD PROMISE GOOD "    clients:\n      app: {prodcue: orders}\n",
+     "suite x:12:13: unknown key \"prodcue\" of client \"app\" (did you mean \"produce\"?); what "
+     "it may "
+     "do here: produce, consume"},
     {"unknown key of a case", BEFORE GOOD "    requires: []\n",
      "suite x:12:5: unknown key \"requires\" of a case (did you mean \"require\"?)"},
     {"unknown key of a cluster's table",
@@ -123,6 +128,9 @@ static const struct refusal refusals[] = {
     {"heal of nothing",
      SCRIPT("      - cut: {name: lag, between: [app, leader(orders/0)], for: 1s}\n      - heal: "
             "lga\n"),
+     "suite x:13:9: heal: no fault \"lga\" above (did you mean \"lag\"?)"},
+    {"heal of nothing, and the fault is left without end",
+     SCRIPT("      - cut: {name: lag, between: [app, leader(orders/0)]}\n      - heal: lga\n"),
      "suite x:13:9: heal: no fault \"lga\" above (did you mean \"lag\"?)"},
     {"two faults of one name",
      SCRIPT("      - cut: {name: a, isolate: app, for: 1s}\n"

@@ -134,14 +134,16 @@ int check_script(struct build *b)
     struct flat *flat = arena_alloc(b->arena, sizeof(*flat));
 
     flatten(&b->c->script, flat);
+    for (size_t i = 0; i < flat->n;
+         i++) /* first: a name mistyped there leaves a fault without end */
+        if (flat->items[i]->kind == STEP_HEAL && check_heal(b, flat, i) < 0)
+            return -1;
     for (size_t i = 0; i < flat->n; i++) {
         const struct step *step = flat->items[i];
         int status = 0;
 
         if (step->kind == STEP_FAULT)
             status = check_names(b, flat, i) < 0 ? -1 : check_ended(b, flat, i);
-        else if (step->kind == STEP_HEAL)
-            status = check_heal(b, flat, i);
         else if (step->kind == STEP_WAIT)
             status = check_wait(b, step);
         if (status < 0)

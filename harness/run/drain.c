@@ -13,7 +13,8 @@
 
 #define IDLE_LOOK_NS (50 * MS_NS)
 #define SETTLED_FOR_NS (700 * MS_NS)
-#define QUIT_WITHIN_NS (75 * SECOND_NS) /* CLIENT.md: 30 s at most to flush, then it closes */
+#define QUIT_WITHIN_NS (75 * SECOND_NS)  /* CLIENT.md: 30 s at most to flush, then it closes */
+#define QUIT_AT_LEAST_NS (5 * SECOND_NS) /* also where the drain's time is over */
 #define STORE_BACK_WITHIN_NS (30 * SECOND_NS)
 
 /* ---- whole again */
@@ -110,6 +111,20 @@ static void let_consumers_finish(struct run *run, struct deadline deadline)
         if (deadline_sleep(&deadline, IDLE_LOOK_NS) < 0)
             return;
     }
+}
+
+/* Within the drain's time, if there is some left. */
+static int let_leave(struct run *run, bool senders, struct deadline drain, struct err *err)
+{
+    struct deadline deadline = deadline_within(drain, QUIT_WITHIN_NS);
+    struct deadline least = deadline_in(QUIT_AT_LEAST_NS, drain.cancel);
+
+    if (deadline.at_ns < least.at_ns)
+        deadline = least;
+    if (fleet_quit(run, senders, deadline, err) == 0)
+        return 0;
+    progress(run, "drain: %s", err->text);
+    return -1;
 }
 
 /* ---- proofs */
@@ -340,10 +355,8 @@ static int prove_and_close(struct run *run, struct history_writer *audit, const 
         return -1;
     run->closing = true;
     fleet_release(run); /* those that were held here meanwhile */
-    if (fleet_quit(run, false, deadline_within(deadline, QUIT_WITHIN_NS), &why) < 0) {
-        progress(run, "drain: %s", why.text);
+    if (let_leave(run, false, deadline, &why) < 0)
         stragglers = why.text;
-    }
     if (prove(run, false, audit, down, n_down, deadline, err) < 0)
         return -1;
     for (size_t c = 0; c < run->plan->n_clusters; c++)
@@ -368,8 +381,8 @@ int run_drain(struct run *run, struct err *err)
     fleet_release(run);
     if (make_whole(run, down, n_down, deadline, err) < 0)
         progress(run, "drain: %s", err->text); /* the proofs will say what could not be proven */
-    if (fleet_quit(run, true, deadline_within(deadline, QUIT_WITHIN_NS), &why) < 0)
-        progress(run, "drain: %s", why.text);
+    (void)let_leave(run, true, deadline,
+                    &why); /* what they left open is unknown, whoever ended them */
     audit = history_writer_open(run->folder, "audit", BY_AUDIT, err);
     if (!audit)
         return -1;

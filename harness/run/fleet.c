@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define READY_WITHIN_NS (30 * SECOND_NS)
-#define PUT_DOWN_WITHIN_NS (5 * SECOND_NS)
+#define PUT_DOWN_WITHIN_NS (2 * SECOND_NS)
 
 /* ---- opening: boards exist before processes do, so that steps can be armed on a client to come */
 
@@ -601,12 +601,27 @@ bool fleet_receives(const struct plan_client *client)
     return false;
 }
 
-/* Nothing is proven beside somebody who still works: who has not left by now is killed. */
-static int put_down(struct run *run, bool senders, struct err *err)
+/* SIGHUP first: a SIGKILL in the history is one the case asked for. */
+static void put_down(struct instance *instance)
 {
-    struct deadline soon = deadline_in(PUT_DOWN_WITHIN_NS, NULL);
-    char names[200] = "";
+    static const int signals[] = {SIGHUP, SIGKILL};
     struct err ignored;
+
+    instance->put_down = true;
+    for (size_t i = 0; i < 2 && instance_alive(instance); i++) {
+        struct deadline soon = deadline_in(PUT_DOWN_WITHIN_NS, NULL);
+
+        if (instance->child)
+            (void)child_signal(instance->child, signals[i], &ignored);
+        while (instance_alive(instance) && deadline_sleep(&soon, MS_NS) == 0)
+            ;
+    }
+}
+
+/* Nothing is proven beside somebody who still works: who has not left by now is killed. */
+static int put_down_all(struct run *run, bool senders, struct err *err)
+{
+    char names[200] = "";
 
     for (size_t i = 0; i < run->n_instances; i++) {
         struct instance *instance = &run->instances[i];
@@ -615,11 +630,7 @@ static int put_down(struct run *run, bool senders, struct err *err)
         if (fleet_receives(instance->client) == senders || !instance_alive(instance))
             continue;
         snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", instance->name);
-        instance->put_down = true;
-        if (instance->child)
-            (void)child_signal(instance->child, SIGKILL, &ignored);
-        while (instance_alive(instance) && deadline_sleep(&soon, MS_NS) == 0)
-            ;
+        put_down(instance);
     }
     return err_set(err, "%s did not end in order in time", names);
 }
@@ -645,7 +656,7 @@ int fleet_quit(struct run *run, bool senders, struct deadline deadline, struct e
             left |= fleet_receives(run->instances[i].client) != senders &&
                     instance_alive(&run->instances[i]);
     } while (left && deadline_sleep(&deadline, 5 * MS_NS) == 0);
-    return left ? put_down(run, senders, err) : 0;
+    return left ? put_down_all(run, senders, err) : 0;
 }
 
 void fleet_close(struct run *run)

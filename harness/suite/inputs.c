@@ -75,22 +75,21 @@ int suite_inputs(const struct tree *inputs, const struct pair *set, size_t n_set
     return 0;
 }
 
-static int unknown_name(const struct tree *scalar, const char *name, const struct pairs *names,
+static int unknown_name(const struct tree_mark *mark, const char *name, const struct pairs *names,
                         struct err *err)
 {
     struct nearest near = nearest_to(name);
 
     for (size_t i = 0; i < names->n; i++)
         nearest_offer(&near, names->items[i].key);
-    return mark_err(err, &scalar->mark, "${%s} is no input and no matrix name%s", name,
-                    nearest_hint(&near));
+    return mark_err(err, mark, "${%s} is no input and no matrix name%s", name, nearest_hint(&near));
 }
 
 /* The text with its names replaced; NULL: one is unknown. */
-static const char *replaced(const struct tree *scalar, const struct pairs *names,
-                            struct arena *arena, struct err *err)
+static const char *replaced(const char *text, const struct tree_mark *mark,
+                            const struct pairs *names, struct arena *arena, struct err *err)
 {
-    const char *at = scalar->text;
+    const char *at = text;
     const char *out = "";
 
     for (;;) {
@@ -108,12 +107,35 @@ static const char *replaced(const struct tree *scalar, const struct pairs *names
         name = arena_strndup(arena, dollar + 2, (size_t)(end - dollar - 2));
         value = pairs_get(names, name, NULL);
         if (!value) {
-            unknown_name(scalar, name, names, err);
+            unknown_name(mark, name, names, err);
             return NULL;
         }
         out = arena_printf(arena, "%s%.*s%s", out, (int)(dollar - at), at, value);
         at = end + 1;
     }
+}
+
+static const struct tree *replaced_map(const struct tree *map, const struct pairs *names,
+                                       struct arena *arena, struct err *err)
+{
+    struct tree *copy = tree_map(arena, &map->mark);
+
+    for (size_t i = 0; i < map->n; i++) {
+        const struct tree *item = suite_replace(map->items[i], names, arena, err);
+        const char *key = map->keys[i];
+
+        if (item && strstr(key, "${"))
+            key = replaced(key, &map->marks[i], names, arena, err);
+        if (!item || !key)
+            return NULL;
+        if (tree_get(copy, key)) {
+            mark_err(err, &map->marks[i], "key \"%s\" is there twice", key);
+            return NULL;
+        }
+        tree_put(arena, copy, key, item);
+        copy->marks[copy->n - 1] = map->marks[i];
+    }
+    return copy;
 }
 
 const struct tree *suite_replace(const struct tree *tree, const struct pairs *names,
@@ -126,19 +148,18 @@ const struct tree *suite_replace(const struct tree *tree, const struct pairs *na
 
         if (!strstr(tree->text, "${"))
             return tree;
-        text = replaced(tree, names, arena, err);
+        text = replaced(tree->text, &tree->mark, names, arena, err);
         return text ? tree_scalar(arena, &tree->mark, text) : NULL;
     }
+    if (tree->kind == TREE_MAP)
+        return replaced_map(tree, names, arena, err);
     copy = tree_copy(arena, tree);
     for (size_t i = 0; i < tree->n; i++) {
         const struct tree *item = suite_replace(tree->items[i], names, arena, err);
 
         if (!item)
             return NULL;
-        if (tree->kind == TREE_MAP)
-            tree_put(arena, copy, tree->keys[i], item);
-        else
-            copy->items[i] = tree_copy(arena, item);
+        copy->items[i] = tree_copy(arena, item);
     }
     return copy;
 }

@@ -478,6 +478,25 @@ static void inputs_and_matrix_names_are_replaced_literally(void **state)
         "suite x:4:56: ${im} is no input and no matrix name (did you mean \"in\"?)");
 }
 
+static void keys_below_a_case_take_inputs_too(void **state)
+{
+    static const char head[] = "assay: 1\ninputs: {i: {value: app}}\ncases:\n"
+                               "  C: {clusters: {a: b}, clients: {";
+    const struct suite *suite;
+    const char *text;
+
+    (void)state;
+    text = arena_printf(&arena, "%s'${i}-1': {push: '${i}'}}}\n", head);
+    suite = suite_read(text, strlen(text), "x", ".", NULL, 0, &arena, &err);
+    if (!suite)
+        fail_msg("%s", err.text);
+    assert_string_equal(
+        tree_text(tree_get(tree_get(suite->cases[0].tree, "clients"), "app-1"), "push", ""), "app");
+    text = arena_printf(&arena, "%sapp: {}, '${i}': {}}}\n", head);
+    assert_null(suite_read(text, strlen(text), "x", ".", NULL, 0, &arena, &err));
+    assert_string_equal(err.text, "suite x:4:44: key \"app\" is there twice");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -500,6 +519,7 @@ int main(void)
         TEST(a_key_is_not_told_with_its_value),
         TEST(the_suites_keys_win_over_the_files),
         TEST(inputs_and_matrix_names_are_replaced_literally),
+        TEST(keys_below_a_case_take_inputs_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
