@@ -42,10 +42,12 @@ static void print_type(const struct param *p, FILE *out)
     } else {
         fputs(param_type_text(p->type == PARAM_TREE && p->sub ? PARAM_STRUCT : p->type), out);
     }
-    if (p->min || p->max) {
-        fputs(p->max ? ", " : ", at least ", out);
+    bool bounded = p->max && p->max != INT64_MAX;
+
+    if (p->min || bounded) {
+        fputs(bounded ? ", " : ", at least ", out);
         print_bound(p, p->min, out);
-        if (p->max) {
+        if (bounded) {
             fputs(" … ", out);
             print_bound(p, p->max, out);
         }
@@ -64,7 +66,7 @@ static void print_params(const struct param *params, int level, FILE *out)
                 p->help ? p->help : "");
         if (p->required)
             fputs("; required", out);
-        if (p->fallback && *p->fallback)
+        if (p->fallback && *p->fallback && !(p->help && strncmp(p->help, "default ", 8) == 0))
             fprintf(out, "; default %s", p->fallback);
         fprintf(out, "\n%*s ", KEY_COLUMN + 2, "");
         print_type(p, out);

@@ -1,5 +1,5 @@
 /*
- * results.json, format 1: the contract others build on (DESIGN: Command line). Keys are only added,
+ * results.json, format 1: the contract others build on (README). Keys are only added,
  * never renamed.
  */
 #include "report/formats.h"

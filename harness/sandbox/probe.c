@@ -200,14 +200,14 @@ static const struct probe probes[] = {
      "Linux 5.3"},
     {"tcp_rto_max_ms", "quick TCP retries after a heal", try_rto_max, true, "the setting is there",
      "Linux 6.15; optional: without it heals wait for TCP's own backoff"},
-    {"netem", "not needed: delay and loss by the kernel", try_netem, true, "put one on a link",
-     "sudo modprobe sch_netem; optional, nothing here needs it"},
-    {"FUSE", "not needed yet: disks that lose power", try_fuse, false, "opened /dev/fuse",
-     "sudo chmod 666 /dev/fuse; optional"},
-    {"TUN", "not needed yet: delay and reorder in user space", try_tun, false,
-     "opened /dev/net/tun", "sudo chmod 666 /dev/net/tun; optional"},
-    {"cgroup v2", "not needed: pause and kill work without", try_cgroup, false,
-     "a group we may write to", "run under systemd-run --user --scope -p Delegate=yes; optional"},
+    {"netem", "nothing here needs it: delay and loss by the kernel", try_netem, true,
+     "put one on a link", ""},
+    {"FUSE", "nothing here needs it: disks that lose power", try_fuse, false, "opened /dev/fuse",
+     ""},
+    {"TUN", "nothing here needs it: delay and reorder in user space", try_tun, false,
+     "opened /dev/net/tun", ""},
+    {"cgroup v2", "nothing here needs it: pause and kill work without", try_cgroup, false,
+     "a group we may write to", ""},
 };
 
 /* Runs a try in a child, in namespaces like the sandbox's where it wants that. */

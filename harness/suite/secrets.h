@@ -1,5 +1,5 @@
 /*
- * Passwords and keys in a team's own config: the sandbox has no use for them (DESIGN: TLS, SASL and
+ * Passwords and keys in a team's own config: the sandbox has no use for them (TLS, SASL and
  * passwords are stripped), so their values end where suites are read and reach no plan, log or
  * report.
  *
