@@ -15,8 +15,8 @@
  * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
  *   wiped        messages acknowledged and present at a leader's death whose disk was then replaced
  *   severed      sends outstanding when connections were reset (EV_HAZARD)
- *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD):
- * of a queue. A log loses nothing by a consumer's death; its deliveries come again
+ *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD): of
+ *                a queue, or of one who passes them on. A log loses nothing by its reader's death
  */
 #ifndef ASSAY_CHECKERS_HAZARDS_H
 #define ASSAY_CHECKERS_HAZARDS_H

@@ -461,7 +461,8 @@ static bool hands_over(const struct plan_client *client)
            client->broker->hands_over(client->broker_args);
 }
 
-/* Of what it reads; NO_UNIT: it reads nothing. */
+/* Of what it only reads. NO_UNIT: it passes on what it reads, which its death may keep from where it
+ * must arrive, or reads nothing. */
 static uint32_t unit_read(const struct run *run, const struct plan_client *client)
 {
     const char *sends_to = NULL, *reads = NULL, *group = NULL;
@@ -470,7 +471,7 @@ static uint32_t unit_read(const struct run *run, const struct plan_client *clien
     if (!client->broker || !client->broker->names)
         return NO_UNIT;
     client->broker->names(client->broker_args, &sends_to, &reads, &group);
-    dest = reads ? plan_dest_named(run->plan, reads) : -1;
+    dest = reads && !sends_to ? plan_dest_named(run->plan, reads) : -1;
     return dest >= 0 && run->plan->dests[dest].n_units > 0 ? run->plan->dests[dest].first_unit
                                                            : NO_UNIT;
 }
