@@ -17,17 +17,22 @@
 
 /* ---- documents: what the history carries beside its events */
 
+int file_write(const char *path, const char *text, size_t n, struct err *err)
+{
+    FILE *file = fopen(path, "we");
+    bool whole = file && fwrite(text, 1, n, file) == n;
+
+    whole &= file && fclose(file) == 0;
+    return whole ? 0 : err_errno(err, "%s", path);
+}
+
 static int write_file(const char *folder, const char *name, const char *text, size_t n,
                       struct err *err)
 {
     char path[1024];
-    FILE *file;
 
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    file = fopen(path, "we");
-    if (!file || fwrite(text, 1, n, file) != n || fclose(file) != 0)
-        return err_errno(err, "%s", path);
-    return 0;
+    return file_write(path, text, n, err);
 }
 
 static int seal_plan(struct run *run, struct err *err)

@@ -24,7 +24,7 @@
 
 /* ---- blame: what the server itself said last */
 
-static size_t read_tail(const char *path, char *out, size_t size)
+size_t log_tail(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 0;
@@ -63,7 +63,7 @@ static size_t without_frames(char *text, size_t n)
 void log_blame(const char *name, const char *log, struct err *err)
 {
     char tail[LOG_TAIL_BYTES];
-    size_t n = without_frames(tail, read_tail(log, tail, sizeof(tail)));
+    size_t n = without_frames(tail, log_tail(log, tail, sizeof(tail)));
     size_t used = strlen(err->text);
     unsigned lines = 0;
 

@@ -9,10 +9,7 @@
 #include "suite/tree.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LOG_BYTES 65536
 
@@ -93,20 +90,6 @@ static int blame_section(const struct cluster *cluster, const struct node *node,
     return 0;
 }
 
-static void read_log(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = 0;
-    struct stat st;
-
-    if (fd >= 0 && fstat(fd, &st) == 0)
-        n = pread(fd, out, size - 1,
-                  st.st_size > (off_t)(size - 1) ? st.st_size - (off_t)(size - 1) : 0);
-    if (fd >= 0)
-        close(fd);
-    out[n > 0 ? n : 0] = '\0';
-}
-
 void config_blame(const struct cluster *cluster, struct err *err)
 {
     const struct tree *entry = cluster->spec->tree;
@@ -115,7 +98,7 @@ void config_blame(const struct cluster *cluster, struct err *err)
     for (unsigned i = 0; cluster->ops->config_blames && i < cluster->spec->n_nodes; i++) {
         const struct node *node = &cluster->nodes[i];
 
-        read_log(node->log, log, LOG_BYTES);
+        log_tail(node->log, log, LOG_BYTES);
         for (const struct param *p = cluster->ops->params; p->type != PARAM_END; p++) {
             const struct tree *section = tree_get(entry, p->key);
 

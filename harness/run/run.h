@@ -150,6 +150,9 @@ void progress(struct run *run, const char *format, ...) __attribute__((format(pr
 /* Something outside the script broke the case: remembered once, everything is cancelled. */
 void run_break(struct run *run, const struct err *err);
 
+/* ---- case.c: a new file, whole, or -1 */
+int file_write(const char *path, const char *text, size_t n, struct err *err);
+
 /* ---- cluster.c */
 struct cluster_slot *cluster_bring_up(struct sandbox *box, const struct plan_case *plan,
                                       const struct plan_cluster *spec, const char *folder,
@@ -168,6 +171,8 @@ int cluster_upgrade_node(struct cluster_slot *slot, struct node *node, const cha
                          struct err *err);
 /* Its disk is a new one: nothing but the files of a first start. The server must be dead. */
 int cluster_wipe_node(struct node *node, struct err *err);
+/* The end of a file, at most size - 1 bytes of it, ended by a NUL; "" when it cannot be read. */
+size_t log_tail(const char *path, char *out, size_t size);
 /* config_blame.c: rewrites the error when a server's log blames a line of the team's own config. */
 void config_blame(const struct cluster *cluster, struct err *err);
 /* A sentence about a cluster that fails its user, and the first server of it that died meanwhile,

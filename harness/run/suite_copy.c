@@ -3,6 +3,7 @@
  * case's plan.yaml, in full.
  */
 #include "run/replay.h"
+#include "run/run.h"
 
 #include "suite/secrets.h"
 #include "suite/tree.h"
@@ -13,15 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static int write_text(const char *path, const char *text, struct err *err)
-{
-    FILE *file = fopen(path, "we");
-    bool whole = file && fputs(text, file) >= 0;
-
-    whole &= file && fclose(file) == 0;
-    return whole ? 0 : err_errno(err, "%s", path);
-}
 
 static int make_folder(const char *run_folder, char *out, size_t size, struct err *err)
 {
@@ -46,7 +38,7 @@ static int copy_one(const char *path, size_t number, const char *folder, struct 
     if (stat(to, &st) == 0)
         snprintf(to, sizeof(to), "%s/%zu-%s", folder, number, slash ? slash + 1 : path);
     if (text)
-        result = write_text(to, text, err);
+        result = file_write(to, text, strlen(text), err);
     arena_release(&arena);
     return result;
 }

@@ -1,6 +1,5 @@
 /*
- * A watcher: `assay _watch CASE_FOLDER CLUSTER_INDEX [NODES_FOLDER]`, fd 3 lifeline, fd 4 role
- * table.
+ * A watcher: `assay _watch CASE_FOLDER CLUSTER_INDEX`, fd 3 lifeline, fd 4 role table.
  *
  * A process of its own, so that an admin call that hangs delays nothing else. It looks at one
  * cluster round after round, publishes what it saw for everybody, and writes changes of roles into
@@ -120,7 +119,8 @@ static void *watch_lifeline(void *watcher)
 
 /* ---- opening */
 
-static void make_nodes(struct watcher *w, const char *folder)
+/* To be asked by address: where their files are is nothing to a watcher. */
+static void make_nodes(struct watcher *w)
 {
     struct cluster *cluster = &w->cluster;
 
@@ -130,15 +130,12 @@ static void make_nodes(struct watcher *w, const char *folder)
 
         node->plan = &w->plan->nodes[cluster->spec->first_node + i];
         node->spec.cpu = -1;
-        snprintf(node->data, sizeof(node->data), "%.400s/%.100s", folder, node->plan->name);
-        snprintf(node->log, sizeof(node->log), "%.400s/%.100s.log", folder, node->plan->name);
     }
 }
 
-static int watcher_open(struct watcher *w, const char *case_folder, unsigned index,
-                        const char *nodes_folder, struct err *err)
+static int watcher_open(struct watcher *w, const char *case_folder, unsigned index, struct err *err)
 {
-    char name[64], folder[600];
+    char name[64];
     const struct plan_cluster *spec;
 
     w->plan = client_plan_read(case_folder, &w->arena, err);
@@ -149,8 +146,7 @@ static int watcher_open(struct watcher *w, const char *case_folder, unsigned ind
     spec = &w->plan->clusters[index];
     w->cluster = (struct cluster){
         .ops = spec->system, .plan = w->plan, .spec = spec, .cache = "", .arena = &w->arena};
-    snprintf(folder, sizeof(folder), "%s/nodes-%s", case_folder, spec->alias);
-    make_nodes(w, nodes_folder ? nodes_folder : folder);
+    make_nodes(w);
     w->shared = mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED, TABLE_FD, 0);
     if (w->shared == MAP_FAILED)
         return err_errno(err, "map the role table (fd %d)", TABLE_FD);
@@ -166,11 +162,10 @@ int watcher_main(int argc, char **argv)
     pthread_t lifeline;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: assay _watch CASE_FOLDER CLUSTER_INDEX [NODES_FOLDER]\n");
+        fprintf(stderr, "usage: assay _watch CASE_FOLDER CLUSTER_INDEX\n");
         return 2;
     }
-    if (watcher_open(&w, argv[1], (unsigned)strtoul(argv[2], NULL, 10), argc > 3 ? argv[3] : NULL,
-                     &err) < 0) {
+    if (watcher_open(&w, argv[1], (unsigned)strtoul(argv[2], NULL, 10), &err) < 0) {
         fprintf(stderr, "watcher: %s\n", err.text);
         return 3;
     }

@@ -1,4 +1,4 @@
-/* `assay _watch CASE_FOLDER CLUSTER_INDEX [NODES_FOLDER]`: our own binary again, as a watcher. */
+/* `assay _watch CASE_FOLDER CLUSTER_INDEX`: our own binary again, as a watcher. */
 #ifndef ASSAY_RUN_WATCHER_H
 #define ASSAY_RUN_WATCHER_H
 
