@@ -96,10 +96,10 @@ static void queue_needs(const void *args, const void *role_args, struct worker_n
 /* ---- one worker */
 
 /* Settled together: the last delivery of each unit since the last settle. */
-struct pending {
+struct pending { /* the last of those that are settled together */
     struct delivery delivery;
     struct msg msg;
-    bool there;
+    uint32_t n;
 };
 
 struct queue {
@@ -163,9 +163,10 @@ static void settle_pending(struct queue *q)
     for (size_t i = 0; q->unsettled > 0 && i <= q->n_units; i++) {
         struct pending *p = &q->pending[i];
 
-        if (p->there)
-            worker_settle(q->worker, &p->delivery, (struct settle_how){.cumulative = true});
-        p->there = false;
+        if (p->n > 0)
+            worker_settle(q->worker, &p->delivery,
+                          (struct settle_how){.cumulative = true, .also = p->n - 1});
+        p->n = 0;
     }
     q->unsettled = 0;
 }
@@ -180,7 +181,7 @@ static void settle_later(struct queue *q, const struct delivery *d)
         p->msg = *d->msg;
         p->delivery.msg = &p->msg;
     }
-    p->there = true;
+    p->n++;
     if (++q->unsettled >= q->client->settle_every)
         settle_pending(q);
 }

@@ -73,10 +73,10 @@ static void txn_needs(const void *args, const void *role_args, struct worker_nee
 /* ---- one worker */
 
 /* The last delivery of each unit of the transaction. */
-struct last {
+struct last { /* of those that are settled together */
     struct delivery delivery;
     struct msg msg;
-    bool there;
+    uint32_t n;
 };
 
 struct txn {
@@ -181,15 +181,16 @@ static void remember(struct txn *t, const struct delivery *d)
     if (d->msg)
         last->msg = *d->msg;
     last->delivery.msg = d->msg ? &last->msg : NULL;
-    last->there = true;
+    last->n++;
 }
 
 static void settle(struct txn *t)
 {
     for (size_t i = 0; i < t->n_units; i++)
-        if (t->last[i].there) {
-            worker_settle(t->worker, &t->last[i].delivery, (struct settle_how){.cumulative = true});
-            t->last[i].there = false;
+        if (t->last[i].n > 0) {
+            worker_settle(t->worker, &t->last[i].delivery,
+                          (struct settle_how){.cumulative = true, .also = t->last[i].n - 1});
+            t->last[i].n = 0;
         }
 }
 
@@ -215,7 +216,7 @@ static void pass_on(struct txn *t, const struct delivery *deliveries, size_t n)
     t->open = false;
     if (worker_txn(t->worker, TXN_COMMIT) != OUTCOME_OK) {
         for (size_t i = 0; i < t->n_units; i++)
-            t->last[i].there = false;
+            t->last[i].n = 0;
         return; /* the handle begins again at the committed offsets */
     }
     if (one)

@@ -12,6 +12,9 @@ check "a pause between two bursts: ends as expected" status_is 0
 run_assay run suites/smoke.yaml --case 'K02*' --case 'Q01*' --case 'R03*' --out "$scratch/smoke"
 check "a leader killed, a client killed and started again, a primary cut off: end as expected" status_is 0
 [ "$status" = 0 ] || { tail -n 40 "$scratch/out" | sed 's/^/# /'; }
+run_assay run suites/cache/levels.yaml suites/cache/queues.yaml --case 'C19*' --case 'C07-queue*' --out "$scratch/cache"
+check "caches of two levels, invalidated by messages, over a database: end as expected" status_is 0
+[ "$status" = 0 ] || { tail -n 40 "$scratch/out" | sed 's/^/# /'; }
 check "TSan has nothing to say" [ -z "$(ls "$scratch/tsan")" ]
 cat "$scratch/tsan/"* 2>/dev/null | sed 's/^/# /' | head -n 200
 check "nothing is left behind" nothing_left

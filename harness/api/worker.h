@@ -92,6 +92,7 @@ void worker_resend_policy(struct worker *w, enum resend policy, unsigned attempt
 size_t worker_poll(struct worker *w, int64_t until_ns, const struct delivery **deliveries);
 struct settle_how {
     bool cumulative, reject, requeue;
+    uint32_t also; /* cumulative: so many deliveries besides this one are settled by it */
 };
 /* Asks for settlement; its answer is recorded when it comes. No-op where handing over settles. */
 void worker_settle(struct worker *w, const struct delivery *d, struct settle_how how);

@@ -36,10 +36,11 @@ int worker_receive_open(struct worker *w, struct err *err)
     b->handed_msgs = calloc(HARVEST_MAX, sizeof(*b->handed_msgs));
     w->n_settles = w->receives ? SETTLE_SLOTS : 1;
     w->free_settles = calloc(w->n_settles, sizeof(*w->free_settles));
+    w->settles_also = calloc(w->n_settles, sizeof(*w->settles_also));
     w->late = calloc(w->n_settles, sizeof(*w->late));
     w->read = calloc(HARVEST_MAX, sizeof(*w->read));
     if (!h->completions || !h->deliveries || !h->owners || !b->items || !b->msgs || !b->handed ||
-        !b->handed_msgs || !w->free_settles || !w->late || !w->read)
+        !b->handed_msgs || !w->free_settles || !w->settles_also || !w->late || !w->read)
         return err_set(err, "out of memory");
     for (uint32_t i = 0; i < w->n_settles; i++)
         w->free_settles[i] = w->client->needs.outstanding + w->n_settles - 1 - i;
@@ -57,6 +58,7 @@ void worker_receive_close(struct worker *w)
     free(w->backlog.handed);
     free(w->backlog.handed_msgs);
     free(w->free_settles);
+    free(w->settles_also);
     free(w->late);
     free(w->read);
 }
@@ -256,6 +258,7 @@ void worker_settle(struct worker *w, const struct delivery *d, struct settle_how
         return;
     assert(w->n_free_settles > 0); /* one settle for each delivery handed out */
     slot = w->free_settles[--w->n_free_settles];
+    w->settles_also[slot - w->client->needs.outstanding] = how.also;
     if (w->n_late == 0 && offer_settle(w, d, how, slot))
         return;
     late = &w->late[w->n_late++];

@@ -361,7 +361,8 @@ void worker_completed(struct worker *w, const struct completion *c, size_t n)
             complete(w, c->slot, c->outcome);
             continue;
         }
-        w->tally.settled += c->outcome == OUTCOME_OK;
+        if (c->outcome == OUTCOME_OK)
+            w->tally.settled += 1 + w->settles_also[c->slot - settles_from];
         w->free_settles[w->n_free_settles++] = c->slot;
     }
 }

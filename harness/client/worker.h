@@ -136,6 +136,7 @@ struct worker {
     uint32_t order_left;      /* messages of the order in hand still to be sent */
     uint32_t *retry, n_retry; /* slots to offer (again) */
     uint32_t *free_settles, n_free_settles, n_settles;
+    uint32_t *settles_also; /* by settle slot, from 0 */
 
     struct late_settle *late; /* in order, offered again before anything else */
     uint32_t n_late;
