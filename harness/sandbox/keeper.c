@@ -31,6 +31,7 @@ struct keeper {
     struct process process; /* the keeper itself */
     int control;
     pthread_mutex_t lock; /* one request at a time on control */
+    uint32_t serial;      /* of the last one */
     pthread_mutex_t
         server_lock; /* server, has_server: a guard looks while a script starts it again */
     bool has_server;
@@ -39,17 +40,34 @@ struct keeper {
     char folder[512]; /* "": none */
 };
 
+/* Of the last request: those of earlier ones that were given up may still come. */
+static ssize_t receive_answer(struct keeper *keeper, struct keeper_answer *answer, int *fds,
+                              size_t *n_fds)
+{
+    struct deadline deadline = deadline_in(KEEPER_ANSWERS_MS * MS_NS, NULL);
+    for (;;) {
+        ssize_t got = wire_receive(keeper->control, answer, sizeof(*answer), fds, n_fds,
+                                   deadline_left_ms(&deadline));
+        if (got != (ssize_t)sizeof(*answer) || answer->serial == keeper->serial)
+            return got;
+        wire_close_fds(fds, *n_fds);
+        *n_fds = 0;
+    }
+}
+
 /* One request and its answer; `fd` receives a descriptor where the answer has one. */
 static int ask(struct keeper *keeper, const struct keeper_request *request, const char *strings,
                size_t strings_size, struct keeper_answer *answer, int *fd)
 {
+    struct keeper_request numbered = *request;
     int fds[WIRE_FDS];
     size_t n_fds = 0;
     ssize_t got = -1;
     pthread_mutex_lock(&keeper->lock);
-    if (wire_send(keeper->control, request, sizeof(*request), strings, strings_size, NULL, 0) == 0)
-        got =
-            wire_receive(keeper->control, answer, sizeof(*answer), fds, &n_fds, KEEPER_ANSWERS_MS);
+    numbered.serial = ++keeper->serial;
+    if (wire_send(keeper->control, &numbered, sizeof(numbered), strings, strings_size, NULL, 0) ==
+        0)
+        got = receive_answer(keeper, answer, fds, &n_fds);
     pthread_mutex_unlock(&keeper->lock);
     if (got != (ssize_t)sizeof(*answer)) {
         errno = got == 0 ? EPIPE : errno;

@@ -199,6 +199,7 @@ static void serve(struct keeper_loop *loop, const char *packet, size_t size)
     default:
         answer.error = ENOSYS;
     }
+    answer.serial = request.serial;
     wire_send(CONTROL, &answer, sizeof(answer), NULL, 0, &fd, fd >= 0);
     if (fd >= 0)
         close(fd);

@@ -52,11 +52,14 @@ struct spawn_report {
 struct keeper_request {
     uint32_t verb;
     uint32_t mode;
+    uint32_t serial; /* of its answer, too: a late one is not taken for the next one's */
+    uint32_t unused;
     int64_t number;
     /* strings follow, each with its NUL */
 };
 
 struct keeper_answer {
+    uint32_t serial;
     int32_t error; /* errno, 0 done */
     int32_t processes, running;
     char text[256]; /* what failed */
