@@ -440,7 +440,7 @@ static void settles_are_bundled(void **state)
         (struct mock_script){.complete_per_poll = 100, .to_deliver = 1005, .deliver_per_poll = 64};
     client_fixture_open(f, "", "{settle_every: 100}", "consume", 1);
     client_fixture_start(f);
-    client_fixture_until(&f->board->settled, 11);
+    client_fixture_until(&f->board->settled, 1005); /* messages */
     client_fixture_quit(f);
     assert_int_equal(mock_seen.settles, 11); /* ten whole ones and the rest */
     assert_int_equal(mock_seen.settled_of[99], 1);
