@@ -201,13 +201,13 @@ static const struct probe probes[] = {
     {"tcp_rto_max_ms", "quick TCP retries after a heal", try_rto_max, true, "the setting is there",
      "Linux 6.15; optional: without it heals wait for TCP's own backoff"},
     {"netem", "nothing here needs it: delay and loss by the kernel", try_netem, true,
-     "put one on a link", ""},
+     "put one on a link", "none is needed (sudo modprobe sch_netem)"},
     {"FUSE", "nothing here needs it: disks that lose power", try_fuse, false, "opened /dev/fuse",
-     ""},
+     "none is needed (sudo chmod 666 /dev/fuse)"},
     {"TUN", "nothing here needs it: delay and reorder in user space", try_tun, false,
-     "opened /dev/net/tun", ""},
+     "opened /dev/net/tun", "none is needed (sudo chmod 666 /dev/net/tun)"},
     {"cgroup v2", "nothing here needs it: pause and kill work without", try_cgroup, false,
-     "a group we may write to", ""},
+     "a group we may write to", "none is needed (systemd-run --user --scope -p Delegate=yes)"},
 };
 
 /* Runs a try in a child, in namespaces like the sandbox's where it wants that. */
