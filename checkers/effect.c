@@ -69,14 +69,8 @@ static void find_readers(struct effect *s)
     const struct plan_case *plan = s->plan;
 
     for (size_t i = 0; i < plan->n_clients; i++) {
-        const struct plan_client *c = &plan->clients[i];
-        const char *sends_to = NULL, *reads = NULL, *group = NULL;
-        long dest;
+        long dest = plan_client_reads(plan, &plan->clients[i]);
 
-        if (!c->broker || !c->broker->names ||
-            c->broker->names(c->broker_args, &sends_to, &reads, &group) < 0 || !reads)
-            continue;
-        dest = plan_dest_named(plan, reads);
         if (dest >= 0)
             s->read[dest] = true;
     }

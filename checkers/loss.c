@@ -49,8 +49,7 @@ static void duties_of_clients(struct loss *s)
                 s->dests_of[id][d] = duties_log_of(plan, c->duties[d]);
                 s->used[s->dests_of[id][d]] = true;
             }
-            s->hands_over[id] =
-                c->broker && c->broker->hands_over && c->broker->hands_over(c->broker_args);
+            s->hands_over[id] = plan_client_hands_over(c);
         }
     }
 }
@@ -205,13 +204,11 @@ static void settled(struct loss *s, const struct event *e)
 static void started(struct loss *s, const struct event *e)
 {
     const struct plan_client *c = plan_client_of_id(s->plan, e->by);
-    const char *sends_to = NULL, *reads = NULL, *group = NULL;
     long dest;
 
-    if (e->by >= s->plan->n_client_ids || !s->hands_over[e->by] || !c->broker->names ||
-        c->broker->names(c->broker_args, &sends_to, &reads, &group) < 0 || !reads)
+    if (e->by >= s->plan->n_client_ids || !s->hands_over[e->by])
         return;
-    dest = plan_dest_named(s->plan, reads);
+    dest = plan_client_reads(s->plan, c);
     /* a stream keeps what it handed over */
     if (dest >= 0 && duties_forgets(s->plan, (uint32_t)dest))
         s->handed[dest] = true;

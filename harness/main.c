@@ -67,10 +67,10 @@ static int help(int argc, char **argv)
 {
     const char *text = argc == 2 ? usage_of(argv[1]) : NULL;
 
-    if (text)
+    if (text) {
         fputs(text, stdout);
-    if (text)
         return 0;
+    }
     if (argc < 2) {
         usage(stdout);
         printf("\nTopics of the suite language:\n");

@@ -96,10 +96,10 @@ static void queue_needs(const void *args, const void *role_args, struct worker_n
 /* ---- one worker */
 
 /* Settled together: the last delivery of each unit since the last settle. */
-struct pending { /* the last of those that are settled together */
+struct pending {
     struct delivery delivery;
     struct msg msg;
-    uint32_t n;
+    uint32_t n; /* of them */
 };
 
 struct queue {

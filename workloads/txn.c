@@ -73,10 +73,10 @@ static void txn_needs(const void *args, const void *role_args, struct worker_nee
 /* ---- one worker */
 
 /* The last delivery of each unit of the transaction. */
-struct last { /* of those that are settled together */
+struct last {
     struct delivery delivery;
     struct msg msg;
-    uint32_t n;
+    uint32_t n; /* of them */
 };
 
 struct txn {

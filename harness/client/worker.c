@@ -229,8 +229,7 @@ int worker_open(struct worker *w, struct client *client, unsigned number, struct
     w->sends = spec->broker && has_verb(spec, spec->broker->send_verbs);
     w->receives = spec->broker && has_verb(spec, spec->broker->receive_verbs);
     w->has_role = has_verb(spec, client->plan->workload->roles);
-    w->hands_over =
-        spec->broker && spec->broker->hands_over && spec->broker->hands_over(spec->broker_args);
+    w->hands_over = plan_client_hands_over(spec);
     w->attempts_max = 1;
     find_destinations(w);
     w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -116,9 +116,8 @@ struct history_reader *history_open(const char *case_folder, enum check_order or
     for (size_t i = 0; i < r->catalogue.n_documents;
          i++) /* also those nobody asks for: damage is told */
         catalogue_document(&r->catalogue, r->catalogue.documents[i].name, NULL);
-    for (size_t i = 0; i < r->catalogue.n_sources; i++) {
+    for (size_t i = 0; i < r->catalogue.n_sources; i++)
         cursor_init(&r->lanes[i].cursor, &r->catalogue, &r->catalogue.sources[i], wants);
-    }
     if (order == BY_TIME)
         make_heap(r);
     return r;

@@ -1,6 +1,8 @@
 /* Look-ups by name in a plan. */
 #include "plan/plan.h"
 
+#include "api/broker.h"
+
 #include <string.h>
 
 const struct plan_client *plan_client_named(const struct plan_case *c, const char *name)
@@ -33,6 +35,22 @@ long plan_dest_named(const struct plan_case *c, const char *name)
         if (strcmp(c->dests[i].name, name) == 0)
             return (long)i;
     return -1;
+}
+
+long plan_client_reads(const struct plan_case *c, const struct plan_client *client)
+{
+    const char *sends_to = NULL, *reads = NULL, *group = NULL;
+
+    if (!client->broker || !client->broker->names ||
+        client->broker->names(client->broker_args, &sends_to, &reads, &group) < 0 || !reads)
+        return -1;
+    return plan_dest_named(c, reads);
+}
+
+bool plan_client_hands_over(const struct plan_client *client)
+{
+    return client->broker && client->broker->hands_over &&
+           client->broker->hands_over(client->broker_args);
 }
 
 long plan_unit_named(const struct plan_case *c, const char *name)

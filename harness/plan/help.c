@@ -66,7 +66,7 @@ static void print_params(const struct param *params, int level, FILE *out)
                 p->help ? p->help : "");
         if (p->required)
             fputs("; required", out);
-        if (p->fallback && *p->fallback && !(p->help && strncmp(p->help, "default ", 8) == 0))
+        if (p->fallback && *p->fallback)
             fprintf(out, "; default %s", p->fallback);
         fprintf(out, "\n%*s ", KEY_COLUMN + 2, "");
         print_type(p, out);

@@ -219,6 +219,10 @@ const struct plan_client *plan_client_named(const struct plan_case *c, const cha
 const struct plan_client *plan_client_of_id(const struct plan_case *c, uint16_t id);
 const struct plan_cluster *plan_cluster_named(const struct plan_case *c, const char *alias);
 long plan_dest_named(const struct plan_case *c, const char *name);
+/* The destination it reads; of a group member what the group reads. */
+long plan_client_reads(const struct plan_case *c, const struct plan_client *client);
+/* Handing over settles: no_ack, BRPOP. */
+bool plan_client_hands_over(const struct plan_client *client);
 long plan_unit_named(const struct plan_case *c, const char *name); /* "orders/0", "jobs"; a topic with one partition by its bare name too */
 long plan_node_named(const struct plan_case *c, const char *name);
 long plan_burst_named(const struct plan_case *c, const char *name); /* number, from 1 */

@@ -455,12 +455,6 @@ static void settle_board(struct instance *instance)
         atomic_store(&instance->board->steps[s].held, 0);
 }
 
-static bool hands_over(const struct plan_client *client)
-{
-    return client->broker && client->broker->hands_over &&
-           client->broker->hands_over(client->broker_args);
-}
-
 /* Of what it only reads. NO_UNIT: it passes on what it reads, which its death may keep from where it
  * must arrive, or reads nothing. */
 static uint32_t unit_read(const struct run *run, const struct plan_client *client)
@@ -484,7 +478,7 @@ static void record_unsettled(struct run *run, struct instance *instance)
                    atomic_load(&instance->board->settled) - instance->unsettled_before;
 
     instance->unsettled_before += open > 0 ? open : 0;
-    if (open > 0 && !hands_over(instance->client))
+    if (open > 0 && !plan_client_hands_over(instance->client))
         chronicle(run, (struct event){.type = EV_HAZARD,
                                       .code = HAZARD_UNSETTLED,
                                       .unit = unit_read(run, instance->client),

@@ -28,7 +28,6 @@ struct armed { /* an `arm` with a time limit: did it fire? */
     size_t n;
     bool running; /* one of its clients, or it will be without the script */
     bool of_fault;
-    const atomic_bool *over; /* nothing fires any more */
     int64_t within_ns;
 };
 
@@ -40,14 +39,20 @@ static bool fired(const struct armed *armed)
     return false;
 }
 
+/* Nobody heals what is injected behind the script; a client may be killed until clients leave. */
+static bool is_over(const struct armed *armed)
+{
+    return armed->of_fault ? armed->run->script_over : armed->run->closing;
+}
+
 static int await_trigger(struct armed *armed)
 {
     struct deadline deadline = deadline_within(armed->run->deadline, armed->within_ns);
     bool in_time;
 
-    while (!fired(armed) && !*armed->over && deadline_sleep(&deadline, MS_NS) == 0)
+    while (!fired(armed) && !is_over(armed) && deadline_sleep(&deadline, MS_NS) == 0)
         ;
-    in_time = fired(armed) && !(armed->of_fault && *armed->over);
+    in_time = fired(armed) && !(armed->of_fault && is_over(armed));
     chronicle(armed->run, (struct event){.type = EV_TRIGGER,
                                          .ref = chronicle_text(armed->run, "%s", armed->text),
                                          .outcome_level = event_result(
@@ -100,9 +105,7 @@ static struct armed *arm(struct run *run, const struct step *step, const struct 
     *armed = (struct armed){.run = run,
                             .text = step->text,
                             .within_ns = within_ns > 0 ? within_ns : GATE_DEFAULT_NS,
-                            .of_fault = step->fault != NULL,
-                            /* nobody heals what is injected behind the script */
-                            .over = step->fault ? &run->script_over : &run->closing};
+                            .of_fault = step->fault != NULL};
     if (trigger_instances(run, at, &targets, err) < 0)
         return NULL;
     for (size_t i = 0; i < targets.n; i++) {

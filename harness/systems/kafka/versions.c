@@ -25,27 +25,30 @@ const char *kafka_version_wanted(const struct kafka_config *config)
     return found;
 }
 
+static bool is_there(const char *version)
+{
+    char cache[500], libs[600];
+
+    cache_folder(cache, sizeof(cache));
+    snprintf(libs, sizeof(libs), "%s/kafka-%.60s/libs", cache, version);
+    return access(libs, R_OK) == 0;
+}
+
 const char *kafka_offers(unsigned i, bool *there)
 {
-    char libs[600];
-    size_t n;
-
     if (i + 1 >= sizeof(versions) / sizeof(*versions))
         return NULL;
-    cache_folder(libs, sizeof(libs) - 100);
-    n = strlen(libs);
-    snprintf(libs + n, sizeof(libs) - n, "/kafka-%s/libs", versions[i]);
-    *there = access(libs, R_OK) == 0;
+    *there = is_there(versions[i]);
     return versions[i];
 }
 
 int kafka_version_known(const struct kafka_config *config, struct err *err)
 {
     const char *wanted = kafka_version_wanted(config);
-    char libs[600], all[200] = "";
+    char all[200] = "";
     size_t n;
 
-    if (kafka_home(config))
+    if (kafka_home(config) || is_there(wanted))
         return 0;
     for (size_t i = 0; versions[i]; i++) {
         if (strcmp(versions[i], wanted) == 0)
@@ -53,11 +56,6 @@ int kafka_version_known(const struct kafka_config *config, struct err *err)
         n = strlen(all);
         snprintf(all + n, sizeof(all) - n, "%s\"%s\"", i ? ", " : "", versions[i]);
     }
-    cache_folder(libs, sizeof(libs) - 100);
-    n = strlen(libs);
-    snprintf(libs + n, sizeof(libs) - n, "/kafka-%.60s/libs", wanted);
-    if (access(libs, R_OK) == 0)
-        return 0;
     return err_input(
         err, "kafka: version \"%s\" is not known; there are %s, and home: for jars of your own",
         wanted, all);
