@@ -4,6 +4,7 @@
  */
 #include "bench/runner.h"
 
+#include "base/file.h"
 #include "verbs/verbs.h"
 
 #include <stdlib.h>
@@ -49,15 +50,10 @@ static int write_plan(const struct bench *b, const char *folder, struct err *err
     char path[400];
     size_t n;
     char *text = plan_case_text(b->plan, &n);
-    FILE *file;
-    int result = 0;
+    int result;
 
     snprintf(path, sizeof(path), "%s/plan.yaml", folder);
-    file = fopen(path, "we");
-    if (!file || fwrite(text, 1, n, file) != n)
-        result = err_errno(err, "%s", path);
-    if (file && fclose(file) != 0 && result == 0)
-        result = err_errno(err, "%s", path);
+    result = file_write(path, text, n, err);
     free(text);
     return result;
 }

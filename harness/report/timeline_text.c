@@ -5,6 +5,7 @@
 #include "report/timeline.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "report/formats.h"
 #include "suite/tree.h"
 
@@ -209,13 +210,10 @@ int timeline_write(const struct timeline *t, const char *case_folder, struct err
     char path[4200];
     size_t n = 0;
     char *text = timeline_text(t, &n);
-    FILE *file;
-    bool whole;
+    int result;
 
     snprintf(path, sizeof(path), "%s/timeline.yaml", case_folder);
-    file = fopen(path, "we");
-    whole = file && fwrite(text, 1, n, file) == n;
-    whole &= file && fclose(file) == 0;
+    result = file_write(path, text, n, err);
     free(text);
-    return whole ? 0 : err_errno(err, "%s", path);
+    return result;
 }

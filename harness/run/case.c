@@ -4,6 +4,7 @@
  */
 #include "run/run.h"
 
+#include "base/file.h"
 #include "report/report.h"
 
 #include <errno.h>
@@ -17,16 +18,7 @@
 
 /* ---- documents: what the history carries beside its events */
 
-int file_write(const char *path, const char *text, size_t n, struct err *err)
-{
-    FILE *file = fopen(path, "we");
-    bool whole = file && fwrite(text, 1, n, file) == n;
-
-    whole &= file && fclose(file) == 0;
-    return whole ? 0 : err_errno(err, "%s", path);
-}
-
-static int write_file(const char *folder, const char *name, const char *text, size_t n,
+static int write_into(const char *folder, const char *name, const char *text, size_t n,
                       struct err *err)
 {
     char path[1024];
@@ -42,7 +34,7 @@ static int seal_plan(struct run *run, struct err *err)
     int result = sealer_document(run->sealer, "plan", text, n, err);
 
     if (result == 0)
-        result = write_file(run->folder, "plan.yaml", text, n, err);
+        result = write_into(run->folder, "plan.yaml", text, n, err);
     free(text);
     if (result < 0)
         return -1;
@@ -86,7 +78,7 @@ static int seal_effective(struct run *run, struct cluster_slot *slot, struct err
     fclose(effective.out);
     if (result == 0 && n > 0) {
         snprintf(name, sizeof(name), "effective-%s.tsv", alias);
-        result = write_file(run->folder, name, text, n, err);
+        result = write_into(run->folder, name, text, n, err);
         snprintf(name, sizeof(name), "effective/%s", alias);
         pthread_mutex_lock(&run->sealer_lock);
         if (result == 0)

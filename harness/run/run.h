@@ -150,9 +150,6 @@ void progress(struct run *run, const char *format, ...) __attribute__((format(pr
 /* Something outside the script broke the case: remembered once, everything is cancelled. */
 void run_break(struct run *run, const struct err *err);
 
-/* ---- case.c: a new file, whole, or -1 */
-int file_write(const char *path, const char *text, size_t n, struct err *err);
-
 /* ---- cluster.c */
 struct cluster_slot *cluster_bring_up(struct sandbox *box, const struct plan_case *plan,
                                       const struct plan_cluster *spec, const char *folder,

@@ -3,8 +3,8 @@
  * case's plan.yaml, in full.
  */
 #include "run/replay.h"
-#include "run/run.h"
 
+#include "base/file.h"
 #include "suite/secrets.h"
 #include "suite/tree.h"
 
