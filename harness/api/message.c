@@ -256,7 +256,7 @@ static inline void take_apart(const unsigned char *bytes, struct msg *msg)
 static inline bool head_is_sound(const unsigned char *bytes, size_t size)
 {
     return FIELD(bytes, magic) == MAGIC && FIELD(bytes, size) == size &&
-           FIELD(bytes, seq) >> 48 == 0;
+           FIELD(bytes, seq) <= MESSAGE_SEQ_MAX;
 }
 
 APART static enum payload_check read_plain(const unsigned char *bytes, size_t size, uint64_t run,

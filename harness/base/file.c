@@ -1,8 +1,12 @@
-/* Files written whole: an error of the last write shows when the file is closed. */
+/* Files written whole: an error of the last write shows when the file is closed. See file.h. */
 #include "base/file.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 int file_write(const char *path, const char *text, size_t n, struct err *err)
 {
@@ -11,4 +15,32 @@ int file_write(const char *path, const char *text, size_t n, struct err *err)
 
     whole &= file && fclose(file) == 0;
     return whole ? 0 : err_errno(err, "%s", path);
+}
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+int file_make_parents(const char *path)
+{
+    char parent[PATH_MAX];
+
+    if (strlen(path) >= sizeof(parent)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(parent, path);
+    for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (make_folder(parent) < 0)
+            return -1;
+        *slash = '/';
+    }
+    return 0;
+}
+
+int file_make_folders(const char *path)
+{
+    return file_make_parents(path) < 0 ? -1 : make_folder(path);
 }

@@ -1,4 +1,4 @@
-/* Files written whole. */
+/* Files written whole, and the folders they lie in. */
 #ifndef ASSAY_BASE_FILE_H
 #define ASSAY_BASE_FILE_H
 
@@ -8,5 +8,11 @@
 
 /* Made, or made anew. -1: what is there may be a part. */
 int file_write(const char *path, const char *text, size_t n, struct err *err);
+
+/* Makes this folder and those above it; what is there already is left alone. -1: errno says why. No
+ * memory is taken: a process that was only cloned may call it. */
+int file_make_folders(const char *path);
+/* The same for the folder a file is to lie in. */
+int file_make_parents(const char *path);
 
 #endif

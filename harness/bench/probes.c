@@ -42,9 +42,9 @@ static int read_begins(const char *folder, struct schedule *s, struct err *err)
     while (reader && (n = history_next(reader, batch, BATCH, err)) > 0)
         for (long i = 0; i < n; i++)
             place(s, &batch[i]);
+    history_close(reader);
     if (!reader || n < 0)
         return -1;
-    history_close(reader);
     return s->n > 0 ? 0 : err_set(err, "no read was recorded");
 }
 

@@ -12,9 +12,11 @@
 #include "plan/build.h"
 #include "plan/tables.h"
 #include "suite/params.h"
+#include "suite/suite.h"
 #include "suite/units.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,13 +230,38 @@ static void list_words(FILE *out)
                  "in, not in\n");
 }
 
+static void print_frame(const struct frame_key *frame, FILE *out)
+{
+    for (const struct frame_key *f = frame; f->key; f++) {
+        const char *line = f->help, *end = strchr(line, '\n');
+
+        fprintf(out, "  %-*s %.*s\n", KEY_COLUMN, f->key, (int)(end ? end - line : INT_MAX), line);
+        if (end)
+            fprintf(out, "%*s %s\n", KEY_COLUMN + 2, "", end + 1);
+    }
+}
+
+static void list_suite(FILE *out)
+{
+    print_frame(suite_frame, out);
+}
+
+static void list_twins(FILE *out)
+{
+    print_frame(twin_frame, out);
+    fprintf(out, "with:\n");
+    print_frame(with_frame, out);
+}
+
 static void list_case(FILE *out)
 {
-    fprintf(out, "applies:\n"
-                 "  CONDITION                  over what the servers say they run with, and why the "
-                 "case has nothing to say where\n                             it does not hold: "
-                 "{\"setting(kv, maxmemory) > 0\": without a limit nothing is evicted}; then it\n"
-                 "                             is not run: not_applicable, no failure and no pass\n");
+    print_frame(case_frame, out);
+    fprintf(out,
+            "applies:\n"
+            "  CONDITION                  over what the servers say they run with, and why the "
+            "case has nothing to say where\n                             it does not hold: "
+            "{\"setting(kv, maxmemory) > 0\": without a limit nothing is evicted}; then it\n"
+            "                             is not run: not_applicable, no failure and no pass\n");
     fprintf(out, "drain:\n");
     print_params(drain_params, 0, out);
     fprintf(out, "final:\n");
@@ -255,7 +282,9 @@ static const struct topic {
     {"promises", "what is judged, and the findings", list_checkers},
     {"checkers", "the same", list_checkers},
     {"expressions", "words of wait, bind, note, require and expect", list_words},
-    {"case", "applies, drain, final, chaos", list_case},
+    {"suite", "the keys of a suite", list_suite},
+    {"case", "the keys of a case; of its applies, drain, final and chaos", list_case},
+    {"twins", "the keys of a twin", list_twins},
     {0},
 };
 
@@ -312,6 +341,26 @@ static size_t print_command(const char *name, FILE *out, struct nearest *near)
     return found;
 }
 
+/* A key of the frame, told where it stands. */
+static size_t print_frame_key(const char *name, FILE *out, struct nearest *near)
+{
+    static const struct {
+        const char *of;
+        const struct frame_key *keys;
+    } frames[] = {{"a suite", suite_frame}, {"a case", case_frame}, {"a twin", twin_frame}};
+    size_t found = 0;
+
+    for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++)
+        for (const struct frame_key *f = frames[i].keys; f->key; f++) {
+            nearest_offer(near, f->key);
+            if (strcmp(f->key, name) == 0) {
+                fprintf(out, "%s of %s: %s\n", f->key, frames[i].of, f->help);
+                found++;
+            }
+        }
+    return found;
+}
+
 int help_print(const char *topic, FILE *out, struct nearest *near)
 {
     const struct verb *verb = verb_named(topic);
@@ -330,7 +379,11 @@ int help_print(const char *topic, FILE *out, struct nearest *near)
         print_verb(verb, out);
         return 0;
     }
-    return print_plugins(topic, out, near) + print_command(topic, out, near) > 0 ? 0 : -1;
+    return print_plugins(topic, out, near) + print_command(topic, out, near) +
+                       print_frame_key(topic, out, near) >
+                   0
+               ? 0
+               : -1;
 }
 
 int help_main(int argc, char **argv)

@@ -52,7 +52,8 @@ static void every_name_has_help(void **state)
     static const char *const names[] = {
         "systems",     "workloads", "clients",  "script",    "faults",    "promises", "checkers",
         "expressions", "case",      "mock_log", "mock_keys", "mock_load", "cut",      "kill",
-        "loss",        "order",     "always",   "send",      "wait",      "chaos",    "elect"};
+        "suite",       "twins",     "inputs",   "expect",    "loss",      "order",    "always",
+        "send",        "wait",      "chaos",    "elect"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

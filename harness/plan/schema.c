@@ -12,6 +12,7 @@
 #include "api/system.h"
 #include "api/workload.h"
 #include "plan/tables.h"
+#include "suite/suite.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -189,6 +190,18 @@ static json_t *object_of(const struct param *params, bool complete)
     return object;
 }
 
+/* What the frame says of its keys, for those this object has. */
+static json_t *described(json_t *object, const struct frame_key *frame)
+{
+    for (const struct frame_key *f = frame; f->key; f++) {
+        json_t *value = json_object_get(json_object_get(object, "properties"), f->key);
+
+        if (value)
+            json_object_set_new(value, "description", json_string(f->help));
+    }
+    return object;
+}
+
 /* ---- clusters, clients, workloads */
 
 static json_t *clusters(void)
@@ -326,16 +339,18 @@ static json_t *names_of(const char *item)
 
 static json_t *twin(void)
 {
-    json_t *with =
+    json_t *with = described(
         json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o},s:b}", "type", "object", "properties",
                   "clusters", json_object(), "workload", json_object(), "clients", json_object(),
                   "promise", json_object(), "drain", json_object(), "final", json_object(),
-                  "deadline", def("duration"), "additionalProperties", 0);
+                  "deadline", def("duration"), "additionalProperties", 0),
+        with_frame);
 
-    return json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o},s:[s],s:b}", "type", "object", "properties",
-                     "about", def("text"), "with", with, "require", def("texts"), "require+",
-                     def("texts"), "expect", def("expect"), "required", "expect",
-                     "additionalProperties", 0);
+    return described(json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o},s:[s],s:b}", "type", "object",
+                               "properties", "about", def("text"), "with", with, "require",
+                               def("texts"), "require+", def("texts"), "expect", def("expect"),
+                               "required", "expect", "additionalProperties", 0),
+                     twin_frame);
 }
 
 static json_t *case_schema(void)
@@ -359,9 +374,10 @@ static json_t *case_schema(void)
     json_object_set_new(properties, "require", def("texts"));
     json_object_set_new(properties, "expect", def("expect"));
     json_object_set_new(properties, "twins", names_of("twin"));
-    return json_pack("{s:s,s:o,s:[s,s,s,s],s:b}", "type", "object", "properties", properties,
-                     "required", "clusters", "workload", "clients", "promise",
-                     "additionalProperties", 0);
+    return described(json_pack("{s:s,s:o,s:[s,s,s,s],s:b}", "type", "object", "properties",
+                               properties, "required", "clusters", "workload", "clients", "promise",
+                               "additionalProperties", 0),
+                     case_frame);
 }
 
 static json_t *input(void)
@@ -394,6 +410,7 @@ char *help_schema(void)
                   "required", "assay", "cases", "additionalProperties", 0, "$defs", defs);
     if (!root)
         abort(); /* our own table is wrong, or out of memory */
+    described(root, suite_frame);
     text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     json_decref(root);
     return text;

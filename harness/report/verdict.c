@@ -190,17 +190,22 @@ static void expect_kind(struct judgement *j, const struct expect_kind *kind)
              !(needs_all(kind->op) && checker_inconclusive(j, kind->kind));
 }
 
+static bool expects(const struct plan_expect *expect, const char *kind)
+{
+    for (size_t i = 0; i < expect->n_kinds; i++)
+        if (strcmp(expect->kinds[i].kind, kind) == 0)
+            return true;
+    return false;
+}
+
 bool judgement_allows(const struct judgement *j, const char *kind)
 {
     const struct plan_expect *expect = &j->plan->expect;
 
-    for (size_t i = 0; i < expect->n_kinds; i++)
-        if (strcmp(expect->kinds[i].kind, kind) == 0)
-            return true;
     for (size_t i = 0; i < expect->may.n; i++)
         if (strcmp(expect->may.items[i], kind) == 0)
             return true;
-    return false;
+    return expects(expect, kind);
 }
 
 static const char *forbidden_kind(const struct judgement *j)
@@ -233,10 +238,14 @@ static void describe_findings(struct judgement *j)
 {
     size_t used = 0;
 
-    for (size_t i = 0; i < j->found.n && used < sizeof(j->reason); i++)
-        used +=
-            (size_t)snprintf(j->reason + used, sizeof(j->reason) - used, "%s%s %llu", i ? ", " : "",
-                             j->found.items[i].kind, (unsigned long long)j->found.items[i].count);
+    for (size_t i = 0; i < j->found.n && used < sizeof(j->reason); i++) {
+        const struct finding *f = &j->found.items[i];
+        bool only_allowed = judgement_allows(j, f->kind) && !expects(&j->plan->expect, f->kind);
+
+        used += (size_t)snprintf(j->reason + used, sizeof(j->reason) - used, "%s%s %llu%s",
+                                 i ? ", " : "", f->kind, (unsigned long long)f->count,
+                                 only_allowed ? " (allowed)" : "");
+    }
 }
 
 static void also(struct judgement *j, const char *format, ...)

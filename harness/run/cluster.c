@@ -4,6 +4,7 @@
  */
 #include "run/run.h"
 
+#include "base/file.h"
 #include "suite/tree.h"
 #include "systems/server.h"
 
@@ -179,18 +180,7 @@ static int form(struct cluster_slot *slot, struct deadline deadline, struct err 
 
 static int make_folder(const char *path, struct err *err)
 {
-    char partial[512];
-
-    for (size_t i = 1; path[i - 1]; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        assert(i < sizeof(partial));
-        memcpy(partial, path, i);
-        partial[i] = '\0';
-        if (mkdir(partial, 0755) < 0 && errno != EEXIST)
-            return err_errno(err, "folder %s", partial);
-    }
-    return 0;
+    return file_make_folders(path) < 0 ? err_errno(err, "folder %s", path) : 0;
 }
 
 int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err *err)

@@ -6,6 +6,7 @@
  */
 #include "sandbox/keeper.h"
 
+#include "base/file.h"
 #include "sandbox/keeper_mounts.h"
 #include "sandbox/procfs.h"
 #include "sandbox/spawn.h"
@@ -150,21 +151,11 @@ static void set_up(const struct keeper_request *request, const char *at, const c
     }
 }
 
-/* The folders a file to be created lies in; what cannot be made shows when it is opened. */
-static void make_parents(const char *path)
-{
-    char parent[PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-        mkdir(parent, 0755);
-    }
-}
-
 static int open_file(const struct keeper_request *request, const char *path,
                      struct keeper_answer *answer)
 {
     if (path && path[0] == '/' && ((int)request->number & O_CREAT))
-        make_parents(path);
+        file_make_parents(path); /* what cannot be made shows when the file is opened */
     int fd = path ? open(path, (int)request->number | O_CLOEXEC, request->mode) : -1;
     if (fd < 0)
         answer->error = path ? errno : EBADMSG;

@@ -15,6 +15,8 @@
  */
 #include "sandbox/keeper_mounts.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,22 +31,6 @@
 
 #define SCRATCH "/proc"
 #define NEW_ROOT SCRATCH "/root"
-
-static int make_parents(const char *path)
-{
-    char part[PATH_MAX];
-    if ((size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return -1;
-        *slash = '/';
-    }
-    return mkdir(part, 0755) < 0 && errno != EEXIST ? -1 : 0;
-}
 
 static int overlay(const char *lower, const char *name, const char *target)
 {
@@ -82,7 +68,7 @@ static void cover_tmp(const char *shared)
         inside ? (int)syscall(SYS_open_tree, AT_FDCWD, shared, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
                : -1;
     if ((!inside || kept >= 0) && overlay("/tmp", "tmp", "/tmp") == 0 && inside &&
-        make_parents(shared) == 0) /* what a mount hid may lack it */
+        file_make_folders(shared) == 0) /* what a mount hid may lack it */
         syscall(SYS_move_mount, kept, "", AT_FDCWD, shared, MOVE_MOUNT_F_EMPTY_PATH);
     if (kept >= 0)
         close(kept);
@@ -97,7 +83,7 @@ static int bind_under_root(const char *path, unsigned long flags)
 {
     char target[PATH_MAX];
     snprintf(target, sizeof(target), NEW_ROOT "%s", path);
-    return make_parents(target) < 0 ? -1 : mount(path, target, NULL, MS_BIND | flags, NULL);
+    return file_make_folders(target) < 0 ? -1 : mount(path, target, NULL, MS_BIND | flags, NULL);
 }
 
 /* Folders that will be written to, in the upper layer from the start: a folder of the lower one
@@ -110,7 +96,7 @@ static int prepare_upper(const char *folder)
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
         snprintf(path, sizeof(path), SCRATCH "/root.upper%s", paths[i]);
-        if (make_parents(path) < 0)
+        if (file_make_folders(path) < 0)
             return -1;
     }
     return chmod(SCRATCH "/root.upper/tmp", 01777);
@@ -122,7 +108,7 @@ static int lay_root(const char *root, const char *folder)
     if (mkdir(NEW_ROOT, 0755) < 0 || prepare_upper(folder) < 0 ||
         overlay(root, "root", NEW_ROOT) < 0)
         return -1;
-    if (bind_under_root("/dev", MS_REC) < 0 || make_parents(NEW_ROOT "/proc") < 0)
+    if (bind_under_root("/dev", MS_REC) < 0 || file_make_folders(NEW_ROOT "/proc") < 0)
         return -1;
     /* while the old /proc is still in sight: a user namespace may mount one only then */
     if (mount_proc(NEW_ROOT "/proc") < 0)
@@ -142,7 +128,7 @@ static int mount_folder(const char *folder, int64_t bytes)
 {
     char options[64];
     snprintf(options, sizeof(options), "size=%lld,mode=0755", (long long)bytes);
-    return make_parents(folder) < 0
+    return file_make_folders(folder) < 0
                ? -1
                : mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, options);
 }

@@ -18,16 +18,7 @@ struct builder {
     struct err *err;
 };
 
-static const char *const suite_keys[] = {"assay", "about", "inputs", "clusters", "cases", NULL};
-static const char *const case_keys[] = {"about",    "clusters", "workload", "clients", "matrix",
-                                        "script",   "chaos",    "drain",    "promise", "require",
-                                        "require+", "expect",   "twins",    "final",   "deadline",
-                                        "applies",  NULL};
-static const char *const twin_keys[] = {"about", "with", "require", "require+", "expect", NULL};
-static const char *const with_keys[] = {"clusters", "workload", "clients",  "promise",
-                                        "drain",    "final",    "deadline", NULL};
-
-static int check_keys(const struct tree *map, const char *const *keys, const char *what,
+static int check_keys(const struct tree *map, const struct frame_key *frame, const char *what,
                       struct err *err)
 {
     if (map->kind != TREE_MAP)
@@ -36,9 +27,9 @@ static int check_keys(const struct tree *map, const char *const *keys, const cha
         struct nearest near = nearest_to(map->keys[i]);
         bool known = false;
 
-        for (const char *const *key = keys; *key; key++) {
-            known = known || strcmp(map->keys[i], *key) == 0;
-            nearest_offer(&near, *key);
+        for (const struct frame_key *f = frame; f->key; f++) {
+            known = known || strcmp(map->keys[i], f->key) == 0;
+            nearest_offer(&near, f->key);
         }
         if (!known)
             return mark_err(err, &map->marks[i], "unknown key \"%s\" of %s%s", map->keys[i], what,
@@ -58,7 +49,7 @@ static int check_with(const struct tree *with, struct err *err)
             return mark_err(err, &with->marks[i],
                             "a twin's %s may not differ: twins share script, seed and draws", *key);
     }
-    return check_keys(with, with_keys, "with", err);
+    return check_keys(with, with_frame, "with", err);
 }
 
 /* `require: X` is a list of one. */
@@ -152,7 +143,8 @@ static struct tree *twin_of(const struct builder *b, const struct tree *base, co
     const struct tree *more = tree_get(twin, "require+");
     struct tree *merged;
 
-    if (check_keys(twin, twin_keys, "a twin", b->err) < 0 || (with && check_with(with, b->err) < 0))
+    if (check_keys(twin, twin_frame, "a twin", b->err) < 0 ||
+        (with && check_with(with, b->err) < 0))
         return NULL;
     if (!tree_get(twin, "expect")) {
         mark_err(b->err, &twin->mark,
@@ -267,10 +259,10 @@ static int expand_case(const struct builder *b, const char *name, const struct t
     const struct tree *more = tree_get(c, "require+");
     struct tree *plain;
 
-    if (check_keys(c, case_keys, "a case", b->err) < 0)
-        return -1;
     if (more)
         return mark_err(b->err, &more->mark, "require+ belongs into a twin");
+    if (check_keys(c, case_frame, "a case", b->err) < 0)
+        return -1;
     plain = plain_case(b, c);
     if (resolve_clusters(b, plain) < 0 || (matrix && check_matrix(b, matrix) < 0))
         return -1;
@@ -300,7 +292,7 @@ static int check_head(const struct tree *root, struct err *err)
 {
     const char *version;
 
-    if (check_keys(root, suite_keys, "a suite", err) < 0)
+    if (check_keys(root, suite_frame, "a suite", err) < 0)
         return -1;
     version = tree_text(root, "assay", NULL);
     if (!version)

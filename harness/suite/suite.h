@@ -36,6 +36,13 @@ struct suite {
 
 #define SUITE_CASES_MAX 4096
 
+/* What a suite, a case, a twin and its `with:` may hold; ends with key NULL. A line break in help
+ * stands before how the value is written. */
+struct frame_key {
+    const char *key, *help;
+};
+extern const struct frame_key suite_frame[], case_frame[], twin_frame[], with_frame[];
+
 /* NULL with ERR_INPUT. */
 struct suite *suite_load(const char *path, const struct pair *set, size_t n_set,
                          struct arena *arena, struct err *err);

@@ -10,6 +10,7 @@
 #include "run/run.h"
 #include "run/shell.h"
 #include "run/suite_run.h"
+#include "suite/nearest.h"
 #include "systems/server.h"
 
 #include <ftw.h>
@@ -108,20 +109,28 @@ static int raise_cluster(struct up *up, const char *system, struct err *err)
     return died ? 128 + died : status;
 }
 
+static int name_one(const char *word)
+{
+    struct nearest near = nearest_to(word);
+
+    fprintf(stderr, "assay: up: name one system:");
+    for (size_t i = 0; all_systems[i]; i++)
+        if (all_systems[i]->broker) {
+            fprintf(stderr, " %s", all_systems[i]->name);
+            nearest_offer(&near, all_systems[i]->name);
+        }
+    fprintf(stderr, "%s\n", nearest_hint(&near));
+    return 2;
+}
+
 int verb_up(int argc, char **argv)
 {
     struct up up = {0};
     struct err err = {0};
     int status;
 
-    if (argc != 2 || !system_named(argv[1]) || !system_named(argv[1])->broker) {
-        fprintf(stderr, "assay: up: name one system:");
-        for (size_t i = 0; all_systems[i]; i++)
-            if (all_systems[i]->broker)
-                fprintf(stderr, " %s", all_systems[i]->name);
-        fprintf(stderr, "\n");
-        return 2;
-    }
+    if (argc != 2 || !system_named(argv[1]) || !system_named(argv[1])->broker)
+        return name_one(argc == 2 ? argv[1] : "");
     snprintf(up.folder, sizeof(up.folder), "/tmp/assay-up-XXXXXX");
     if (!mkdtemp(up.folder)) {
         perror("assay: /tmp");

@@ -9,6 +9,8 @@
  */
 #include "systems/rabbitmq/rabbitmq.h"
 
+#include "suite/nearest.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +181,44 @@ static int check_queue(const struct rabbit_config *config, const struct rabbit_q
     return 0;
 }
 
+/* A plugin's exchange is called x-…; whether it is there is the server's to say. */
+static int check_type(const struct rabbit_exchange *exchange, struct err *err)
+{
+    static const char *const types[] = {"direct", "topic", "fanout", "headers", NULL};
+    struct nearest near = nearest_to(exchange->type);
+
+    if (strncmp(exchange->type, "x-", 2) == 0)
+        return 0;
+    for (const char *const *type = types; *type; type++) {
+        if (strcmp(exchange->type, *type) == 0)
+            return 0;
+        nearest_offer(&near, *type);
+    }
+    return err_input(err, "exchange %s: type \"%s\" (direct, topic, fanout, headers or x-…)%s",
+                     exchange->name, exchange->type, nearest_hint(&near));
+}
+
+static int check_exchange(const struct rabbit_config *config,
+                          const struct rabbit_exchange *exchange, struct err *err)
+{
+    const struct rabbit_binding *bindings = exchange->bindings.items;
+    const struct rabbit_queue *queues = config->queues.items;
+
+    if (check_type(exchange, err) < 0)
+        return -1;
+    for (size_t i = 0; i < exchange->bindings.n; i++) {
+        struct nearest near = nearest_to(bindings[i].queue);
+
+        if (config->definitions || rabbit_queue_named(config, bindings[i].queue))
+            continue;
+        for (size_t k = 0; k < config->queues.n; k++)
+            nearest_offer(&near, queues[k].name);
+        return err_input(err, "exchange %s: bound to \"%s\", which is no queue here%s",
+                         exchange->name, bindings[i].queue, nearest_hint(&near));
+    }
+    return 0;
+}
+
 const struct rabbit_queue *rabbit_queue_named(const struct rabbit_config *config, const char *name)
 {
     const struct rabbit_queue *queues = config->queues.items;
@@ -231,14 +271,9 @@ int rabbit_describe(const void *self, const struct layout_sink *sink, struct err
     for (size_t i = 0; i < config->queues.n; i++)
         if (check_queue(config, &queues[i], err) < 0)
             return -1;
-    for (size_t i = 0; i < config->exchanges.n; i++) {
-        const struct rabbit_binding *bindings = exchanges[i].bindings.items;
-
-        for (size_t k = 0; k < exchanges[i].bindings.n; k++)
-            if (!rabbit_queue_named(config, bindings[k].queue) && !config->definitions)
-                return err_input(err, "exchange %s: bound to \"%s\", which is no queue here",
-                                 exchanges[i].name, bindings[k].queue);
-    }
+    for (size_t i = 0; i < config->exchanges.n; i++)
+        if (check_exchange(config, &exchanges[i], err) < 0)
+            return -1;
     for (int64_t i = 1; i <= config->server.nodes; i++) {
         snprintf(name, sizeof(name), "rabbit-%lld", (long long)i);
         sink->node(sink->context, name, "server");

@@ -97,7 +97,7 @@ static void wrong_entries_are_refused(void **state)
 {
     struct pair type = {.key = "x-queue-type", .value = "quorom"};
     struct rabbit_binding binding = {.queue = "nowhere", .key = ""};
-    struct rabbit_exchange exchange = {.name = "shop", .bindings = {&binding, 1}};
+    struct rabbit_exchange exchange = {.name = "shop", .type = "topic", .bindings = {&binding, 1}};
     struct rabbit_queue queue;
     struct rabbit_config config = small(&queue);
     struct seen seen = {0};
@@ -117,6 +117,15 @@ static void wrong_entries_are_refused(void **state)
     config.exchanges = (struct items){&exchange, 1};
     assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
     assert_string_equal(err.text, "exchange shop: bound to \"nowhere\", which is no queue here");
+    binding.queue = "jbos";
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_string_equal(err.text, "exchange shop: bound to \"jbos\", which is no queue here (did "
+                                  "you mean \"jobs\"?)");
+    exchange.type = "topik";
+    assert_int_equal(rabbit_describe(&config, &sink, &err), -1);
+    assert_string_equal(err.text,
+                        "exchange shop: type \"topik\" (direct, topic, fanout, headers or "
+                        "x-…) (did you mean \"topic\"?)");
 }
 
 /* A folder that looks like a server, so that the test needs none installed. */
