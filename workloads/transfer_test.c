@@ -9,6 +9,7 @@
 
 #include "api/system.h"
 #include "base/clock.h"
+#include "systems/ledger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -125,8 +126,8 @@ static struct books audit(const char *folder)
     struct err err = {0};
 
     assert_int_equal(sqlite_system.store->open(store, NULL, &db, folder, STORE_PRIMARY, &err), 0);
-    assert_int_equal(sqlite_system.store->audit(store, add_row, &books, &err), 0);
-    assert_int_equal(sqlite_system.store->audit_items(store, add_item, &books, &err), 0);
+    assert_int_equal(ledger_journal(sqlite_system.store, store, add_row, &books, &err), 0);
+    assert_int_equal(ledger_items(sqlite_system.store, store, add_item, &books, &err), 0);
     sqlite_system.store->close(store);
     free(store);
     assert_int_equal(books.rows, 2 * books.pairs);

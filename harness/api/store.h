@@ -99,10 +99,10 @@ struct store_ops {
      * transaction of ours is open that could still commit) */
     enum store_answer (*journaled)(void *self, const struct msg_id *message);
 
-    /* ---- D3, when our sessions are closed; rows in commit order; the callback borrows the row, non-zero stops */
-    int (*audit)(void *self, int (*row)(void *context, const struct journal_row *row), void *context, struct err *err);
-    int (*audit_items)(void *self, int (*item)(void *context, const struct store_item *item), void *context, struct err *err);
-    int (*audit_fences)(void *self, int (*row)(void *context, const struct fence_row *row), void *context, struct err *err);
+    /* ---- D3, when our sessions are closed: waits until no transaction is open, then every row of a query whose columns
+     * are numbers, in order; the callback borrows them, non-zero stops, which is an error. What is asked: systems/ledger.h */
+    int (*query)(void *self, const char *sql, int columns, int (*row)(void *call, const int64_t *values), void *call,
+                 struct err *err);
 
     /* ---- change stream; NULL: none. A handle of its own size, a thread of its own */
     size_t feed_size;

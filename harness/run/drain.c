@@ -7,6 +7,7 @@
 
 #include "api/broker.h"
 #include "api/store.h"
+#include "systems/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -286,10 +287,10 @@ static int audit_fence(void *context, const struct fence_row *row)
 static int audit_tables(const struct store_ops *store, void *self, struct audit_context *audit,
                         struct err *err)
 {
-    if (store->audit(self, audit_row, audit, err) < 0 ||
-        (store->audit_items && store->audit_items(self, audit_item, audit, err) < 0))
+    if (ledger_journal(store, self, audit_row, audit, err) < 0 ||
+        ledger_items(store, self, audit_item, audit, err) < 0)
         return -1;
-    return store->audit_fences ? store->audit_fences(self, audit_fence, audit, err) : 0;
+    return ledger_fences(store, self, audit_fence, audit, err);
 }
 
 /* A store that was just healed may need a moment. */

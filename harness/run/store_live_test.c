@@ -8,6 +8,7 @@
 #include "plan/plan.h"
 #include "run/run.h"
 #include "sandbox/testing/verbs.h"
+#include "systems/ledger.h"
 #include "systems/server.h"
 
 #include <errno.h>
@@ -238,10 +239,10 @@ static int audit(void *s)
 {
     struct seen seen = {0};
 
-    CHECK_OK(ops->audit(s, see_row, &seen, &err) == 0);
+    CHECK_OK(ledger_journal(ops, s, see_row, &seen, &err) == 0);
     CHECK(seen.rows == 2 || seen.rows == 3); /* 3: the unknown one was applied */
-    CHECK_OK(ops->audit_items(s, see_item, &seen, &err) == 0 && seen.items == 2);
-    CHECK_OK(ops->audit_fences(s, see_fence, &seen, &err) == 0 && seen.fences == 4);
+    CHECK_OK(ledger_items(ops, s, see_item, &seen, &err) == 0 && seen.items == 2);
+    CHECK_OK(ledger_fences(ops, s, see_fence, &seen, &err) == 0 && seen.fences == 4);
     return 0;
 }
 

@@ -29,12 +29,13 @@ static int hand_row(void *call, const int64_t *v)
 }
 
 /* A version of 0: the store has one write lock, its row numbers cover every key's. */
-int ledger_journal(struct ledger ledger, int (*row)(void *context, const struct journal_row *row),
-                   void *context, struct err *err)
+int ledger_journal(const struct store_ops *store, void *session,
+                   int (*row)(void *context, const struct journal_row *row), void *context,
+                   struct err *err)
 {
     struct journal_call call = {row, context};
 
-    return ledger.query(ledger.session,
+    return store->query(session,
                         "SELECT n, client, incarnation, worker, seq, k, key_seq,"
                         " CASE version WHEN 0 THEN n ELSE version END, amount, by_client"
                         " FROM journal ORDER BY n",
@@ -55,13 +56,14 @@ static int hand_item(void *call, const int64_t *v)
     return c->item(c->context, &item);
 }
 
-int ledger_items(struct ledger ledger, int (*item)(void *context, const struct store_item *item),
-                 void *context, struct err *err)
+int ledger_items(const struct store_ops *store, void *session,
+                 int (*item)(void *context, const struct store_item *item), void *context,
+                 struct err *err)
 {
     struct item_call call = {item, context};
 
-    return ledger.query(ledger.session, "SELECT k, value, version, removed FROM items ORDER BY k",
-                        4, hand_item, &call, err);
+    return store->query(session, "SELECT k, value, version, removed FROM items ORDER BY k", 4,
+                        hand_item, &call, err);
 }
 
 struct fence_call {
@@ -78,12 +80,13 @@ static int hand_fence(void *call, const int64_t *v)
     return c->row(c->context, &row);
 }
 
-int ledger_fences(struct ledger ledger, int (*row)(void *context, const struct fence_row *row),
-                  void *context, struct err *err)
+int ledger_fences(const struct store_ops *store, void *session,
+                  int (*row)(void *context, const struct fence_row *row), void *context,
+                  struct err *err)
 {
     struct fence_call call = {row, context};
 
-    return ledger.query(ledger.session,
+    return store->query(session,
                         "SELECT n, k, token, client, incarnation, worker, seq FROM taken"
                         " ORDER BY n",
                         7, hand_fence, &call, err);

@@ -1,6 +1,7 @@
 /*
  * The audit of a store, whatever database it is: the same tables everywhere, so one set of queries
- * and one way to read their rows. A store brings a way to run a query whose columns are numbers.
+ * and one way to read their rows. Rows come in commit order; the callback borrows its row, non-zero
+ * stops and is an error.
  *
  *     journal (n, client, incarnation, worker, seq, k, key_seq, version, amount, by_client)
  *     items   (k, value, version, removed)
@@ -12,18 +13,15 @@
 #include "api/store.h"
 
 #define LEDGER_COLUMNS_MAX 10
-struct ledger {
-    void *session;
-    /* Every row of a query, in order; row() other than 0 stops it, which is an error. */
-    int (*query)(void *session, const char *sql, int columns,
-                 int (*row)(void *call, const int64_t *values), void *call, struct err *err);
-};
 
-int ledger_journal(struct ledger ledger, int (*row)(void *context, const struct journal_row *row),
-                   void *context, struct err *err);
-int ledger_items(struct ledger ledger, int (*item)(void *context, const struct store_item *item),
-                 void *context, struct err *err);
-int ledger_fences(struct ledger ledger, int (*row)(void *context, const struct fence_row *row),
-                  void *context, struct err *err);
+int ledger_journal(const struct store_ops *store, void *session,
+                   int (*row)(void *context, const struct journal_row *row), void *context,
+                   struct err *err);
+int ledger_items(const struct store_ops *store, void *session,
+                 int (*item)(void *context, const struct store_item *item), void *context,
+                 struct err *err);
+int ledger_fences(const struct store_ops *store, void *session,
+                  int (*row)(void *context, const struct fence_row *row), void *context,
+                  struct err *err);
 
 #endif

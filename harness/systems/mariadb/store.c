@@ -437,8 +437,8 @@ static int wait_quiet(struct session *s, struct err *err)
     return 0;
 }
 
-static int query(void *self, const char *sql, int columns,
-                 int (*row)(void *call, const int64_t *values), void *call, struct err *err)
+static int session_query(void *self, const char *sql, int columns,
+                         int (*row)(void *call, const int64_t *values), void *call, struct err *err)
 {
     struct session *s = self;
     int64_t values[LEDGER_COLUMNS_MAX];
@@ -463,25 +463,6 @@ static int query(void *self, const char *sql, int columns,
     return status;
 }
 
-static int session_audit(void *self, int (*row)(void *context, const struct journal_row *row),
-                         void *context, struct err *err)
-{
-    return ledger_journal((struct ledger){self, query}, row, context, err);
-}
-
-static int session_audit_items(void *self,
-                               int (*item)(void *context, const struct store_item *item),
-                               void *context, struct err *err)
-{
-    return ledger_items((struct ledger){self, query}, item, context, err);
-}
-
-static int session_audit_fences(void *self, int (*row)(void *context, const struct fence_row *row),
-                                void *context, struct err *err)
-{
-    return ledger_fences((struct ledger){self, query}, row, context, err);
-}
-
 const struct store_ops mariadb_store = {
     .name = "mariadb",
     .size = sizeof(struct session),
@@ -504,9 +485,7 @@ const struct store_ops mariadb_store = {
     .fence = session_fence,
     .take = session_take,
     .journaled = session_journaled,
-    .audit = session_audit,
-    .audit_items = session_audit_items,
-    .audit_fences = session_audit_fences,
+    .query = session_query,
     .feed_size = sizeof(struct mariadb_feed),
     .feed_open = mariadb_feed_open,
     .feed_next = mariadb_feed_next,

@@ -5,6 +5,7 @@
 #include "api/store.h"
 #include "api/system.h"
 #include "plan/plan.h"
+#include "systems/ledger.h"
 
 #include <assert.h>
 #include <setjmp.h>
@@ -86,7 +87,7 @@ static struct tally audit(void)
     struct err err = {0};
     void *store = open_store();
 
-    assert(ops()->audit(store, count_row, &tally, &err) == 0);
+    assert(ledger_journal(ops(), store, count_row, &tally, &err) == 0);
     ops()->close(store);
     free(store);
     return tally;
@@ -285,7 +286,7 @@ static void an_older_token_is_fenced_out(void **state)
     assert_int_equal(ops()->fence(s, 5, 6, &by), STORE_EXISTS);
     assert_int_equal(ops()->take(s, 5, 6, &by), STORE_OK); /* who does not look */
     assert_int_equal(ops()->fence(s, 5, 8, &by), STORE_OK);
-    assert_int_equal(ops()->audit_fences(s, note_token, tokens, &err), 0);
+    assert_int_equal(ledger_fences(ops(), s, note_token, tokens, &err), 0);
     assert_true(tokens[1] == 7 && tokens[2] == 7 && tokens[3] == 6 && tokens[4] == 8);
     ops()->close(s);
     free(s);

@@ -388,8 +388,8 @@ static enum store_answer session_journaled(void *self, const struct msg_id *mess
 
 /* ---- audit */
 
-static int query(void *self, const char *sql, int columns,
-                 int (*row)(void *call, const int64_t *values), void *call, struct err *err)
+static int session_query(void *self, const char *sql, int columns,
+                         int (*row)(void *call, const int64_t *values), void *call, struct err *err)
 {
     struct session *s = self;
     sqlite3_stmt *select = NULL;
@@ -408,25 +408,6 @@ static int query(void *self, const char *sql, int columns,
     }
     sqlite3_finalize(select);
     return code == SQLITE_DONE ? 0 : refuse(s, err, "audit");
-}
-
-static int session_audit(void *self, int (*row)(void *context, const struct journal_row *row),
-                         void *context, struct err *err)
-{
-    return ledger_journal((struct ledger){self, query}, row, context, err);
-}
-
-static int session_audit_items(void *self,
-                               int (*item)(void *context, const struct store_item *item),
-                               void *context, struct err *err)
-{
-    return ledger_items((struct ledger){self, query}, item, context, err);
-}
-
-static int session_audit_fences(void *self, int (*row)(void *context, const struct fence_row *row),
-                                void *context, struct err *err)
-{
-    return ledger_fences((struct ledger){self, query}, row, context, err);
 }
 
 const struct store_ops sqlite_store = {
@@ -451,7 +432,5 @@ const struct store_ops sqlite_store = {
     .fence = session_fence,
     .take = session_take,
     .journaled = session_journaled,
-    .audit = session_audit,
-    .audit_items = session_audit_items,
-    .audit_fences = session_audit_fences,
+    .query = session_query,
 };
