@@ -137,16 +137,16 @@ static bool suits(const struct server_wish *wish, const char *installed)
            (!wish->version || version_begins(installed, wish->version));
 }
 
-int server_known(const struct server_wish *wish, struct err *err)
+int server_known(struct server_wish wish, struct err *err)
 {
     char installed[64];
     bool there;
 
-    if (wish->own || (!wish->version && !wish->flavour) || root_server_of(wish))
+    if (wish.own || (!wish.version && !wish.flavour) || root_server_of(&wish))
         return 0;
-    there = wish->installed(wish->config, installed, sizeof(installed), NULL) == 0;
-    return there && suits(wish, installed) ? 0
-                                           : unknown_version(wish, there ? installed : NULL, err);
+    there = wish.installed(wish.config, installed, sizeof(installed), NULL) == 0;
+    return there && suits(&wish, installed) ? 0
+                                            : unknown_version(&wish, there ? installed : NULL, err);
 }
 
 /* ---- where */
@@ -230,10 +230,10 @@ static int find_installed(const struct server_wish *wish, struct server_place *o
     return -1;
 }
 
-int server_find(const struct server_wish *wish, struct server_place *out, struct err *err)
+int server_find(struct server_wish wish, struct server_place *out, struct err *err)
 {
-    const struct root_server *server = root_server_of(wish);
-    int result = find_installed(wish, out, err);
+    const struct root_server *server = root_server_of(&wish);
+    int result = find_installed(&wish, out, err);
 
     if (result <= 0)
         return result;
@@ -242,14 +242,25 @@ int server_find(const struct server_wish *wish, struct server_place *out, struct
         return err_prefix(err,
                           "%s %s runs from the root folder %s, which is not there: ci/roots makes "
                           "it",
-                          server->flavour ? server->flavour : wish->system, server->version,
+                          server->flavour ? server->flavour : wish.system, server->version,
                           server->root);
-    if (wish->version && !version_begins(out->version, wish->version) &&
-        !version_begins(wish->version, out->version))
+    if (wish.version && !version_begins(out->version, wish.version) &&
+        !version_begins(wish.version, out->version))
         return err_input(err,
                          "%s %s is wanted, the root folder %s has %s (ci/roots --again makes "
                          "it anew)",
-                         wish->system, wish->version, server->root, out->version);
+                         wish.system, wish.version, server->root, out->version);
+    return 0;
+}
+
+int server_version(struct server_wish wish, char *out, size_t size, struct err *err)
+{
+    struct server_place place;
+
+    if (server_find(wish, &place, err) < 0)
+        return -1;
+    snprintf(out, size, "%s%s%s", wish.flavour ? wish.flavour : "", wish.flavour ? " " : "",
+             place.version);
     return 0;
 }
 

@@ -4,8 +4,8 @@
  * beside it).
  *
  *     struct server_wish wish = {.system = "redis", .version = "8.0", .installed = …};
- *     if (server_known(&wish, err) < 0) …                // at load: there is no such version
- *     if (server_find(&wish, &place, err) == 0)          // before it is started
+ *     if (server_known(wish, err) < 0) …                // at load: there is no such version
+ *     if (server_find(wish, &place, err) == 0)          // before it is started
  *         node->spec.root = server_root(&place, arena);  // NULL: the machine's own
  */
 #ifndef ASSAY_SYSTEMS_SERVER_H
@@ -40,10 +40,12 @@ struct server_place {
 
 /* INPUT with the nearest versions there are, when no root folder can have it and the machine has
  * another. The machine is only looked at where it would be refused. */
-int server_known(const struct server_wish *wish, struct err *err);
+int server_known(struct server_wish wish, struct err *err);
 /* As server_known; and a root folder that is not there is refused with the command that makes it.
  */
-int server_find(const struct server_wish *wish, struct server_place *out, struct err *err);
+int server_find(struct server_wish wish, struct server_place *out, struct err *err);
+/* Of the server that would be found, its flavour before it: "7.0.15", "valkey 8.1.1". */
+int server_version(struct server_wish wish, char *out, size_t size, struct err *err);
 const char *server_root(const struct server_place *place, struct arena *arena);
 /* Where root folders are, resolved; "" when there are none. */
 void server_roots(char *out, size_t size);

@@ -95,28 +95,14 @@ static struct server_wish wish_of(const struct mariadb_config *c)
                                 .config = c};
 }
 
-static int find_server(const struct mariadb_config *c, struct server_place *out, struct err *err)
-{
-    struct server_wish wish = wish_of(c);
-
-    return server_find(&wish, out, err);
-}
-
 static int version(const void *config, char *out, size_t size, struct err *err)
 {
-    struct server_place place;
-
-    if (find_server(config, &place, err) < 0)
-        return -1;
-    snprintf(out, size, "%s", place.version);
-    return 0;
+    return server_version(wish_of(config), out, size, err);
 }
 
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
 {
-    struct server_wish wish = wish_of(config);
-
-    if (server_known(&wish, err) < 0)
+    if (server_known(wish_of(config), err) < 0)
         return -1;
     sink->node(sink->context, "mariadb-1", "server");
     return 0;
@@ -170,7 +156,7 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
     struct file_spec *files = arena_alloc(arena, 3 * sizeof(*files));
     struct server_place place;
 
-    if (find_server(c, &place, err) < 0)
+    if (server_find(wish_of(c), &place, err) < 0)
         return -1;
     files[0] = (struct file_spec){.path = "start.sh", .text = start_script, .mode = 0755};
     files[1] = (struct file_spec){.path = "my.cnf", .text = conf_text(cluster, node), .mode = 0644};

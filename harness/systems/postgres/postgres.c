@@ -119,30 +119,17 @@ static struct server_wish wish_of(const struct postgres_config *c)
                                 .config = c};
 }
 
-static int find_server(const struct postgres_config *c, struct server_place *out, struct err *err)
-{
-    struct server_wish wish = wish_of(c);
-
-    return server_find(&wish, out, err);
-}
-
 static int version(const void *config, char *out, size_t size, struct err *err)
 {
-    struct server_place place;
-
-    if (find_server(config, &place, err) < 0)
-        return -1;
-    snprintf(out, size, "%s", place.version);
-    return 0;
+    return server_version(wish_of(config), out, size, err);
 }
 
 static int describe(const void *config, const struct layout_sink *sink, struct err *err)
 {
     const struct postgres_config *c = config;
-    struct server_wish wish = wish_of(c);
     char name[32];
 
-    if (server_known(&wish, err) < 0)
+    if (server_known(wish_of(c), err) < 0)
         return -1;
     for (int64_t i = 1; i <= c->postgres.nodes; i++) {
         snprintf(name, sizeof(name), "postgres-%lld", (long long)i);
@@ -216,7 +203,7 @@ static int layout(struct cluster *cluster, struct node *node, struct err *err)
     struct server_place place;
     char home[512];
 
-    if (find_server(c, &place, err) < 0)
+    if (server_find(wish_of(c), &place, err) < 0)
         return -1;
     find_home(place.root, c->postgres.home, home, sizeof(home));
     files[0] = (struct file_spec){.path = "start.sh", .text = start_script, .mode = 0755};

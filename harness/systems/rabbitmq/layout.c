@@ -88,19 +88,9 @@ static struct server_wish wish_of(const struct rabbit_config *config)
                                 .config = config};
 }
 
-static int find_server(const struct rabbit_config *config, struct server_place *out,
-                       struct err *err)
-{
-    struct server_wish wish = wish_of(config);
-
-    return server_find(&wish, out, err);
-}
-
 int rabbit_version_known(const struct rabbit_config *config, struct err *err)
 {
-    struct server_wish wish = wish_of(config);
-
-    return server_known(&wish, err);
+    return server_known(wish_of(config), err);
 }
 
 const void *rabbit_with_version(const void *config, const char *version, struct arena *arena,
@@ -119,12 +109,7 @@ const void *rabbit_with_version(const void *config, const char *version, struct 
 
 int rabbit_version(const void *self, char *out, size_t size, struct err *err)
 {
-    struct server_place place;
-
-    if (find_server(self, &place, err) < 0)
-        return -1;
-    snprintf(out, size, "%s", place.version);
-    return 0;
+    return server_version(wish_of(self), out, size, err);
 }
 
 int rabbit_installed(struct err *err)
@@ -324,7 +309,7 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     char home[512], outside[1200];
     size_t n = 0;
 
-    if (find_server(config, &place, err) < 0 ||
+    if (server_find(wish_of(config), &place, err) < 0 ||
         find_home(place.root, config->server.home, home, sizeof(home), err) < 0)
         return -1;
     argv[0] = "/bin/sh";

@@ -250,18 +250,9 @@ static struct server_wish wish_of(const struct redis_config *c)
                                 .config = c};
 }
 
-static int find_server(const struct redis_config *c, struct server_place *out, struct err *err)
-{
-    struct server_wish wish = wish_of(c);
-
-    return server_find(&wish, out, err);
-}
-
 int redis_version_known(const struct redis_config *c, struct err *err)
 {
-    struct server_wish wish = wish_of(c);
-
-    return server_known(&wish, err);
+    return server_known(wish_of(c), err);
 }
 
 const void *redis_with_version(const void *config, const char *version, struct arena *arena,
@@ -281,13 +272,7 @@ const void *redis_with_version(const void *config, const char *version, struct a
 
 int redis_version(const void *config, char *out, size_t size, struct err *err)
 {
-    const struct redis_config *c = config;
-    struct server_place place;
-
-    if (find_server(c, &place, err) < 0)
-        return -1;
-    snprintf(out, size, "%s%s", c->redis.flavour == FLAVOUR_VALKEY ? "valkey " : "", place.version);
-    return 0;
+    return server_version(wish_of(config), out, size, err);
 }
 
 int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
@@ -303,7 +288,8 @@ int redis_layout(struct cluster *cluster, struct node *node, struct err *err)
 
     if (cluster->spec->n_nodes > REDIS_NODES_MAX)
         return err_set(err, "more than %d nodes in one Redis cluster", REDIS_NODES_MAX);
-    if ((c->redis.version || c->redis.flavour == FLAVOUR_VALKEY) && find_server(c, &place, err) < 0)
+    if ((c->redis.version || c->redis.flavour == FLAVOUR_VALKEY) &&
+        server_find(wish_of(c), &place, err) < 0)
         return -1;
     if (sentinel)
         sentinel_conf(&conf, cluster, node);
