@@ -206,7 +206,9 @@ const struct system_command rabbit_commands[] = {
     {"sync_queue", sync_params, sizeof(struct replace_args),
      "mirrors of a queue fetch what they lack, as an operator asks for", run_sync},
     {"replace_queue", replace_params, sizeof(struct replace_args),
-     "an operator's way out: a queue that nobody leads is deleted and declared again", run_replace},
+     "an operator's way out: a queue that nobody leads or can be elected to lead is deleted and "
+     "declared again",
+     run_replace},
     {"clear_parameter", clear_params, sizeof(struct clear_args),
      "takes a runtime parameter away: a dynamic shovel stops", run_clear},
     {"forget_node", forget_params, sizeof(struct forget_args),

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_NS (30 * MS_NS)
+/* An election of a queue whose members are all there takes seconds on a busy machine. */
+#define ELECTED_WITHIN_NS (60 * SECOND_NS)
 #define CALL_WITHIN_NS (5 * SECOND_NS)
 
 static uint32_t all_nodes(const struct cluster *cluster)
@@ -443,23 +445,41 @@ static int make_again(struct cluster *cluster, unsigned index, const struct rabb
     return result < 0 ? -1 : wait_leader(cluster, queue, deadline, err);
 }
 
+/* Right after a leader's death nobody leads: those that are left are still electing. */
+static int wait_led_or_lost(struct cluster *cluster, size_t place, bool *led, uint32_t *running,
+                            struct deadline deadline, struct err *err)
+{
+    for (;;) {
+        struct rabbit_view view;
+        bool electing;
+
+        if (rabbit_look(cluster, &view, deadline, err) < 0)
+            return -1;
+        *led = rabbit_leader(&view, place) >= 0;
+        *running = rabbit_running(&view);
+        electing = rabbit_can_elect(&view, place);
+        rabbit_view_release(&view);
+        if (*led || !electing)
+            return 0;
+        if (deadline_sleep(&deadline, LOOK_EVERY_NS) < 0)
+            return err_set(err, "enough of its members run, but none of them leads it");
+    }
+}
+
 int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadline deadline,
                          struct err *err)
 {
     const struct rabbit_queue *queue = rabbit_queue_named(cluster->spec->config, name);
     struct rabbit_queue anywhere = queue ? *queue : (struct rabbit_queue){.name = name};
     long place = rabbit_queue_place(cluster, name);
-    struct rabbit_view view;
     uint32_t running;
     bool led;
 
     if (place < 0)
         return err_set(err, "replace_queue: \"%s\" is no queue of this cluster", name);
-    if (rabbit_look(cluster, &view, deadline, err) < 0)
-        return -1;
-    led = rabbit_leader(&view, (size_t)place) >= 0;
-    running = rabbit_running(&view);
-    rabbit_view_release(&view);
+    if (wait_led_or_lost(cluster, (size_t)place, &led, &running,
+                         deadline_within(deadline, ELECTED_WITHIN_NS), err) < 0)
+        return err_prefix(err, "replace_queue %s", name);
     if (led)
         return 0;
     if (!running)

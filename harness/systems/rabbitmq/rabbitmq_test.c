@@ -5,6 +5,7 @@
 #include "systems/rabbitmq/amqp.h"
 #include "systems/rabbitmq/client.h"
 #include "systems/rabbitmq/content.h"
+#include "systems/rabbitmq/view.h"
 #include "systems/rabbitmq/wire.h"
 
 #include <setjmp.h>
@@ -126,6 +127,46 @@ static void wrong_entries_are_refused(void **state)
     assert_string_equal(err.text,
                         "exchange shop: type \"topik\" (direct, topic, fanout, headers or "
                         "x-…) (did you mean \"topic\"?)");
+}
+
+/* Node 0 is dead; the others see each other. */
+static void two_left(struct rabbit_view *view, struct queue_view *queues, struct queue_view seen)
+{
+    *view = (struct rabbit_view){.n_nodes = 3, .n_queues = 1};
+    for (unsigned i = 0; i < 3; i++) {
+        queues[i] = i ? seen : (struct queue_view){.kind = QUEUE_UNKNOWN};
+        view->nodes[i] = (struct node_view){
+            .answered = i > 0, .booted = i > 0, .running = i ? 6 : 0, .queues = &queues[i]};
+    }
+}
+
+/* A queue that will have a leader again must not be taken for one that is lost (replace_queue). */
+static void who_can_still_elect(void **state)
+{
+    static const struct {
+        struct queue_view seen;
+        bool can;
+    } cases[] = {
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 7}, true},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 6}, true},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 3}, false}, /* one of two */
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 1}, false},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 0}, false},
+        {{.kind = QUEUE_STREAM, .leader = -1, .members = 7}, true},
+        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 4}, true},
+        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 0}, false},
+        {{.kind = QUEUE_ABSENT, .members = 0}, false},
+        {{.kind = QUEUE_GONE, .members = 0}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct queue_view queues[3];
+        struct rabbit_view view;
+
+        two_left(&view, queues, cases[i].seen);
+        assert_int_equal(rabbit_can_elect(&view, 0), cases[i].can);
+    }
 }
 
 /* A folder that looks like a server, so that the test needs none installed. */
@@ -354,6 +395,7 @@ int main(void)
         cmocka_unit_test(whose_key_it_is),
         cmocka_unit_test(queues_and_definitions_become_destinations),
         cmocka_unit_test(wrong_entries_are_refused),
+        cmocka_unit_test(who_can_still_elect),
         cmocka_unit_test(layout_lays_their_config_over_ours),
         cmocka_unit_test(arguments_have_amqp_types),
         cmocka_unit_test(long_bodies_are_cut_into_frames),

@@ -421,6 +421,24 @@ uint32_t rabbit_running(const struct rabbit_view *view)
     return bits;
 }
 
+bool rabbit_can_elect(const struct rabbit_view *view, size_t q)
+{
+    uint32_t running = rabbit_running(view);
+
+    for (unsigned i = 0; i < view->n_nodes; i++) {
+        const struct queue_view *queue = &view->nodes[i].queues[q];
+
+        if (!(running >> i & 1))
+            continue;
+        if (queue->kind == QUEUE_CLASSIC && (queue->synced & running))
+            return true;
+        if ((queue->kind == QUEUE_QUORUM || queue->kind == QUEUE_STREAM) &&
+            2 * count_bits(queue->members & running) > count_bits(queue->members))
+            return true;
+    }
+    return false;
+}
+
 bool rabbit_agrees(const struct rabbit_view *view, uint32_t wanted)
 {
     for (unsigned i = 0; i < view->n_nodes; i++) {
