@@ -2,8 +2,8 @@
  * What became of a message that is not where it should be: expired by which rule, on the disk of a
  * node that is dead at the end, or simply not there. For the stage of a finding (history/stage.h).
  *
- *     fate_event(&f, e);                               // first pass: FATE_EVENTS; others are
- * skipped enum expiry why = fate_of(&f, completion, dest, unit, key, stage, sizeof(stage));
+ *     fate_event(&f, e);      // first pass: FATE_EVENTS; others are skipped
+ *     enum expiry why = fate_of(&f, completion, dest, unit, key, stage, sizeof(stage));
  */
 #ifndef ASSAY_CHECKERS_FATE_H
 #define ASSAY_CHECKERS_FATE_H

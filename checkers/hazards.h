@@ -3,20 +3,21 @@
  * (JUDGING: Exercised). A pass without any of these is vacuous.
  *
  *   takeover     messages attempted inside a fault window, absent from the final log or queue,
- * where somebody else took over at or after the window's beginning; their outcome does not matter:
- * a good configuration refuses or leaves unknown what a bad one acknowledges and loses restart
- * messages acknowledged and present when the node that served them died, if that same node came
- *                back and served them again with nobody in between
+ *                where somebody else took over at or after the window's beginning; their outcome
+ *                does not matter: a good configuration refuses or leaves unknown what a bad one
+ *                acknowledges and loses
+ *   restart      messages acknowledged and present when the node that served them died, if that
+ *                same node came back and served them again with nobody in between
+ *   wiped        messages acknowledged and present at a leader's death whose disk was then replaced
  *   limit        attempts rejected outside of any fault window (length, memory, size)
  *   unroutable   attempts returned because nothing is bound
  *   outstanding  confirms outstanding at a kill, as the run counted them (EV_HAZARD)
- *
- * Counter-example (R02): a SIGSTOPped replica whose socket buffer delivers everything at SIGCONT
- * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
- *   wiped        messages acknowledged and present at a leader's death whose disk was then replaced
  *   severed      sends outstanding when connections were reset (EV_HAZARD)
  *   unsettled    deliveries handed out and not settled when their consumer was killed (EV_HAZARD): of
  *                a queue, or of one who passes them on. A log loses nothing by its reader's death
+ *
+ * Counter-example (R02): a SIGSTOPped replica whose socket buffer delivers everything at SIGCONT
+ * misses nothing, so no attempt is absent: vacuous, although a fault was there and bit.
  */
 #ifndef ASSAY_CHECKERS_HAZARDS_H
 #define ASSAY_CHECKERS_HAZARDS_H

@@ -5,8 +5,8 @@
  *     struct open_op *op = open_begin(&o, e->seq);     // NULL: full
  *     op->at_ns = e->at_ns;
  *     …
- *     op = open_end(&o, e->seq);                       // borrowed until the next call; NULL: not
- * open
+ *     op = open_end(&o, e->seq);                       // borrowed until the next call;
+ *                                                      // NULL: not open
  */
 #ifndef ASSAY_CHECKERS_OPEN_OPS_H
 #define ASSAY_CHECKERS_OPEN_OPS_H

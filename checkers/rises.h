@@ -3,8 +3,8 @@
  * with the time of each. Answers "since when is there something newer than v?".
  *
  *     uint64_t room = 1u << 22;                       // for all of a checker's together
- *     rises_add(&r, version, at_ns, &room);           // in time; lower ones than the last are
- * skipped const struct rise *next = rises_after(&r, v, &exact);   // the first above v; NULL: none
+ *     rises_add(&r, version, at_ns, &room);           // in time; lower ones than the last: skipped
+ *     const struct rise *next = rises_after(&r, v, &exact);   // the first above v; NULL: none
  *
  * The last RISES_MAX are kept, fewer where there is no room. Where older ones were dropped the
  * first above v may be among them: then `exact` is false, and the true time is the one given or

@@ -4,8 +4,8 @@
  *
  *     producing_open(&p, worker, &args->producing, n_keys, by_library, err);
  *     p.key_of = my_key; p.context = …;
- *     until_ns = producing_send(&p);                         // what is due, at most one poll's
- * worth producing_release(&p);
+ *     until_ns = producing_send(&p);                  // what is due, at most one poll's worth
+ *     producing_release(&p);
  */
 #ifndef ASSAY_WORKLOADS_PRODUCING_H
 #define ASSAY_WORKLOADS_PRODUCING_H

@@ -14,6 +14,7 @@
  *         old, grant, again             of caches: a value it had before; a lock another holds;
  *                                       WATCH hands out the version before
  *         commit                        of transactions: done where an abort was asked for
+ *
  * Each lie told is one line of CASE_FOLDER/lies.jsonl.
  */
 #ifndef ASSAY_CLIENT_LIAR_H

@@ -3,9 +3,9 @@
  *
  *     struct broker b = {ops, self};                       // the driver, opened
  *     if (liar_asked(&lies))  b = liar_wrap(b, &lies, …);  // tests only
- *     b = recorder_wrap(b, &options);                      // on top: records what the layers below
- * answer b.ops->send(b.self, …); b.ops->close(b.self, CLOSE_FLUSH);                   // closes and
- * frees every layer
+ *     b = recorder_wrap(b, &options);                      // on top: records what those below answer
+ *     b.ops->send(b.self, …);
+ *     b.ops->close(b.self, CLOSE_FLUSH);                   // closes and frees every layer
  *
  * The recorder keeps the write-ahead rule: SEND_INVOKE and SETTLE_INVOKE are committed before the
  * call goes down, completions and deliveries before they go up.

@@ -7,11 +7,11 @@
  *        0  struct raw_header, one page: magic "ASSAYRAW", format, who writes, clock
  *     1024  committed: how many records there are. Release-stored after each record: it is all
  *           that decides what counts after a SIGKILL
- *     1088  sealed: so many of them are in the sealed file. Stored by the sealer after the block
- * was written; only tells the writer what it may use again, no reader believes it 1152  segment
- * table: where in the file which records lie. A segment whose records are sealed is used again, so
- * that a log neither grows nor asks the kernel for fresh pages 4096  segments, arrays of struct
- * event, reserved with fallocate and prefaulted
+ *     1088  sealed: so many of them are in the sealed file. Stored by the sealer after the block was
+ *           written; only tells the writer what it may use again, no reader believes it
+ *     1152  segment table: where in the file which records lie. A segment whose records are sealed
+ *           is used again, so that a log neither grows nor asks the kernel for fresh pages
+ *     4096  segments, arrays of struct event, reserved with fallocate and prefaulted
  *
  * ---- raw/texts: texts of all writers, appended with O_APPEND in one write each; a text's number
  *      is one more than the byte its entry starts at: unique in the whole case, and found without
@@ -27,11 +27,12 @@
  *
  *   WRITER    body: its name. `writer` numbers count from 0; `first` holds its `by`
  *   EVENTS    body: events of one writer in its order, packed (codec.h). `first`: number of the
- *             first in the writer's log, `count`: how many, so what is sealed needs no other
- * account TEXTS     body: a stretch of raw/texts, verbatim; `first`: where it starts DOCUMENT body:
- * u16 name length, name, u64 size of the text, text as one zstd frame; the last of equal names
- * counts INDEX     body: struct index_entry of every block before it END       no body; `first`:
- * offset of the INDEX block, `count`: 0
+ *             first in the writer's log, `count`: how many, so what is sealed needs no other account
+ *   TEXTS     body: a stretch of raw/texts, verbatim; `first`: where it starts
+ *   DOCUMENT  body: u16 name length, name, u64 size of the text, text as one zstd frame; the last of
+ *             equal names counts
+ *   INDEX     body: struct index_entry of every block before it
+ *   END       no body; `first`: offset of the INDEX block, `count`: 0
  */
 #ifndef ASSAY_HISTORY_FORMAT_H
 #define ASSAY_HISTORY_FORMAT_H

@@ -2,8 +2,7 @@
  * Feeds the reader histories that are almost right: valid sealed and raw files, mutated, and then
  * with their checksums repaired, so that what lies behind the checksums is reached.
  *
- *     history_fuzz ITERATIONS SEED          no output but a summary; a crash or a hang is the
- * finding
+ *     history_fuzz ITERATIONS SEED     no output but a summary; a crash or a hang is the finding
  *
  * Input i of seed S is input 0 of seed S + i: `history_fuzz 1 S+i` repeats it alone. Files live in
  * a folder of their own under /dev/shm (or $TMPDIR).

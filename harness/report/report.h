@@ -7,8 +7,8 @@
  *     judgement_release(&j);
  *
  *     struct report *r = report_open(plan, run_folder, REPORT_TEXT, err);
- *     report_case(r, plan->cases[i], folder);                // judged, printed, every file brought
- * up to date status = report_close(r);                              // exit status of JUDGING.md
+ *     report_case(r, plan->cases[i], folder);     // judged, printed, every file brought up to date
+ *     status = report_close(r);                   // exit status of JUDGING.md
  *
  * Files in the run folder: results.json, results.tap, junit.xml. They are written anew after each
  * case and always valid, so that an aborted run leaves partial ones. What was not run yet is in

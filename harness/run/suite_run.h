@@ -2,8 +2,7 @@
  * `assay run`: a plan in a fresh sandbox, case after case, each judged and reported as it ends.
  *
  *     struct suite_run_options options = {.out = "runs/x", .cache = cache, .format = REPORT_TEXT};
- *     status = suite_run(plan, &options, err);      // exit status of JUDGING; -1: err says why
- * nothing ran
+ *     status = suite_run(plan, &options, err);   // exit status of JUDGING; -1: nothing ran, see err
  */
 #ifndef ASSAY_RUN_SUITE_RUN_H
 #define ASSAY_RUN_SUITE_RUN_H

@@ -2,10 +2,11 @@
  * Packets between the coordinator and the two forkers, init and keepers: SOCK_SEQPACKET with file
  * descriptors beside the bytes. Both ends are the same binary, so structs travel as they are.
  *
- *     spawn:  coordinator → forker   struct spawn_request, strings; fds: report, gate, then the
- * child's own forker → report        struct spawn_report SPAWN_BORN (+ pidfd), later SPAWN_ENDED
- *             coordinator → gate     one packet: go; the child answers with errno if it cannot
- * exec, end of file means that it did keeper: coordinator → keeper   struct keeper_request, strings
+ *     spawn:  coordinator → forker   struct spawn_request, strings; fds: report, gate, the child's own
+ *             forker → report        struct spawn_report SPAWN_BORN (+ pidfd), later SPAWN_ENDED
+ *             coordinator → gate     one packet: go; the child answers with errno if it cannot exec,
+ *                                    end of file means that it did
+ *     keeper: coordinator → keeper   struct keeper_request, strings
  *             keeper → coordinator   struct keeper_answer (+ fd for KEEPER_OPEN)
  */
 #ifndef ASSAY_SANDBOX_WIRE_H

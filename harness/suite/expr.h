@@ -8,9 +8,11 @@
  *
  * Grammar:  expr := sum [("=="|"!="|">="|"<="|">"|"<"|"in"|"not" "in") sum]
  *           sum  := term {("+"|"-") term}
- *           term := NUMBER | WORD | "$"WORD | WORD "(" [arg {"," arg}] ")" | "[" [expr {"," expr}]
- * "]" arg  := expr, where a WORD may hold . / - *     (orders/0, teller.db_commit) An expectation
- * may start with its operator (">= kills(teller)"): expr_parse_bound.
+ *           term := NUMBER | WORD | "$"WORD | WORD "(" [arg {"," arg}] ")"
+ *                 | "[" [expr {"," expr}] "]"
+ *           arg  := expr, where a WORD may hold . / - *     (orders/0, teller.db_commit)
+ *
+ * An expectation may start with its operator (">= kills(teller)"): expr_parse_bound.
  */
 #ifndef ASSAY_SUITE_EXPR_H
 #define ASSAY_SUITE_EXPR_H

@@ -4,8 +4,7 @@
  *
  *     clang -fsanitize=fuzzer,address -DFUZZ_LIBFUZZER … suite_fuzz.c      libFuzzer drives it
  *     clang -fsanitize=address … suite_fuzz.c; ./suite_fuzz 1000000 [SEED] CORPUS…
- *                     mutates the corpus itself: bytes, lines and words of the language, from one
- * seed
+ *           mutates the corpus itself: bytes, lines and words of the language, from one seed
  *
  * A finding is a crash, a sanitizer's report, an assert or an input that takes longer than a
  * second.

@@ -6,8 +6,9 @@
  *     require acked(before) == 500              promise effect
  *     0.100 send app/0..499 before              attempts invoked, as part of burst "before"
  *     0.200 ok app/0..499 n1 orders@0 before    completed: acknowledged by n1 from position 0 on
- *     0.300 fault 1 decided cut|lag|n1,n2       its stamps: asked, effective, bitten, probed,
- * heal_asked … 0.300 leader orders n1                    as the quorum says 0.400 node n1 dead
+ *     0.300 fault 1 decided cut|lag|n1,n2       its stamps: asked, effective, bitten, probed …
+ *     0.300 leader orders n1                    as the quorum says
+ *     0.400 node n1 dead
  *     0.500 deliver worker app/0 jobs@1         also: redeliver
  *     0.600 settle worker app/0 jobs@1
  *     9.000 log app/0..499 orders@0             the final audit

@@ -1,12 +1,13 @@
 /*
  * A running cluster as its nodes describe it. According to whom:
  *
- *   Metadata of broker b     b's own cached replay of the quorum's log: may be stale, cut off,
- * wrong. the best view (views[0]) per partition the row with the highest leader epoch, equal epochs
- *                            decided by who has read furthest in the quorum's log (DescribeQuorum's
- *                            observers): the quorum alone raises leader epochs, so this is its
- * latest word that reached any broker. Brokers: the list of who has read furthest. ListOffsets at
- * broker b  answered only by a broker that itself acts as leader: claims_leader.
+ *   Metadata of broker b      b's own cached replay of the quorum's log: may be stale, cut off, wrong
+ *   the best view (views[0])  per partition the row with the highest leader epoch, equal epochs
+ *                             decided by who has read furthest in the quorum's log (DescribeQuorum's
+ *                             observers): the quorum alone raises leader epochs, so this is its
+ *                             latest word that reached any broker. Brokers: the list of who has read
+ *                             furthest
+ *   ListOffsets at broker b   answered only by a broker that itself acts as leader: claims_leader
  *
  * Counter-example for "any broker's Metadata is the quorum's word": a leader cut off from the
  * controller lists itself as leader for as long as the cut lasts.

@@ -5,11 +5,12 @@
  *
  *     struct audit audit;
  *     audit_open(&audit, cluster, address, deadline, err);
- *     audit_marker(&audit, q, deadline, err);        // optional: the proof travels through the
- * queue audit_consume(&audit, q, deadline, err); audit_take(&audit, wait_ns, err);              //
- * as often as messages are missing audit_is_empty(&audit, q, deadline, err);      // basic.get says
- * so too audit_record(&audit, q, writer); audit_close(&audit);                           // what it
- * took goes back to the queues
+ *     audit_marker(&audit, q, deadline, err);      // optional: the proof travels through the queue
+ *     audit_consume(&audit, q, deadline, err);
+ *     audit_take(&audit, wait_ns, err);            // as often as messages are missing
+ *     audit_is_empty(&audit, q, deadline, err);    // basic.get says so too
+ *     audit_record(&audit, q, writer);
+ *     audit_close(&audit);                         // what it took goes back to the queues
  */
 #ifndef ASSAY_SYSTEMS_RABBITMQ_AUDIT_H
 #define ASSAY_SYSTEMS_RABBITMQ_AUDIT_H

@@ -16,12 +16,13 @@
  * The question. %s: the queues' names. It answers
  *     node BOOTED RUNNING PARTITIONED            RUNNING: n1,n2 …
  *     QUEUE KIND ROLE LEADER TERM APPLIED READY UNACKED MEMBERS SYNCED       one line per queue
+ *
  * A quorum queue's numbers are its local member's machine: ra:local_query is answered by the
  * process itself, whose metrics lag by 5 s; while a cluster is of mixed versions its machine is of
- * the older one. A classic queue's are asked of its process. A stream's
- * are its local writer's or replica's own counters, ready is the writer's (a majority's is known by
- * chunks only). With its metadata in Khepri a node has no idea of its own of who runs: those it is
- * connected to, each of which says whether it is booted.
+ * the older one. A classic queue's are asked of its process. A stream's are its local writer's or
+ * replica's own counters, ready is the writer's (a majority's is known by chunks only). With its
+ * metadata in Khepri a node has no idea of its own of who runs: those it is connected to, each of
+ * which says whether it is booted.
  */
 static const char question_format[] =
     "H=fun(N)->lists:last(string:split(atom_to_list(N),\"@\")) end,"

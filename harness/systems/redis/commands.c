@@ -1,10 +1,8 @@
 /*
  * Script verbs of Redis alone: the operator's and the sentinels' ways to move the primary.
  *
- *     - failover: {}                      SENTINEL FAILOVER; without sentinels FAILOVER of the
- * primary
- *     - promote: $replica                 REPLICAOF NO ONE there, every other server that answers
- * follows it
+ *     - failover: {}                      SENTINEL FAILOVER; without sentinels FAILOVER of the primary
+ *     - promote: $replica                 REPLICAOF NO ONE there, the others that answer follow it
  *     - follow: {node: $old, of: $new}    REPLICAOF
  *     - kill_clients: {node: primary, type: pubsub}   CLIENT KILL TYPE
  */

@@ -2,8 +2,8 @@
  * What a suite may say of a Redis cluster: its parameter table, what becomes of each key of the
  * user's own redis.conf and sentinel.conf, and which nodes and destinations follow from it.
  *
- *     redis3: {redis: {topology: sentinel, replicas: 2, sentinels: 3}, redis.conf: {appendonly:
- * "yes"}}
+ *     redis3: {redis: {topology: sentinel, replicas: 2, sentinels: 3},
+ *              redis.conf: {appendonly: "yes"}}
  *
  * Lists, streams and key spaces need no declaration (naming one makes it); a declaration is for
  * those that no client names.
