@@ -78,7 +78,7 @@ static int help(int argc, char **argv)
     return help_main(argc, argv);
 }
 
-/* getopt begins its sentences with argv[0]: they look like all others. */
+/* Complaints about options begin with argv[0] (verbs/options.h): they look like all others. */
 static int begin(const struct verb *verb, int argc, char **argv)
 {
     char name[40];

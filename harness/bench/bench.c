@@ -11,6 +11,7 @@
 
 #include "api/registry.h"
 #include "systems/server.h"
+#include "verbs/options.h"
 #include "verbs/verbs.h"
 
 #include <errno.h>
@@ -296,20 +297,33 @@ static void own_folder(char *out, size_t size)
 
 static int read_options(struct bench *b, int argc, char **argv, struct topics *t)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--instructions") == 0)
+    static const struct option flags[] = {
+        {"instructions", no_argument, NULL, 'i'},   {"pairs", required_argument, NULL, 'p'},
+        {"seconds", required_argument, NULL, 's'},  {"json", required_argument, NULL, 'j'},
+        {"profiles", required_argument, NULL, 'f'}, {0}};
+    char none[] = "", *end = none;
+    int option;
+
+    optind = 1;
+    while ((option = option_next(argc, argv, flags)) != -1) {
+        if (option == 'i')
             b->instructions = true;
-        else if (strcmp(argv[i], "--pairs") == 0 && i + 1 < argc)
-            b->pairs = (unsigned)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            b->leg_seconds = strtod(argv[++i], NULL);
-        else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
-            b->json = argv[++i];
-        else if (strcmp(argv[i], "--profiles") == 0 && i + 1 < argc)
-            b->profiles = argv[++i];
-        else if (!add_topic(t, argv[i]))
+        else if (option == 'p')
+            b->pairs = (unsigned)strtoul(optarg, &end, 10);
+        else if (option == 's')
+            b->leg_seconds = strtod(optarg, &end);
+        else if (option == 'j')
+            b->json = optarg;
+        else if (option == 'f')
+            b->profiles = optarg;
+        else
+            return -1;
+        if (*end)
             return -1;
     }
+    for (; optind < argc; optind++)
+        if (!add_topic(t, argv[optind]))
+            return -1;
     return b->pairs <= BENCH_PAIRS_MAX && b->leg_seconds > 0 ? 0 : -1;
 }
 

@@ -4,8 +4,8 @@
 #include "base/err.h"
 #include "history/show.h"
 #include "run/case_folders.h"
+#include "verbs/options.h"
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ int verb_show(int argc, char **argv)
     int option;
 
     optind = 1;
-    while ((option = getopt_long(argc, argv, "", flags, NULL)) != -1) {
+    while ((option = option_next(argc, argv, flags)) != -1) {
         if (option != 'f')
             return 2;
         json = strcmp(optarg, "json") == 0;

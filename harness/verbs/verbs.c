@@ -11,9 +11,9 @@
 #include "sandbox/sandbox.h"
 #include "suite/units.h"
 #include "systems/server.h"
+#include "verbs/options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -164,7 +164,7 @@ static int take_option(struct suite_options *o, int option, char *argument)
         o->run.only_ask = true;
         return 0;
     default:
-        return -1; /* getopt has said what is wrong */
+        return -1; /* option_next has said what is wrong */
     }
 }
 
@@ -178,7 +178,7 @@ static int parse_suites(struct suite_options *o, int argc, char **argv)
     o->plan.set = o->set;
     o->plan.case_globs = o->cases;
     optind = 1;
-    while ((option = getopt_long(argc, argv, "", suite_flags, NULL)) != -1)
+    while ((option = option_next(argc, argv, suite_flags)) != -1)
         if (take_option(o, option, optarg) < 0)
             return -1;
     o->plan.suites = (const char *const *)&argv[optind];
@@ -395,7 +395,7 @@ int verb_check(int argc, char **argv)
     int option, status;
 
     optind = 1;
-    while ((option = getopt_long(argc, argv, "", flags, NULL)) != -1)
+    while ((option = option_next(argc, argv, flags)) != -1)
         if (option != OPT_FORMAT || parse_format(optarg, &format) < 0)
             return 2;
     if (optind != argc - 1) {
