@@ -47,6 +47,13 @@ printf 'assay: 1\ncases:\n  x: {promise: {los: 0}}\n' >"$scratch/bad.yaml"
 run_assay run "$scratch/bad.yaml"
 check "a wrong word: status 2" status_is 2
 check "a wrong word: file, line and column" says 'bad.yaml:[0-9]+:[0-9]+: '
+run_assay run suites/smoke.yaml --sed 3
+check "a wrong option: status 2" status_is 2
+check "a wrong option: the nearest is named" says '^assay: run: no option "sed" \(did you mean "seed"\?\)$'
+run_assay run suites/smoke.yaml --seed
+check "an option without its value: it is named" says '^assay: run: --seed needs a value$'
+run_assay up rabitmq
+check "a wrong system: the nearest is named" says 'did you mean "rabbitmq"'
 
 suite '{redis: {topology: standalone, binary: /nonexistent/redis-server}}' 100ms
 run_assay run "$scratch/suite.yaml" --out "$scratch/r1"
