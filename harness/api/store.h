@@ -99,8 +99,9 @@ struct store_ops {
      * transaction of ours is open that could still commit) */
     enum store_answer (*journaled)(void *self, const struct msg_id *message);
 
-    /* ---- D3, when our sessions are closed: waits until no transaction is open, then every row of a query whose columns
-     * are numbers, in order; the callback borrows them, non-zero stops, which is an error. What is asked: systems/ledger.h */
+    /* ---- D3, when our sessions are closed: waits until none of their transactions is open at the server (an embedded
+     * store has nobody to wait for), then every row of a query whose columns are numbers, LEDGER_COLUMNS_MAX at most, in
+     * order; the callback borrows them, non-zero stops, which is an error. What is asked: systems/ledger.h */
     int (*query)(void *self, const char *sql, int columns, int (*row)(void *call, const int64_t *values), void *call,
                  struct err *err);
 

@@ -14,7 +14,6 @@
 #include "suite/params.h"
 #include "suite/tree.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define CLIENTS_MAX 64
@@ -266,12 +265,12 @@ static int add_group(struct build *b, const struct drafted *d, const char *group
 static void warn_of_target(struct build *b, const struct drafted *d, const char *sends_to)
 {
     struct nearest near = nearest_to(sends_to ? sends_to : "");
-    char what[200] = "what it sends to";
+    const char *what = "what it sends to";
 
     for (size_t i = 0; sends_to && i < b->c->n_dests; i++)
         nearest_offer(&near, b->c->dests[i].name);
     if (sends_to)
-        snprintf(what, sizeof(what), "\"%s\"", sends_to);
+        what = arena_printf(b->arena, "\"%s\"", sends_to);
     build_warn(b, &d->entry->mark,
                "client \"%s\": %s is not declared%s: where its messages must arrive is not known, "
                "so no loss of them can be seen: say meant_for: […]",

@@ -347,14 +347,19 @@ static size_t print_frame_key(const char *name, FILE *out, struct nearest *near)
     static const struct {
         const char *of;
         const struct frame_key *keys;
-    } frames[] = {{"a suite", suite_frame}, {"a case", case_frame}, {"a twin", twin_frame}};
+    } frames[] = {{"a suite", suite_frame},
+                  {"a case (assay help case)", case_frame},
+                  {"a twin (assay help twins)", twin_frame}};
     size_t found = 0;
 
     for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++)
         for (const struct frame_key *f = frames[i].keys; f->key; f++) {
             nearest_offer(near, f->key);
             if (strcmp(f->key, name) == 0) {
-                fprintf(out, "%s of %s: %s\n", f->key, frames[i].of, f->help);
+                const struct frame_key alone[] = {*f, {0}};
+
+                fprintf(out, "of %s:\n", frames[i].of);
+                print_frame(alone, out);
                 found++;
             }
         }

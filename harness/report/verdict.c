@@ -240,7 +240,8 @@ static void describe_findings(struct judgement *j)
 
     for (size_t i = 0; i < j->found.n && used < sizeof(j->reason); i++) {
         const struct finding *f = &j->found.items[i];
-        bool only_allowed = judgement_allows(j, f->kind) && !expects(&j->plan->expect, f->kind);
+        bool only_allowed = j->plan->expect.verdict != VERDICT_VACUOUS &&
+                            judgement_allows(j, f->kind) && !expects(&j->plan->expect, f->kind);
 
         used += (size_t)snprintf(j->reason + used, sizeof(j->reason) - used, "%s%s %llu%s",
                                  i ? ", " : "", f->kind, (unsigned long long)f->count,
@@ -281,6 +282,16 @@ static void decide_verdict(struct judgement *j)
     }
 }
 
+/* {pass: "", may: […]}: what may be found is no reason to say yes to a run that proves nothing. */
+static int allowed_status(struct judgement *j)
+{
+    const char *gap = j->broken[0] ? j->broken : j->inconclusive[0] ? j->inconclusive : j->vacuous;
+
+    if (*gap)
+        also(j, "; but %s", gap);
+    return j->broken[0] ? 3 : *gap ? 4 : 0;
+}
+
 /* Exit status of a case that failed, as was (or was not) expected. */
 static int fail_status(struct judgement *j)
 {
@@ -288,6 +299,8 @@ static int fail_status(struct judgement *j)
     const struct expectation *unmet = first_unmet(j);
     const struct required *no = first_false(j);
 
+    if (j->plan->expect.verdict == VERDICT_PASS && !forbidden)
+        return allowed_status(j);
     if (j->plan->expect.verdict != VERDICT_FAIL)
         return 1;
     if (forbidden) {

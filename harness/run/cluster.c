@@ -8,8 +8,6 @@
 #include "suite/tree.h"
 #include "systems/server.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>

@@ -35,7 +35,7 @@ const struct frame_key case_frame[] = {
      "what must be true for the run to prove anything: [acked(x) >= 1000], else inconclusive"},
     {"expect", "how it must end, every finding not named being forbidden; default pass\n"
                "pass | {vacuous: not_exercised(loss)} | {fail: {lost: acked(x), phantom: \"> 0\"}, "
-               "may: [offset_conflict]}"},
+               "may: [offset_conflict]}; may: stands beside pass, too: {pass: \"\", may: […]}"},
     {"twins", "the same script and seed with another configuration, by name (assay help twins)"},
     {0},
 };

@@ -6,35 +6,35 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say_unknown(const char *verb, const char *word, const struct option *flags)
-{
-    char name[60];
-    struct nearest near = nearest_to(name);
+#define FLAGS_MAX 32
+#define NAME_MAX_SIZE 40
 
-    word += strspn(word, "-");
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
-    for (const struct option *f = flags; f->name; f++)
-        nearest_offer(&near, f->name);
-    fprintf(stderr, "%s: no option \"%s\"%s\n", verb, name, nearest_hint(&near));
+static void say_unknown(const char *verb, const char *given, const struct option *flags)
+{
+    char word[NAME_MAX_SIZE], names[FLAGS_MAX][NAME_MAX_SIZE];
+    struct nearest near;
+
+    snprintf(word, sizeof(word), "--%.*s", (int)strcspn(given, "="), given + strspn(given, "-"));
+    near = nearest_to(word);
+    for (size_t i = 0; flags[i].name && i < FLAGS_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "--%s", flags[i].name);
+        nearest_offer(&near, names[i]);
+    }
+    fprintf(stderr, "%s: no option \"%s\"%s\n", verb, given, nearest_hint(&near));
 }
 
+/* Errors of ours alone: 0 in optopt, or the flag that was given a value and takes none. */
 int option_next(int argc, char **argv, const struct option *flags)
 {
-    int option, at = optind;
+    int option;
 
     opterr = 0;
-    option = getopt_long(argc, argv, ":", flags, NULL);
-    if (option == ':') {
+    option = getopt_long_only(argc, argv, ":", flags, NULL);
+    if (option == ':')
         fprintf(stderr, "%s: %s needs a value\n", argv[0], argv[optind - 1]);
-        return '?';
-    }
-    if (option != '?')
-        return option;
-    for (const struct option *f = flags; f->name; f++)
-        if (optopt != 0 && f->val == optopt) {
-            fprintf(stderr, "%s: --%s takes no value\n", argv[0], f->name);
-            return '?';
-        }
-    say_unknown(argv[0], argv[optind > at ? optind - 1 : at], flags);
-    return '?';
+    else if (option == '?' && optopt != 0)
+        fprintf(stderr, "%s: %s: no value is taken\n", argv[0], argv[optind - 1]);
+    else if (option == '?')
+        say_unknown(argv[0], argv[optind - 1], flags);
+    return option == ':' ? '?' : option;
 }

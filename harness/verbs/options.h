@@ -1,5 +1,6 @@
 /*
- * Options of the command line: getopt_long with errors that name the nearest option there is.
+ * Options of the command line: getopt_long_only (one dash or two, no letters) with errors that name
+ * the nearest option there is.
  *
  *     optind = 1;
  *     while ((option = option_next(argc, argv, flags)) != -1) …      // '?': said already, exit 2

@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "systems/ledger.h"
 
+#include <assert.h>
 #include <errmsg.h>
 #include <inttypes.h>
 #include <mysqld_error.h>
@@ -446,6 +447,7 @@ static int session_query(void *self, const char *sql, int columns,
     MYSQL_ROW one;
     int status = 0;
 
+    assert(columns <= LEDGER_COLUMNS_MAX);
     if (reach(s, err) < 0 || wait_quiet(s, err) < 0 || mariadb_do(s->link, err, sql) < 0)
         return -1;
     rows = mysql_use_result(s->link);

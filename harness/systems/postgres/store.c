@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "systems/ledger.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -514,6 +515,7 @@ static int session_query(void *self, const char *sql, int columns,
     PGresult *one;
     int status = 0;
 
+    assert(columns <= LEDGER_COLUMNS_MAX);
     if (reach(s, err) < 0 || wait_quiet(s, err) < 0)
         return -1;
     if (!PQsendQuery(s->link, sql) || !PQsetSingleRowMode(s->link))

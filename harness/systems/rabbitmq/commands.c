@@ -162,7 +162,7 @@ struct replace_args {
 
 static const struct param replace_params[] = {
     {"queue", PARAM_STRING, offsetof(struct replace_args, queue), .required = true,
-     .help = "deleted and declared again where no node leads it"},
+     .help = "deleted and declared again where nobody leads it or can be elected to"},
     {0}};
 
 static int run_replace(struct cluster *cluster, const void *self, uint16_t target,

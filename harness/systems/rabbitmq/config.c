@@ -49,7 +49,7 @@ static const struct param binding_params[] = {
 #define EXCHANGE(member) offsetof(struct rabbit_exchange, member)
 static const struct param exchange_params[] = {
     {"type", PARAM_STRING, EXCHANGE(type), .fallback = "direct",
-     .help = "direct, topic, fanout or headers"},
+     .help = "direct, topic, fanout, headers, or x-… of a plugin"},
     {"durable", PARAM_BOOL, EXCHANGE(durable), .fallback = "true", .help = "survives a restart"},
     {"arguments", PARAM_VERBATIM, EXCHANGE(arguments),
      .help = "as in exchange.declare: alternate-exchange …"},

@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_NS (30 * MS_NS)
-/* An election of a queue whose members are all there takes seconds on a busy machine. */
-#define ELECTED_WITHIN_NS (60 * SECOND_NS)
+/* An election takes seconds on a busy machine; the whole command has a minute. */
+#define ELECTED_WITHIN_NS (25 * SECOND_NS)
+#define LOST_FOR_NS (3 * SECOND_NS) /* longer than a busy node is silent (view.c) */
 #define CALL_WITHIN_NS (5 * SECOND_NS)
 
 static uint32_t all_nodes(const struct cluster *cluster)
@@ -445,24 +446,42 @@ static int make_again(struct cluster *cluster, unsigned index, const struct rabb
     return result < 0 ? -1 : wait_leader(cluster, queue, deadline, err);
 }
 
-/* Right after a leader's death nobody leads: those that are left are still electing. */
-static int wait_led_or_lost(struct cluster *cluster, size_t place, bool *led, uint32_t *running,
+/* What a queue without a leader is to become. */
+struct outlook {
+    bool led;
+    uint32_t running;
+};
+
+/* Right after a leader's death nobody leads: those that are left are still electing, or too busy to
+ * say that they are there. It is lost when nothing else was to be seen for a while. */
+static int wait_led_or_lost(struct cluster *cluster, size_t place, struct outlook *out,
                             struct deadline deadline, struct err *err)
 {
+    uint32_t running = 0;
+    int64_t since_ns = 0; /* it has looked lost, to the same nodes */
+
     for (;;) {
         struct rabbit_view view;
-        bool electing;
+        enum queue_prospect prospect;
 
         if (rabbit_look(cluster, &view, deadline, err) < 0)
             return -1;
-        *led = rabbit_leader(&view, place) >= 0;
-        *running = rabbit_running(&view);
-        electing = rabbit_can_elect(&view, place);
+        out->led = rabbit_leader(&view, place) >= 0;
+        out->running = rabbit_running(&view);
+        prospect = rabbit_prospect(&view, place);
         rabbit_view_release(&view);
-        if (*led || !electing)
+        if (out->led)
             return 0;
-        if (deadline_sleep(&deadline, LOOK_EVERY_NS) < 0)
-            return err_set(err, "enough of its members run, but none of them leads it");
+        if (prospect != QUEUE_LOST || out->running != running || since_ns == 0)
+            since_ns = prospect == QUEUE_LOST ? clock_now_ns() : 0;
+        running = out->running;
+        if (since_ns != 0 && clock_now_ns() - since_ns >= LOST_FOR_NS)
+            return 0;
+        if (deadline_sleep(&deadline, LOOK_EVERY_NS) == 0)
+            continue;
+        if (prospect == QUEUE_MAY_PROMOTE)
+            return 0; /* ha-promote-on-failure: when-synced, and none of them is */
+        return err_set(err, "enough of its members run, but none of them leads it");
     }
 }
 
@@ -472,21 +491,20 @@ int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadl
     const struct rabbit_queue *queue = rabbit_queue_named(cluster->spec->config, name);
     struct rabbit_queue anywhere = queue ? *queue : (struct rabbit_queue){.name = name};
     long place = rabbit_queue_place(cluster, name);
-    uint32_t running;
-    bool led;
+    struct outlook outlook;
 
     if (place < 0)
         return err_set(err, "replace_queue: \"%s\" is no queue of this cluster", name);
-    if (wait_led_or_lost(cluster, (size_t)place, &led, &running,
+    if (wait_led_or_lost(cluster, (size_t)place, &outlook,
                          deadline_within(deadline, ELECTED_WITHIN_NS), err) < 0)
         return err_prefix(err, "replace_queue %s", name);
-    if (led)
+    if (outlook.led)
         return 0;
-    if (!running)
+    if (!outlook.running)
         return err_set(err, "replace_queue: no node runs");
     anywhere.leader = 0;
-    if (make_again(cluster, (unsigned)__builtin_ctz(running), &anywhere, queue != NULL, deadline,
-                   err) < 0)
+    if (make_again(cluster, (unsigned)__builtin_ctz(outlook.running), &anywhere, queue != NULL,
+                   deadline, err) < 0)
         return err_prefix(err, "replace_queue %s", name);
     return 0;
 }

@@ -141,22 +141,23 @@ static void two_left(struct rabbit_view *view, struct queue_view *queues, struct
 }
 
 /* A queue that will have a leader again must not be taken for one that is lost (replace_queue). */
-static void who_can_still_elect(void **state)
+static void who_may_still_lead(void **state)
 {
     static const struct {
         struct queue_view seen;
-        bool can;
+        enum queue_prospect prospect;
     } cases[] = {
-        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 7}, true},
-        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 6}, true},
-        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 3}, false}, /* one of two */
-        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 1}, false},
-        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 0}, false},
-        {{.kind = QUEUE_STREAM, .leader = -1, .members = 7}, true},
-        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 4}, true},
-        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 0}, false},
-        {{.kind = QUEUE_ABSENT, .members = 0}, false},
-        {{.kind = QUEUE_GONE, .members = 0}, false},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 7}, QUEUE_ELECTS},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 6}, QUEUE_ELECTS},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 3}, QUEUE_LOST}, /* one of two */
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 1}, QUEUE_LOST},
+        {{.kind = QUEUE_QUORUM, .leader = -1, .members = 0}, QUEUE_LOST},
+        {{.kind = QUEUE_STREAM, .leader = -1, .members = 7}, QUEUE_ELECTS},
+        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 4}, QUEUE_MAY_PROMOTE},
+        {{.kind = QUEUE_CLASSIC, .members = 6, .synced = 0}, QUEUE_MAY_PROMOTE},
+        {{.kind = QUEUE_CLASSIC, .members = 1, .synced = 1}, QUEUE_LOST},
+        {{.kind = QUEUE_ABSENT, .members = 0}, QUEUE_LOST},
+        {{.kind = QUEUE_GONE, .members = 0}, QUEUE_LOST},
     };
 
     (void)state;
@@ -165,7 +166,7 @@ static void who_can_still_elect(void **state)
         struct rabbit_view view;
 
         two_left(&view, queues, cases[i].seen);
-        assert_int_equal(rabbit_can_elect(&view, 0), cases[i].can);
+        assert_int_equal(rabbit_prospect(&view, 0), cases[i].prospect);
     }
 }
 
@@ -395,7 +396,7 @@ int main(void)
         cmocka_unit_test(whose_key_it_is),
         cmocka_unit_test(queues_and_definitions_become_destinations),
         cmocka_unit_test(wrong_entries_are_refused),
-        cmocka_unit_test(who_can_still_elect),
+        cmocka_unit_test(who_may_still_lead),
         cmocka_unit_test(layout_lays_their_config_over_ours),
         cmocka_unit_test(arguments_have_amqp_types),
         cmocka_unit_test(long_bodies_are_cut_into_frames),

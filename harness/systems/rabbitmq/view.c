@@ -422,7 +422,7 @@ uint32_t rabbit_running(const struct rabbit_view *view)
     return bits;
 }
 
-bool rabbit_can_elect(const struct rabbit_view *view, size_t q)
+enum queue_prospect rabbit_prospect(const struct rabbit_view *view, size_t q)
 {
     uint32_t running = rabbit_running(view);
 
@@ -431,13 +431,13 @@ bool rabbit_can_elect(const struct rabbit_view *view, size_t q)
 
         if (!(running >> i & 1))
             continue;
-        if (queue->kind == QUEUE_CLASSIC && (queue->synced & running))
-            return true;
+        if (queue->kind == QUEUE_CLASSIC && (queue->members & running))
+            return QUEUE_MAY_PROMOTE;
         if ((queue->kind == QUEUE_QUORUM || queue->kind == QUEUE_STREAM) &&
             2 * count_bits(queue->members & running) > count_bits(queue->members))
-            return true;
+            return QUEUE_ELECTS;
     }
-    return false;
+    return QUEUE_LOST;
 }
 
 bool rabbit_agrees(const struct rabbit_view *view, uint32_t wanted)

@@ -87,9 +87,14 @@ void rabbit_view_release(struct rabbit_view *view);
 int rabbit_leader(const struct rabbit_view *view, size_t q);
 /* Nodes that are up by their own word and run by the word of most that answered. */
 uint32_t rabbit_running(const struct rabbit_view *view);
-/* Nobody has to lead queue q yet, but somebody will: most of its members run; classic: a mirror
- * that is synchronised does. */
-bool rabbit_can_elect(const struct rabbit_view *view, size_t q);
+/* Of a queue that nobody leads in this look. A node that did not answer counts as one that does not
+ * run: QUEUE_LOST is a guess until it was seen for a while. */
+enum queue_prospect {
+    QUEUE_LOST,
+    QUEUE_ELECTS,      /* most of its members run */
+    QUEUE_MAY_PROMOTE, /* a mirror runs; one that lacks messages leads if its policy lets it */
+};
+enum queue_prospect rabbit_prospect(const struct rabbit_view *view, size_t q);
 /* All of `wanted` are up, see exactly each other, and nobody sees a partition. */
 bool rabbit_agrees(const struct rabbit_view *view, uint32_t wanted);
 

@@ -3,7 +3,6 @@
  * Real Redis: form, pipelined sends, WAIT, READONLY, kill, failover, consumers of lists and
  * streams, drain by marker and audit. In a private network namespace, without the sandbox.
  */
-#include "history/history.h"
 #include "systems/redis/client.h"
 #include "systems/testing/app.h"
 
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 

@@ -15,6 +15,7 @@
 #include "systems/ledger.h"
 #include "systems/sqlite/sqlite.h"
 
+#include <assert.h>
 #include <sqlite3.h>
 #include <stdio.h>
 
@@ -396,6 +397,7 @@ static int session_query(void *self, const char *sql, int columns,
     int64_t values[LEDGER_COLUMNS_MAX];
     int code;
 
+    assert(columns <= LEDGER_COLUMNS_MAX);
     if (sqlite3_prepare_v2(s->db, sql, -1, &select, NULL) != SQLITE_OK)
         return refuse(s, err, sql);
     while ((code = sqlite3_step(select)) == SQLITE_ROW) {

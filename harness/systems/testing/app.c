@@ -58,6 +58,8 @@ void app_reconnect(struct app *a)
 static void note(struct app *a, const struct completion *c)
 {
     a->outcomes[c->outcome]++;
+    a->with_place += c->outcome == OUTCOME_OK && c->node != NO_NODE && c->position >= 0;
+    a->by_level[c->level] += c->outcome == OUTCOME_OK;
     a->last = *c;
 }
 
@@ -102,6 +104,7 @@ unsigned app_send(struct app *a, unsigned n, size_t size, uint16_t via)
         a->ops->release(a->handle, &a->harvest);
     }
     free(payload);
+    check(completed < n || a->ops->outstanding(a->handle) == 0);
     return completed;
 }
 
@@ -164,24 +167,34 @@ unsigned live_drain(struct live *live, uint32_t unit, const uint16_t *down, size
     struct history_reader *reader;
     struct event events[64];
     struct err err = {0};
-    unsigned found = 0;
+    unsigned found = 0, *markers = calloc(live->of->n_units, sizeof(*markers));
     char folder[300];
     long n;
 
     snprintf(folder, sizeof(folder), "%s/drain-%lld", live->folder, (long long)clock_now_ns());
     check(mkdir(folder, 0755) == 0);
     writer = history_writer_open(folder, "audit", BY_AUDIT, &err);
-    check(writer);
+    must(writer ? 0 : -1);
     must(live->cluster.ops->drain(&live->cluster, writer, proofs, down, n_down, soon(), &err));
     history_writer_close(writer);
-    reader = history_open(folder, BY_TIME, WANTS(AUDIT_LOG), &err);
-    check(reader);
+    reader = history_open(folder, BY_TIME, UINT64_MAX, &err);
+    must(reader ? 0 : -1);
     while ((n = history_next(reader, events, 64, &err)) > 0)
-        for (long i = 0; i < n; i++)
-            found += (unit == NO_UNIT || events[i].unit == unit) && !(events[i].flags & EV_MARKER);
+        for (long i = 0; i < n; i++) {
+            bool marker = events[i].flags & EV_MARKER;
+
+            if (events[i].type != EV_AUDIT_LOG)
+                continue;
+            check(events[i].unit < live->of->n_units);
+            markers[events[i].unit] += marker;
+            found += (unit == NO_UNIT || events[i].unit == unit) && !marker;
+        }
     history_close(reader);
-    for (size_t i = 0; i < live->of->n_units; i++)
+    for (size_t i = 0; i < live->of->n_units; i++) {
         if (!proofs[i].proven)
             printf("# unit %s: %s\n", live->of->units[i].name, proofs[i].why);
+        check(!proofs[i].proven || proofs[i].position < 0 || markers[i] >= 1);
+    }
+    free(markers);
     return found;
 }

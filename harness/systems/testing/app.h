@@ -22,6 +22,8 @@ struct app {
     struct ownership owners[HARVEST_MAX];
     struct harvest harvest;
     unsigned outcomes[OUTCOME_BELIEVED + 1];
+    unsigned with_place; /* of those that are ok: by whom and where is said */
+    unsigned by_level[LEVEL_DURABLE + 1];
     struct completion last;
     uint64_t seq;
     bool broken;

@@ -187,11 +187,13 @@ static int write_files(const struct node *node, struct err *err)
     return 0;
 }
 
-/* Of the namespace, so of every node: only a cluster of one node asks for it. */
+/* Of the namespace, so of every node: there can be one that wants it. */
 static int name_host(const struct live *l, const struct node_spec *spec, struct err *err)
 {
     char path[300];
 
+    if ((spec->hosts || spec->hostname) && l->cluster.spec->n_nodes > 1)
+        return err_set(err, "several nodes cannot have hostnames here");
     snprintf(path, sizeof(path), "%s/hosts", l->folder);
     if (spec->hosts && file_write(path, spec->hosts, strlen(spec->hosts), err) < 0)
         return -1;
