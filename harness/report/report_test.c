@@ -90,9 +90,26 @@ static void a_bound_from_above_needs_the_drain(void **state)
     (void)state;
     tell("upper-bound.story", &told);
     assert_int_equal(told.judgement.verdict, VERDICT_FAIL);
-    assert_string_equal(told.judgement.reason,
-                        "lost 1; expected lost <= 5 with the drain proven");
+    assert_string_equal(told.judgement.reason, "lost 1; expected lost <= 5 with the drain proven");
     assert_int_equal(told.judgement.status, 1);
+    forget(&told);
+}
+
+static void what_may_be_found_proves_nothing_else(void **state)
+{
+    struct told told;
+
+    (void)state;
+    tell("allowed.story", &told);
+    assert_int_equal(told.judgement.verdict, VERDICT_FAIL);
+    assert_string_equal(told.judgement.reason, "lost 1 (allowed)");
+    assert_int_equal(told.judgement.status, 0);
+    forget(&told);
+    tell("allowed-require.story", &told);
+    assert_int_equal(told.judgement.verdict, VERDICT_FAIL);
+    assert_string_equal(told.judgement.reason, "lost 1 (allowed); but required acked(before) == 6 "
+                                               "does not hold: it was 5");
+    assert_int_equal(told.judgement.status, 4);
     forget(&told);
 }
 
@@ -278,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_name_is_the_verdict),
         cmocka_unit_test(a_bound_from_above_needs_the_drain),
+        cmocka_unit_test(what_may_be_found_proves_nothing_else),
         cmocka_unit_test(json_is_as_agreed),
         cmocka_unit_test(tap_is_as_agreed),
         cmocka_unit_test(junit_is_as_agreed),
