@@ -80,7 +80,7 @@ static inline __attribute__((always_inline)) void inflight_prefetch(const struct
     const struct interval *i = f->recent[inflight_slot(e)].last;
 
     __builtin_prefetch(i, 1); /* NULL does no harm */
-    __builtin_prefetch((const char *)i + 64, 1);
+    __builtin_prefetch((const void *)((uintptr_t)i + 64), 1);
 }
 /* EV_OWN: begins (or begins again) or ends an interval; EV_CLIENT_DEATH: its client holds nothing
  * any more. */
