@@ -7,6 +7,7 @@
 
 #include "api/system.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "plan/plan.h"
 
 #include <inttypes.h>
@@ -49,21 +50,15 @@ static uint64_t stands(const struct relay *r)
     return position;
 }
 
-/* Replaced as a whole: a reader finds the old one or the new one. */
 static void keep(struct relay *r, uint64_t position)
 {
-    char path[512], fresh[520];
-    FILE *file;
+    char path[512], text[24];
 
     if (position == r->position)
         return;
     path_of(r, path, sizeof(path));
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
-    file = fopen(fresh, "we");
-    if (!file)
-        return; /* a full disk: it will carry some again */
-    fprintf(file, "%" PRIu64 "\n", position);
-    if (fclose(file) == 0 && rename(fresh, path) == 0)
+    snprintf(text, sizeof(text), "%" PRIu64 "\n", position);
+    if (file_replace(path, text, strlen(text), NULL) == 0) /* a full disk: it carries some again */
         r->position = position;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int file_write(const char *path, const char *text, size_t n, struct err *err)
 {
@@ -15,6 +16,22 @@ int file_write(const char *path, const char *text, size_t n, struct err *err)
 
     whole &= file && fclose(file) == 0;
     return whole ? 0 : err_errno(err, "%s", path);
+}
+
+int file_replace(const char *path, const char *text, size_t n, struct err *err)
+{
+    char fresh[PATH_MAX];
+
+    if ((size_t)snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid()) >= sizeof(fresh)) {
+        errno = ENAMETOOLONG;
+        return err_errno(err, "%s", path);
+    }
+    if (file_write(fresh, text, n, err) < 0 ||
+        (rename(fresh, path) < 0 && err_errno(err, "%s", path) < 0)) {
+        unlink(fresh);
+        return -1;
+    }
+    return 0;
 }
 
 static int make_folder(const char *path)

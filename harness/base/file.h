@@ -8,6 +8,8 @@
 
 /* Made, or made anew. -1: what is there may be a part. */
 int file_write(const char *path, const char *text, size_t n, struct err *err);
+/* A reader finds the old one or the new one, whoever dies when. -1: the old one stands. */
+int file_replace(const char *path, const char *text, size_t n, struct err *err);
 
 /* Makes this folder and those above it; what is there already is left alone. -1: errno says why. No
  * memory is taken: a process that was only cloned may call it. */

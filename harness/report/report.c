@@ -4,7 +4,8 @@
  */
 #include "report/formats.h"
 
-#include <errno.h>
+#include "base/file.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,20 +73,10 @@ struct report *report_open(const struct plan *plan, const char *run_folder,
 static int replace_file(const struct report *r, const char *name, const struct buf *text,
                         struct err *err)
 {
-    char path[1100], fresh[1200];
-    FILE *file;
-    bool whole;
+    char path[1100];
 
     snprintf(path, sizeof(path), "%s/%s", r->folder, name);
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
-    file = fopen(fresh, "we");
-    if (!file)
-        return err_errno(err, "%s", fresh);
-    whole = fwrite(text->data, 1, text->n, file) == text->n;
-    whole &= fclose(file) == 0;
-    if (!whole || rename(fresh, path) < 0)
-        return err_errno(err, "%s", path);
-    return 0;
+    return file_replace(path, text->data, text->n, err);
 }
 
 static struct run_summary summary_of(const struct report *r, int exit)
@@ -214,7 +205,8 @@ int report_close(struct report *report)
     if (report->n < report->n_planned)
         status = status_worse(status, 3); /* what was not run is broken */
     if (!write_files(report, status) && report->plan)
-        status = status_worse(status, 3); /* a gate that reads results.json must not read old ones */
+        status =
+            status_worse(status, 3); /* a gate that reads results.json must not read old ones */
     for (size_t i = 0; i < report->n; i++) {
         judgement_release(report->cases[i]);
         free(report->cases[i]);

@@ -7,6 +7,7 @@
 #include "api/broker.h"
 #include "api/registry.h"
 #include "api/system.h"
+#include "base/file.h"
 #include "run/run.h"
 #include "run/shell.h"
 #include "run/suite_run.h"
@@ -63,28 +64,24 @@ static int coordinate(void *argument)
 static int write_suite(const struct up *up, const char *system, char *path, size_t size,
                        struct err *err)
 {
-    FILE *file;
+    static const char suite[] = "assay: 1\n"
+                                "clusters:\n"
+                                "  it: {%s: {}}\n"
+                                "cases:\n"
+                                "  up:\n"
+                                "    about: A cluster to play with.\n"
+                                "    clusters: {it: it}\n"
+                                "    workload: {queue: {}}\n"
+                                "    clients: {app: {%s: play, autostart: false}}\n"
+                                "    script:\n"
+                                "      - quiet: {for: 1ms, why: a shell is the script}\n"
+                                "    promise: {loss: 0}\n"
+                                "    expect: pass\n";
+    char text[sizeof(suite) + 100];
 
     snprintf(path, size, "%s/up.yaml", up->folder);
-    file = fopen(path, "we");
-    if (!file)
-        return err_errno(err, "%s", path);
-    fprintf(file,
-            "assay: 1\n"
-            "clusters:\n"
-            "  it: {%s: {}}\n"
-            "cases:\n"
-            "  up:\n"
-            "    about: A cluster to play with.\n"
-            "    clusters: {it: it}\n"
-            "    workload: {queue: {}}\n"
-            "    clients: {app: {%s: play, autostart: false}}\n"
-            "    script:\n"
-            "      - quiet: {for: 1ms, why: there is a shell instead of a script}\n"
-            "    promise: {loss: 0}\n"
-            "    expect: pass\n",
-            system, system_named(system)->broker->send_verbs[0]);
-    return fclose(file) == 0 ? 0 : err_errno(err, "%s", path);
+    snprintf(text, sizeof(text), suite, system, system_named(system)->broker->send_verbs[0]);
+    return file_write(path, text, strlen(text), err);
 }
 
 static int raise_cluster(struct up *up, const char *system, struct err *err)

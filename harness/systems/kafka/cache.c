@@ -9,6 +9,7 @@
  * Source: JDK 17 java(1) on -XX:ArchiveClassesAtExit; kafka.tools.StorageTool.
  */
 #include "base/draw.h"
+#include "base/file.h"
 #include "systems/kafka/kafka.h"
 #include "systems/server.h"
 
@@ -223,15 +224,6 @@ static int run_java(const char *const *argv, const char *log, const char *until,
 
 /* ---- making */
 
-static int write_text(const char *path, const char *text, struct err *err)
-{
-    FILE *out = fopen(path, "we");
-
-    if (!out || fputs(text, out) < 0 || fclose(out) != 0)
-        return err_errno(err, "%s", path);
-    return 0;
-}
-
 static int remove_warm(const char *folder)
 {
     char command[700];
@@ -258,14 +250,14 @@ static int warm_config(const char *folder, char *path, size_t size, struct err *
         "inter.broker.listener.name=CLIENT\ncontroller.listener.names=CONTROLLER\nlog.dirs=%s/log\n"
         "num.network.threads=1\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
         dir);
-    if (write_text(path, text, err) < 0)
+    if (file_write(path, text, strlen(text), err) < 0)
         return -1;
     /* without them nothing says when the server has started */
     snprintf(text, sizeof(text), "%s/log4j.properties", dir);
-    if (write_text(text, kafka_log4j1, err) < 0)
+    if (file_write(text, kafka_log4j1, strlen(kafka_log4j1), err) < 0)
         return -1;
     snprintf(text, sizeof(text), "%s/log4j2.properties", dir);
-    return write_text(text, kafka_log4j2, err);
+    return file_write(text, kafka_log4j2, strlen(kafka_log4j2), err);
 }
 
 static int format_once(const struct kafka_places *p, const char *folder, struct err *err)
@@ -354,7 +346,8 @@ static int make_missing(struct kafka_places *p, const char *folder, const char *
         return -1;
     if (access(p->archive, R_OK) < 0 && access(failed, F_OK) < 0 &&
         make_archive(p, folder, &why) < 0)
-        write_text(failed, why.text, NULL); /* nodes start without it, only slower */
+        file_write(failed, why.text, strlen(why.text),
+                   NULL); /* nodes start without it, only slower */
     remove_warm(folder);
     return 0;
 }

@@ -5,6 +5,7 @@
  * Ready means: every node says it is booted, all of them name exactly each other as running, and
  * every queue has its leader where the suite wants it.
  */
+#include "base/file.h"
 #include "systems/rabbitmq/amqp.h"
 #include "systems/rabbitmq/transfer.h"
 #include "systems/rabbitmq/view.h"
@@ -310,25 +311,17 @@ static int make_topology(struct cluster *cluster, struct deadline deadline, stru
 /* For the next bring-up (layout.c, preload). Whoever comes first writes it, whole or not at all. */
 static void keep_modules(struct cluster *cluster, struct deadline deadline)
 {
-    char path[600], partial[640], *text;
-    FILE *out;
-    bool good;
+    char path[600], *text;
 
     if (!rabbit_modules_path(cluster, path, sizeof(path)) || access(path, F_OK) == 0)
         return;
     text = malloc(MODULES_BYTES);
-    snprintf(partial, sizeof(partial), "%s.%d", path, (int)getpid());
     if (text &&
         rabbit_eval(cluster, 0,
                     "iolist_to_binary(io_lib:format(\"~0p.~n\",[[M||{M,P}<-code:all_loaded(),"
                     "is_list(P)]])).",
-                    text, MODULES_BYTES, deadline, NULL) == 0 &&
-        (out = fopen(partial, "we")) != NULL) {
-        good = fputs(text, out) >= 0;
-        good = fclose(out) == 0 && good;
-        if (!good || rename(partial, path) < 0)
-            unlink(partial);
-    }
+                    text, MODULES_BYTES, deadline, NULL) == 0)
+        file_replace(path, text, strlen(text), NULL);
     free(text);
 }
 
