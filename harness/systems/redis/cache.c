@@ -73,7 +73,13 @@ int redis_cache_reach(struct redis_cache *s, struct err *err)
     if (!s->tracking || !s->channel)
         return 0;
     s->gap = true; /* what the connection before had read is tracked no more */
-    return redis_cache_track(s, err);
+    if (redis_cache_track(s, err) == 0)
+        return 0;
+    redis_cache_drop(&s->channel); /* is gone, too: who listens makes it anew, and tracks */
+    if (!s->link->err)
+        return 0;
+    redis_cache_drop(&s->link);
+    return -1;
 }
 
 static const char *cache_senseless(const void *config, bool replica)

@@ -17,6 +17,7 @@ struct redis_cache {
     redisContext *replica; /* reads, where they are asked for */
     bool reads_replica;
     redisContext *channel; /* invalidations */
+    long long channel_id;  /* as CLIENT TRACKING names it */
     bool tracking;
     bool gap;       /* invalidations may have been missed */
     char taken[32]; /* id in the stream of what the queue gave last */

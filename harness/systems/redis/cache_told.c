@@ -26,20 +26,25 @@ enum outcome redis_cache_publish(void *self, uint32_t key, uint64_t version)
 /* The connection that reads tells the one that listens what it has read and lost. */
 int redis_cache_track(struct redis_cache *s, struct err *err)
 {
-    redisReply *id = redisCommand(s->channel, "CLIENT ID");
-    redisReply *on = NULL;
-    int result = -1;
+    redisReply *on = redisCommand(s->link, "CLIENT TRACKING ON REDIRECT %lld", s->channel_id);
+    int result = on && on->type != REDIS_REPLY_ERROR ? 0 : -1;
 
-    if (id && id->type == REDIS_REPLY_INTEGER)
-        on = redisCommand(s->link, "CLIENT TRACKING ON REDIRECT %lld", id->integer);
-    if (on && on->type != REDIS_REPLY_ERROR)
-        result = 0;
-    else
+    if (result < 0)
         err_set(err, "CLIENT TRACKING: %s", on ? on->str : "no answer");
-    if (id)
-        freeReplyObject(id);
     if (on)
         freeReplyObject(on);
+    return result;
+}
+
+/* Asked before it subscribes: then it answers nothing else any more. */
+static int name_channel(struct redis_cache *s)
+{
+    redisReply *id = redisCommand(s->channel, "CLIENT ID");
+    int result = id && id->type == REDIS_REPLY_INTEGER ? 0 : -1;
+
+    s->channel_id = result == 0 ? id->integer : 0;
+    if (id)
+        freeReplyObject(id);
     return result;
 }
 
@@ -51,7 +56,7 @@ static int listen_to(struct redis_cache *s, struct err *err)
     if (redis_cache_reach(s, err) < 0)
         return -1;
     s->channel = redis_cache_connect(&s->plan->nodes[s->node], err);
-    if (s->channel && s->tracking && redis_cache_track(s, err) < 0) {
+    if (s->channel && s->tracking && (name_channel(s) < 0 || redis_cache_track(s, err) < 0)) {
         redis_cache_drop(&s->link); /* it may be as dead as the channel was */
         redis_cache_drop(&s->channel);
     }
