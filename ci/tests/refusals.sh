@@ -49,7 +49,9 @@ check "a wrong word: status 2" status_is 2
 check "a wrong word: file, line and column" says 'bad.yaml:[0-9]+:[0-9]+: '
 run_assay run suites/smoke.yaml --sed 3
 check "a wrong option: status 2" status_is 2
-check "a wrong option: the nearest is named" says '^assay: run: no option "sed" \(did you mean "seed"\?\)$'
+check "a wrong option: the nearest is named" says '^assay: run: no option "--sed" \(did you mean "--seed"\?\)$'
+run_assay run -sed 3 suites/smoke.yaml
+check "with one dash, too" says '^assay: run: no option "-sed" \(did you mean "--seed"\?\)$'
 run_assay run suites/smoke.yaml --seed
 check "an option without its value: it is named" says '^assay: run: --seed needs a value$'
 run_assay up rabitmq
