@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,17 +22,18 @@ int file_write(const char *path, const char *text, size_t n, struct err *err)
 int file_replace(const char *path, const char *text, size_t n, struct err *err)
 {
     char fresh[PATH_MAX];
+    int result;
 
     if ((size_t)snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid()) >= sizeof(fresh)) {
         errno = ENAMETOOLONG;
         return err_errno(err, "%s", path);
     }
-    if (file_write(fresh, text, n, err) < 0 ||
-        (rename(fresh, path) < 0 && err_errno(err, "%s", path) < 0)) {
+    result = file_write(fresh, text, n, err);
+    if (result == 0 && rename(fresh, path) < 0)
+        result = err_errno(err, "%s", path);
+    if (result < 0)
         unlink(fresh);
-        return -1;
-    }
-    return 0;
+    return result;
 }
 
 static int make_folder(const char *path)
@@ -60,4 +62,17 @@ int file_make_parents(const char *path)
 int file_make_folders(const char *path)
 {
     return file_make_parents(path) < 0 ? -1 : make_folder(path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+void file_remove_tree(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

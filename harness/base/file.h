@@ -1,4 +1,4 @@
-/* Files written whole, and the folders they lie in. */
+/* Files written whole, and the folders they lie in, made and removed. */
 #ifndef ASSAY_BASE_FILE_H
 #define ASSAY_BASE_FILE_H
 
@@ -16,5 +16,7 @@ int file_replace(const char *path, const char *text, size_t n, struct err *err);
 int file_make_folders(const char *path);
 /* The same for the folder a file is to lie in. */
 int file_make_parents(const char *path);
+/* rm -r, of a folder of ours: what cannot be removed stays. */
+void file_remove_tree(const char *path);
 
 #endif

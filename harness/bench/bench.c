@@ -10,6 +10,7 @@
 #include "bench/bench.h"
 
 #include "api/registry.h"
+#include "base/file.h"
 #include "systems/server.h"
 #include "verbs/options.h"
 #include "verbs/verbs.h"
@@ -243,7 +244,7 @@ static int bench_topic(struct bench *b, const struct bench_system *system)
     status = in_sandbox(b, &err);
     if (status < 0)
         status = verb_failed(&err);
-    remove_tree(b->folder);
+    file_remove_tree(b->folder);
     return status;
 }
 

@@ -5,7 +5,6 @@
 #include "bench/runner.h"
 
 #include "base/file.h"
-#include "verbs/verbs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +93,7 @@ void bench_runner_close(struct bench_runner *r)
         close(r->board_fd);
     if (r->sealer)
         sealer_close(r->sealer);
-    remove_tree(r->folder);
+    file_remove_tree(r->folder);
 }
 
 static int spawn(struct bench *b, struct bench_runner *r, const struct bench_client *which,

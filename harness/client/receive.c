@@ -38,11 +38,9 @@ int worker_receive_open(struct worker *w, struct err *err)
     w->free_settles = calloc(w->n_settles, sizeof(*w->free_settles));
     w->settles_also = calloc(w->n_settles, sizeof(*w->settles_also));
     w->late = calloc(w->n_settles, sizeof(*w->late));
-    if (w->client->unrecorded)
-        w->read = calloc(HARVEST_MAX, sizeof(*w->read));
+    w->read = calloc(HARVEST_MAX, sizeof(*w->read));
     if (!h->completions || !h->deliveries || !h->owners || !b->items || !b->msgs || !b->handed ||
-        !b->handed_msgs || !w->free_settles || !w->settles_also || !w->late ||
-        (w->client->unrecorded && !w->read))
+        !b->handed_msgs || !w->free_settles || !w->settles_also || !w->late || !w->read)
         return err_set(err, "out of memory");
     for (uint32_t i = 0; i < w->n_settles; i++)
         w->free_settles[i] = w->client->needs.outstanding + w->n_settles - 1 - i;

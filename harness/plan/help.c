@@ -16,7 +16,6 @@
 #include "suite/units.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,15 +229,19 @@ static void list_words(FILE *out)
                  "in, not in\n");
 }
 
+static void print_frame_key(const struct frame_key *f, FILE *out)
+{
+    int line = (int)strcspn(f->help, "\n");
+
+    fprintf(out, "  %-*s %.*s\n", KEY_COLUMN, f->key, line, f->help);
+    if (f->help[line])
+        fprintf(out, "%*s %s\n", KEY_COLUMN + 2, "", &f->help[line + 1]);
+}
+
 static void print_frame(const struct frame_key *frame, FILE *out)
 {
-    for (const struct frame_key *f = frame; f->key; f++) {
-        const char *line = f->help, *end = strchr(line, '\n');
-
-        fprintf(out, "  %-*s %.*s\n", KEY_COLUMN, f->key, (int)(end ? end - line : INT_MAX), line);
-        if (end)
-            fprintf(out, "%*s %s\n", KEY_COLUMN + 2, "", end + 1);
-    }
+    for (; frame->key; frame++)
+        print_frame_key(frame, out);
 }
 
 static void list_suite(FILE *out)
@@ -342,7 +345,7 @@ static size_t print_command(const char *name, FILE *out, struct nearest *near)
 }
 
 /* A key of the frame, told where it stands. */
-static size_t print_frame_key(const char *name, FILE *out, struct nearest *near)
+static size_t print_in_frames(const char *name, FILE *out, struct nearest *near)
 {
     static const struct {
         const char *of;
@@ -356,10 +359,8 @@ static size_t print_frame_key(const char *name, FILE *out, struct nearest *near)
         for (const struct frame_key *f = frames[i].keys; f->key; f++) {
             nearest_offer(near, f->key);
             if (strcmp(f->key, name) == 0) {
-                const struct frame_key alone[] = {*f, {0}};
-
                 fprintf(out, "of %s:\n", frames[i].of);
-                print_frame(alone, out);
+                print_frame_key(f, out);
                 found++;
             }
         }
@@ -369,6 +370,7 @@ static size_t print_frame_key(const char *name, FILE *out, struct nearest *near)
 int help_print(const char *topic, FILE *out, struct nearest *near)
 {
     const struct verb *verb = verb_named(topic);
+    size_t found;
 
     *near = nearest_to(topic);
     for (const struct topic *t = topics; t->name; t++) {
@@ -384,11 +386,10 @@ int help_print(const char *topic, FILE *out, struct nearest *near)
         print_verb(verb, out);
         return 0;
     }
-    return print_plugins(topic, out, near) + print_command(topic, out, near) +
-                       print_frame_key(topic, out, near) >
-                   0
-               ? 0
-               : -1;
+    found = print_plugins(topic, out, near);
+    found += print_command(topic, out, near);
+    found += print_in_frames(topic, out, near);
+    return found > 0 ? 0 : -1;
 }
 
 int help_main(int argc, char **argv)

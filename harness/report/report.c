@@ -204,9 +204,9 @@ int report_close(struct report *report)
         status = 4; /* nothing was proven */
     if (report->n < report->n_planned)
         status = status_worse(status, 3); /* what was not run is broken */
+    /* a gate that reads results.json must not read old ones */
     if (!write_files(report, status) && report->plan)
-        status =
-            status_worse(status, 3); /* a gate that reads results.json must not read old ones */
+        status = status_worse(status, 3);
     for (size_t i = 0; i < report->n; i++) {
         judgement_release(report->cases[i]);
         free(report->cases[i]);

@@ -262,34 +262,42 @@ static void also(struct judgement *j, const char *format, ...)
     va_end(args);
 }
 
+/* The lattice below a finding, and why. */
+static enum verdict without_findings(const struct judgement *j, const char **why)
+{
+    if (*(*why = j->broken))
+        return VERDICT_BROKEN;
+    if (*(*why = j->inconclusive))
+        return VERDICT_INCONCLUSIVE;
+    if (*(*why = j->vacuous))
+        return VERDICT_VACUOUS;
+    *why = "every promise held, and was put to the test";
+    return VERDICT_PASS;
+}
+
 static void decide_verdict(struct judgement *j)
 {
+    const char *why;
+
     if (j->found.n > 0) {
         j->verdict = VERDICT_FAIL;
         describe_findings(j);
-    } else if (j->broken[0]) {
-        j->verdict = VERDICT_BROKEN;
-        also(j, "%s", j->broken);
-    } else if (j->inconclusive[0]) {
-        j->verdict = VERDICT_INCONCLUSIVE;
-        also(j, "%s", j->inconclusive);
-    } else if (j->vacuous[0]) {
-        j->verdict = VERDICT_VACUOUS;
-        also(j, "%s", j->vacuous);
-    } else {
-        j->verdict = VERDICT_PASS;
-        also(j, "every promise held, and was put to the test");
+        return;
     }
+    j->verdict = without_findings(j, &why);
+    also(j, "%s", why);
 }
 
 /* {pass: "", may: […]}: what may be found is no reason to say yes to a run that proves nothing. */
 static int allowed_status(struct judgement *j)
 {
-    const char *gap = j->broken[0] ? j->broken : j->inconclusive[0] ? j->inconclusive : j->vacuous;
+    const char *why;
+    enum verdict rest = without_findings(j, &why);
 
-    if (*gap)
-        also(j, "; but %s", gap);
-    return j->broken[0] ? 3 : *gap ? 4 : 0;
+    if (rest == VERDICT_PASS)
+        return 0;
+    also(j, "; but %s", why);
+    return rest == VERDICT_BROKEN ? broken_status(j) : 4;
 }
 
 /* Exit status of a case that failed, as was (or was not) expected. */

@@ -23,7 +23,7 @@ static void say_unknown(const char *verb, const char *given, const struct option
     fprintf(stderr, "%s: no option \"%s\"%s\n", verb, given, nearest_hint(&near));
 }
 
-/* Errors of ours alone: 0 in optopt, or the flag that was given a value and takes none. */
+/* An unknown option leaves 0 in optopt, one that was given a value and takes none its flag. */
 int option_next(int argc, char **argv, const struct option *flags)
 {
     int option;

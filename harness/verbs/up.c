@@ -14,7 +14,6 @@
 #include "suite/nearest.h"
 #include "systems/server.h"
 
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,19 +24,6 @@ struct up {
     char folder[200];
     char cache[400];
 };
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *where)
-{
-    (void)st;
-    (void)flag;
-    (void)where;
-    return remove(path);
-}
-
-void remove_tree(const char *path)
-{
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static int coordinate(void *argument)
 {
@@ -138,6 +124,6 @@ int verb_up(int argc, char **argv)
     status = raise_cluster(&up, argv[1], &err);
     if (status < 0)
         status = verb_failed(&err);
-    remove_tree(up.folder);
+    file_remove_tree(up.folder);
     return status;
 }

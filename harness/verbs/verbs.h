@@ -23,7 +23,5 @@ int verb_help(int argc, char **argv);
 
 /* Prints what went wrong; the exit status for it. */
 int verb_failed(const struct err *err);
-/* rm -r of a folder of ours. */
-void remove_tree(const char *path);
 
 #endif

@@ -1,7 +1,8 @@
 /* See folder.h. */
 #include "history/testing/folder.h"
 
-#include <ftw.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +21,9 @@ const char *folder_make(void)
     return path;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 void folder_remove(const char *path)
 {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    file_remove_tree(path);
 }
 
 /* Mostly small, sometimes anything. */

@@ -224,13 +224,13 @@ static int run_java(const char *const *argv, const char *log, const char *until,
 
 /* ---- making */
 
-static int remove_warm(const char *folder)
+/* Log segments of the short-lived server. */
+static void remove_warm(const char *folder)
 {
-    char command[700];
+    char path[700];
 
-    /* a fixed shape below our own cache folder: log segments of the short-lived server */
-    snprintf(command, sizeof(command), "rm -rf '%s/warm'", folder);
-    return strchr(folder, '\'') ? -1 : system(command);
+    snprintf(path, sizeof(path), "%s/warm", folder);
+    file_remove_tree(path);
 }
 
 static int warm_config(const char *folder, char *path, size_t size, struct err *err)
@@ -346,8 +346,8 @@ static int make_missing(struct kafka_places *p, const char *folder, const char *
         return -1;
     if (access(p->archive, R_OK) < 0 && access(failed, F_OK) < 0 &&
         make_archive(p, folder, &why) < 0)
-        file_write(failed, why.text, strlen(why.text),
-                   NULL); /* nodes start without it, only slower */
+        /* nodes start without it, only slower */
+        file_write(failed, why.text, strlen(why.text), NULL);
     remove_warm(folder);
     return 0;
 }

@@ -439,36 +439,33 @@ static int make_again(struct cluster *cluster, unsigned index, const struct rabb
     return result < 0 ? -1 : wait_leader(cluster, queue, deadline, err);
 }
 
-/* What a queue without a leader is to become. */
-struct outlook {
-    bool led;
-    uint32_t running;
-};
-
-/* Right after a leader's death nobody leads: those that are left are still electing, or too busy to
- * say that they are there. It is lost when nothing else was to be seen for a while. */
-static int wait_led_or_lost(struct cluster *cluster, size_t place, struct outlook *out,
-                            struct deadline deadline, struct err *err)
+/*
+ * 1: somebody leads it. 0: it is lost. Right after a leader's death nobody leads: those that are
+ * left are still electing, or too busy to say that they are there. So it is lost when nothing else
+ * was to be seen for a while, by the same nodes.
+ */
+static int await_leader(struct cluster *cluster, size_t place, uint32_t *running,
+                        struct deadline deadline, struct err *err)
 {
-    uint32_t running = 0;
-    int64_t since_ns = 0; /* it has looked lost, to the same nodes */
+    int64_t hope_ns = clock_now_ns(); /* of the last look that left some */
 
-    for (;;) {
+    for (*running = 0;;) {
         struct rabbit_view view;
         enum queue_prospect prospect;
+        uint32_t before = *running;
+        bool led;
 
         if (rabbit_look(cluster, &view, deadline, err) < 0)
             return -1;
-        out->led = rabbit_leader(&view, place) >= 0;
-        out->running = rabbit_running(&view);
+        led = rabbit_leader(&view, place) >= 0;
         prospect = rabbit_prospect(&view, place);
+        *running = rabbit_running(&view);
         rabbit_view_release(&view);
-        if (out->led)
-            return 0;
-        if (prospect != QUEUE_LOST || out->running != running || since_ns == 0)
-            since_ns = prospect == QUEUE_LOST ? clock_now_ns() : 0;
-        running = out->running;
-        if (since_ns != 0 && clock_now_ns() - since_ns >= LOST_FOR_NS)
+        if (led)
+            return 1;
+        if (prospect != QUEUE_LOST || *running != before)
+            hope_ns = clock_now_ns();
+        if (clock_now_ns() - hope_ns >= LOST_FOR_NS)
             return 0;
         if (deadline_sleep(&deadline, LOOK_EVERY_NS) == 0)
             continue;
@@ -484,20 +481,22 @@ int rabbit_replace_queue(struct cluster *cluster, const char *name, struct deadl
     const struct rabbit_queue *queue = rabbit_queue_named(cluster->spec->config, name);
     struct rabbit_queue anywhere = queue ? *queue : (struct rabbit_queue){.name = name};
     long place = rabbit_queue_place(cluster, name);
-    struct outlook outlook;
+    uint32_t running;
+    int led;
 
     if (place < 0)
         return err_set(err, "replace_queue: \"%s\" is no queue of this cluster", name);
-    if (wait_led_or_lost(cluster, (size_t)place, &outlook,
-                         deadline_within(deadline, ELECTED_WITHIN_NS), err) < 0)
+    led = await_leader(cluster, (size_t)place, &running,
+                       deadline_within(deadline, ELECTED_WITHIN_NS), err);
+    if (led < 0)
         return err_prefix(err, "replace_queue %s", name);
-    if (outlook.led)
+    if (led)
         return 0;
-    if (!outlook.running)
+    if (!running)
         return err_set(err, "replace_queue: no node runs");
     anywhere.leader = 0;
-    if (make_again(cluster, (unsigned)__builtin_ctz(outlook.running), &anywhere, queue != NULL,
-                   deadline, err) < 0)
+    if (make_again(cluster, (unsigned)__builtin_ctz(running), &anywhere, queue != NULL, deadline,
+                   err) < 0)
         return err_prefix(err, "replace_queue %s", name);
     return 0;
 }

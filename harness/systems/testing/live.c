@@ -6,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -264,21 +263,13 @@ int live_open(struct live *l, const char *where, const char *suite, struct err *
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 void live_close(struct live *l)
 {
     for (unsigned i = 0; i < LIVE_NODES; i++)
         if (l->pids[i] > 0)
             live_kill(l, i);
     l->cluster.ops->release(&l->cluster);
-    nftw(l->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    file_remove_tree(l->folder);
     plan_free(l->plan);
     arena_release(&l->arena);
 }
