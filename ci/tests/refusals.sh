@@ -105,6 +105,12 @@ check "a shell is given" says '^shell is here'
 check "beside the cluster as the case left it" says '^[1-9][0-9]*$'
 check "nothing is left behind when it ends" test -z "$(ps -eo args | grep -F "$scratch/kept" | grep -v grep)"
 
+suite '{redis: {topology: standalone}}' 100ms
+sed -i 's/^    script:/&\n      - wait: {until: "primary == none", within: 200ms}/' "$scratch/suite.yaml"
+run_assay run "$scratch/suite.yaml" --out "$scratch/waited"
+check "a wait that times out proves nothing: status 4" status_is 4
+check "what was there instead is said" says 'INCONCLUSIVE.*timed out: wait: .*; primary was redis-1$'
+
 suite '{redis: {topology: standalone}}' 20s
 interrupt() { # signal out times
     "$assay" run "$scratch/suite.yaml" --out "$2" >"$scratch/out" 2>&1 &

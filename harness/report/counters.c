@@ -189,12 +189,15 @@ static struct named_count *add_named(struct named_count **items, size_t *n, cons
 
 static void waited(struct counters *c, const struct event *e)
 {
-    char name[200];
+    char name[sizeof(c->timed_out)];
+    bool timed_out = event_outcome(e) == OUTCOME_UNKNOWN;
 
     text_of(c, e, name, sizeof(name));
-    add_named(&c->waits, &c->n_waits, name)->value = event_outcome(e) == OUTCOME_OK;
-    if (event_outcome(e) == OUTCOME_UNKNOWN && !c->timed_out[0])
+    if (timed_out && !c->timed_out[0])
         snprintf(c->timed_out, sizeof(c->timed_out), "%s", name[0] ? name : "a wait");
+    if (timed_out)
+        name[strcspn(name, ";")] = '\0'; /* what was seen instead is no part of its name */
+    add_named(&c->waits, &c->n_waits, name)->value = event_outcome(e) == OUTCOME_OK;
 }
 
 static void trigger(struct counters *c, const struct event *e)

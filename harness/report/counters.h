@@ -75,7 +75,7 @@ struct counters {
     size_t n_triggers;
     struct script_line script[SCRIPT_LINES_MAX];
     size_t n_script;
-    char timed_out[240]; /* a wait without `else` that did; "" none */
+    char timed_out[480]; /* a wait without `else` that did; "" none */
     char broken[400];    /* EV_BROKEN, EV_FULL; "" none */
     bool full;
     int64_t first_ns, last_ns, began_ns; /* began: of the script */

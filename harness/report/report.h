@@ -78,7 +78,7 @@ struct judgement {
     enum drain_level drain; /* least proven level of the units somebody's messages are meant for */
     bool drained;
     char drain_why[240];
-    char inconclusive[300], vacuous[300], broken[600]; /* first reason of each; "" none */
+    char inconclusive[500], vacuous[300], broken[600]; /* first reason of each; "" none */
     char not_applicable[800];                          /* nothing was run, and why; "" */
     unsigned n_vacuous;                                /* reasons */
     int64_t duration_ms;

@@ -46,7 +46,7 @@ struct node *run_node(struct run *run, uint16_t id)
 struct role_query {
     uint32_t unit;
     enum role_kind kind;
-    bool claims; /* by the nodes' own word instead of the quorum's */
+    bool claims;         /* by the nodes' own word instead of the quorum's */
     const char *cluster; /* its alias; NULL: any */
 };
 
@@ -507,6 +507,19 @@ int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
     if (is_observed(e) && wait_for_look(run, since_ns, deadline, err) < 0)
         return -1;
     return run_eval(run, e, out, err);
+}
+
+int64_t run_look_age(struct run *run, const struct expr *e)
+{
+    int64_t now_ns = clock_now_ns(), age_ns = 0;
+
+    for (size_t c = 0; c < run->plan->n_clusters && is_observed(e); c++) {
+        struct cluster_slot *slot = run->slots[c];
+
+        if (slot && slot->watcher && now_ns - atomic_load(&slot->roles->round_began_ns) > age_ns)
+            age_ns = now_ns - atomic_load(&slot->roles->round_began_ns);
+    }
+    return age_ns;
 }
 
 int run_bind(struct run *run, const char *name, const struct value *value, struct err *err)

@@ -222,6 +222,8 @@ int run_eval(struct run *run, const struct expr *e, struct value *out, struct er
 /* As run_eval, with roles observed after `since_ns`; waits for the watchers. */
 int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
                    struct deadline deadline, struct value *out, struct err *err);
+/* How old the oldest look is that `e` would be told from; 0 where no watcher has a part in it. */
+int64_t run_look_age(struct run *run, const struct expr *e);
 struct node *run_node(struct run *run, uint16_t id);
 struct cluster_slot *run_slot_of(struct run *run, uint16_t node);
 int run_bind(struct run *run, const char *name, const struct value *value, struct err *err);

@@ -9,7 +9,8 @@
 
 #define POLL_NS (2 * MS_NS)
 #define QUIESCE_WITHIN_NS (60 * SECOND_NS)
-#define LATE_NS (50 * MS_NS) /* a person wants to know that a replay runs behind */
+#define OLD_LOOK_NS (1 * SECOND_NS) /* of a watcher that looks every 50 ms */
+#define LATE_NS (50 * MS_NS)        /* a person wants to know that a replay runs behind */
 
 int step_quiesce(struct run *run, const struct step *step, struct err *err)
 {
@@ -155,9 +156,42 @@ static int wait_settled(struct run *run, const struct wait_args *args, struct de
     return 1;
 }
 
+/* "isr(orders/0) was kafka-1,kafka-2": what was waited for is no help to somebody who wants to know
+ * why it did not come. */
+static void say_value(struct run *run, const struct expr *e, char *out, size_t size)
+{
+    struct value value;
+    struct err err = {0};
+    char text[300];
+    int64_t age_ns = run_look_age(run, e);
+
+    if (run_eval(run, e, &value, &err) < 0) {
+        snprintf(out, size, "; %s", err.text);
+        return;
+    }
+    print_value(run, &value, text, sizeof(text));
+    if (age_ns > OLD_LOOK_NS)
+        snprintf(out, size, "; %s was %s %.1f s before", e->text, text, (double)age_ns / 1e9);
+    else
+        snprintf(out, size, "; %s was %s", e->text, text);
+}
+
+static void say_what_was(struct run *run, const struct wait_args *args, char *out, size_t size)
+{
+    const struct expr *e = args->until ? args->until : args->settled;
+    const struct expr *one = e->kind == EXPR_BINARY ? e->args[0] : e;
+    const struct expr *other = e->kind == EXPR_BINARY ? e->args[1] : NULL;
+
+    out[0] = '\0';
+    say_value(run, one, out, size);
+    if (other && (other->kind == EXPR_CALL || other->kind == EXPR_VARIABLE))
+        say_value(run, other, out + strlen(out), size - strlen(out));
+}
+
 int step_wait(struct run *run, const struct step *step, struct err *err)
 {
     const struct wait_args *args = step->args;
+    char was[400] = "";
     struct deadline deadline = deadline_within(run->deadline, args->within_ns);
     int64_t began_ns = clock_now_ns();
     int result =
@@ -168,17 +202,19 @@ int step_wait(struct run *run, const struct step *step, struct err *err)
 
     if (result < 0)
         return -1;
-    chronicle(run,
-              (struct event){.type = EV_WAITED,
-                             .value = clock_now_ns() - began_ns,
-                             .ref = chronicle_text(run, "%s", args->name ? args->name : step->text),
-                             .outcome_level = event_result(outcome, LEVEL_NONE)});
+    if (outcome == OUTCOME_UNKNOWN)
+        say_what_was(run, args, was, sizeof(was));
+    chronicle(run, (struct event){.type = EV_WAITED,
+                                  .value = clock_now_ns() - began_ns,
+                                  .ref = chronicle_text(run, "%s%s",
+                                                        args->name ? args->name : step->text, was),
+                                  .outcome_level = event_result(outcome, LEVEL_NONE)});
     if (args->name && run_note(run, args->name, result == 0, err) < 0)
         return -1;
     if (outcome == OUTCOME_UNKNOWN && atomic_load(&run->cancel.asked))
         return err_set(err, "stopped after %.1f s", (double)(clock_now_ns() - began_ns) / 1e9);
     if (outcome == OUTCOME_UNKNOWN)
-        return err_set(err, "timed out after %.1f s", (double)args->within_ns / 1e9);
+        return err_set(err, "timed out after %.1f s%s", (double)args->within_ns / 1e9, was);
     if (outcome == OUTCOME_FAIL)
         progress(run, "not so within %.1f s, going on", (double)args->within_ns / 1e9);
     return 0;
