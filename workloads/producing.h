@@ -35,7 +35,11 @@ extern const char *const producing_resends[];
          .help =                                                                                   \
              "sends from its start on at this rate, over all instances; without it only what the " \
              "script asks"},                                                                       \
-        {"poisson", PARAM_BOOL, offsetof(type, producing.poisson), .fallback = "false",            \
+        {"poisson",                                                                                \
+         PARAM_BOOL,                                                                               \
+         offsetof(type, producing.poisson),                                                        \
+         .fallback = "false",                                                                      \
+         .only = "rate",                                                                           \
          .help = "arrivals of that rate are drawn, not evenly spaced"},                            \
         {"resend",                                                                                 \
          PARAM_CHOICE,                                                                             \

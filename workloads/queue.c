@@ -69,11 +69,12 @@ static const struct param queue_client_params[] = {
      .help = "how long the work on a message takes, before its effect; nothing is read meanwhile, "
              "nor are heartbeats kept"},
     {"work_nth", PARAM_INT, offsetof(struct queue_client_args, work_nth), .fallback = "0",
-     .max = INT32_MAX, .help = "only the nth message takes that long; 0: every one"},
+     .max = INT32_MAX, .only = "work",
+     .help = "only the nth message takes that long; 0: every one"},
     {"refuse_nth", PARAM_INT, offsetof(struct queue_client_args, refuse_nth), .fallback = "0",
      .max = INT32_MAX, .help = "the nth message is refused instead of worked on; 0: none"},
     {"refuse", PARAM_CHOICE, offsetof(struct queue_client_args, refuse), .fallback = "requeue",
-     .choices = refuse_hows,
+     .choices = refuse_hows, .only = "refuse_nth",
      .help = "the refused message goes back into the queue, or away for good (where the product "
              "dead-letters, it does)"},
     {0}};

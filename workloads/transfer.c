@@ -53,10 +53,10 @@ static const struct param transfer_params[] = {
              "an older one writes nothing; version: nothing, but a balance is only replaced in the "
              "version it was read in"},
     {"balance", PARAM_CHOICE, offsetof(struct transfer_args, balance), .fallback = "inside",
-     .choices = balance_reads,
-     .help = "dedupe: version: balances are read inside the transaction and replaced where the "
-             "version is still the same "
-             "(0 rows: again); outside: read before it and replaced whatever they are by then"},
+     .choices = balance_reads, .only = "dedupe: version",
+     .help = "balances are read inside the transaction and replaced where the version is still "
+             "the same (0 rows: again); outside: read before it and replaced whatever they are by "
+             "then"},
     {"marks", PARAM_STRING, offsetof(struct transfer_args, marks),
      .help = "cluster (with a cache) that keeps the marks of redis_before and redis_after"},
     {"mark_ttl", PARAM_DURATION, offsetof(struct transfer_args, mark_ttl_ns), .fallback = "1h",
@@ -67,8 +67,8 @@ static const struct param transfer_params[] = {
              "left to the library; lowest_contiguous, highest_done: with several tasks in flight, "
              "up to the first that is not done, or up to the last that is"},
     {"settle_every", PARAM_DURATION, offsetof(struct transfer_args, settle_every_ns),
-     .fallback = "1s", .min = 1000000, .max = INT64_C(3600000000000),
-     .help = "period of settle: periodic"},
+     .fallback = "1s", .min = 1000000, .max = INT64_C(3600000000000), .only = "settle: periodic",
+     .help = "how often what is done is settled"},
     {"tasks", PARAM_INT, offsetof(struct transfer_args, tasks), .fallback = "1", .min = 1,
      .max = 256, .help = "messages in flight at once inside each worker; their turns are drawn"},
     {"work", PARAM_DURATION, offsetof(struct transfer_args, work_ns), .fallback = "0s", .min = 0,
@@ -103,9 +103,6 @@ static const char *transfer_senseless(const void *args, const void *role_args)
     (void)role_args;
     if (marks(a) && !a->marks)
         return "dedupe: redis_before and redis_after need marks: the cluster that keeps them";
-    if (a->balance == READ_OUTSIDE && a->dedupe != DEDUPE_VERSION)
-        return "balance: outside belongs to dedupe: version; without a version balances are added "
-               "to";
     if (a->tasks > 1 && !by_tasks(a))
         return "tasks: several in flight need settle: lowest_contiguous or highest_done";
     return NULL;

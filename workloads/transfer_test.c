@@ -75,8 +75,6 @@ static void senseless_is_refused(void **state)
     assert_non_null(transfer_workload.senseless(&args, &client));
     args.settle = SETTLE_HIGHEST_DONE;
     assert_null(transfer_workload.senseless(&args, &client));
-    args.balance = READ_OUTSIDE;
-    assert_non_null(transfer_workload.senseless(&args, &client));
 }
 
 /* ---- one client that is given MESSAGES messages */

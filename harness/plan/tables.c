@@ -32,7 +32,7 @@ static const struct param send_params[] = {
     {"rate", PARAM_RATE, offsetof(struct send_args, rate),
      .help = "open loop; without it flat out"},
     {"poisson", PARAM_BOOL, offsetof(struct send_args, poisson), .fallback = "false",
-     .help = "arrivals of that rate are drawn, not evenly spaced"},
+     .only = "rate", .help = "arrivals of that rate are drawn, not evenly spaced"},
     {"again", PARAM_BOOL, offsetof(struct send_args, again), .fallback = "false",
      .help = "one more round of the send of that name, as in a repeat"},
     {0}};
@@ -48,7 +48,7 @@ static const struct param background_params[] = {
     {"rate", PARAM_RATE, offsetof(struct send_args, rate),
      .help = "open loop; without it flat out"},
     {"poisson", PARAM_BOOL, offsetof(struct send_args, poisson), .fallback = "false",
-     .help = "arrivals of that rate are drawn, not evenly spaced"},
+     .only = "rate", .help = "arrivals of that rate are drawn, not evenly spaced"},
     {"until", PARAM_STRING, offsetof(struct send_args, until), .check = is_until,
      .help = "script_end: goes on until the script is over"},
     {"again", PARAM_BOOL, offsetof(struct send_args, again), .fallback = "false",

@@ -7,6 +7,7 @@
 #include "suite/nearest.h"
 #include "suite/tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,6 +199,53 @@ static int fill_table(const struct filler *f, const struct param_into *into, con
     return 0;
 }
 
+/* "topology: replication | sentinel": is `word` one of those behind the colon? */
+static bool is_word_of(const char *only, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *s = strchr(only, ':') + 1; *s; s += strcspn(s, " |")) {
+        s += strspn(s, " |");
+        if (strncmp(s, word, n) == 0 && strcspn(s, " |") == n)
+            return true;
+    }
+    return false;
+}
+
+/* A key that means nothing beside what else was said: whoever wrote it believes that it does. */
+static int check_company(const struct filler *f, const struct param_into *into,
+                         const struct param *p, const struct tree *map,
+                         const struct tree_mark *mark)
+{
+    char key[64];
+    const struct param *other;
+    const char *word;
+
+    snprintf(key, sizeof(key), "%.*s", (int)strcspn(p->only, ":"), p->only);
+    if (!strchr(p->only, ':') && tree_get(map, key))
+        return 0;
+    if (!strchr(p->only, ':'))
+        return mark_err(f->err, mark, "\"%s\" means nothing without \"%s\"", p->key, key);
+    other = param_named(into->params, key);
+    word = other->choices[*(const int *)at(into->out, other->offset)];
+    if (is_word_of(p->only, word))
+        return 0;
+    return mark_err(f->err, mark, "\"%s\" means nothing with %s: %s: it belongs to %s", p->key, key,
+                    word, p->only);
+}
+
+static int check_companies(const struct filler *f, const struct param_into *into,
+                           const struct tree *map)
+{
+    for (size_t i = 0; map && i < map->n; i++) {
+        const struct param *p = param_named(into->params, map->keys[i]);
+
+        if (p && p->only && check_company(f, into, p, map, &map->marks[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Gives a key no table names to a "*" parameter, or refuses it. */
 static int take_unknown(const struct filler *f, const struct param_into *into, size_t n,
                         const struct tree *map, size_t i)
@@ -233,7 +281,7 @@ static int fill(const struct filler *f, const struct param_into *into, size_t n,
             return -1;
     }
     for (size_t t = 0; t < n; t++)
-        if (fill_table(f, &into[t], map) < 0)
+        if (fill_table(f, &into[t], map) < 0 || check_companies(f, &into[t], map) < 0)
             return -1;
     return 0;
 }

@@ -368,6 +368,31 @@ static void a_bare_value_is_told_of_the_key_that_was_written(void **state)
     assert_non_null(strstr(err.text, ": size: \"big\" is not a size"));
 }
 
+static void a_key_that_means_nothing_here_is_refused(void **state)
+{
+    struct kept {
+        int how, word;
+        int64_t times;
+    } out;
+    static const char *const hows[] = {"never", "once", "often", NULL};
+    static const struct param params[] = {
+        {"how", PARAM_CHOICE, offsetof(struct kept, how), .choices = hows, .fallback = "never"},
+        {"times", PARAM_INT, offsetof(struct kept, times), .max = 9, .only = "how: once | often"},
+        {"word", PARAM_CHOICE, offsetof(struct kept, word), .choices = hows, .only = "times"},
+        {0}};
+
+    (void)state;
+    assert_int_equal(
+        param_fill(params, read_text("{times: 3, how: often, word: once}"), &out, &arena, &err), 0);
+    assert_int_equal(out.times, 3);
+    assert_int_equal(param_fill(params, read_text("{times: 3}"), &out, &arena, &err), -1);
+    assert_string_equal(err.text,
+                        "suite x:1:2: \"times\" means nothing with how: never: it belongs "
+                        "to how: once | often");
+    assert_int_equal(param_fill(params, read_text("{word: once}"), &out, &arena, &err), -1);
+    assert_string_equal(err.text, "suite x:1:2: \"word\" means nothing without \"times\"");
+}
+
 /* ---- config files */
 
 static const char *config_line(const char *section, const char *text)
@@ -515,6 +540,7 @@ int main(void)
         TEST(defaults_are_filled),
         TEST(tables_fill_structs),
         TEST(a_bare_value_is_told_of_the_key_that_was_written),
+        TEST(a_key_that_means_nothing_here_is_refused),
         TEST(config_files_read_as_their_products_do),
         TEST(a_key_is_not_told_with_its_value),
         TEST(the_suites_keys_win_over_the_files),

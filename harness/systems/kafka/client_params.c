@@ -86,6 +86,7 @@ static const struct param consume_params[] = {
      .type = PARAM_STRING,
      .offset = offsetof(struct kafka_consume, from),
      .fallback = "beginning",
+     .only = "partitions",
      .help = "where a hand-made assignment starts: beginning, end or an offset"},
     {.key = "commit",
      .type = PARAM_CHOICE,
@@ -101,7 +102,8 @@ static const struct param consume_params[] = {
      .offset = offsetof(struct kafka_consume, every_ns),
      .min = 0,
      .max = INT64_C(3600000000000),
-     .help = "period of commit: periodic"},
+     .only = "commit: periodic",
+     .help = "how often"},
     {.key = "offset",
      .type = PARAM_CHOICE,
      .offset = offsetof(struct kafka_consume, offset),
@@ -191,8 +193,8 @@ static const char *senseless_consumer(const struct kafka_args *args, unsigned in
         return "membership: is of groups";
     if (!c->group && c->commit != COMMIT_AUTO && c->commit != COMMIT_NONE)
         return "commit: without group: there is nobody to commit to";
-    if ((c->commit == COMMIT_PERIODIC) != (c->every_ns > 0))
-        return "commit: periodic and every: belong together";
+    if (c->commit == COMMIT_PERIODIC && c->every_ns == 0)
+        return "commit: periodic needs every:";
     if (c->commit == COMMIT_TRANSACTION && !args->produce.topic)
         return "commit: transaction: it produces nothing";
     if (c->commit == COMMIT_TRANSACTION && is(keys, "enable.auto.commit", "true", true))

@@ -81,23 +81,24 @@ static const struct param confirm_params[] = {
 static const struct param consume_params[] = {
     {"list", PARAM_STRING, ARG(consume, list), .help = "the list to take from"},
     {"stream", PARAM_STRING, ARG(consume, stream), .help = "the stream to read (XREADGROUP)"},
-    {"group", PARAM_STRING, ARG(consume, group), .fallback = "workers",
+    {"group", PARAM_STRING, ARG(consume, group), .fallback = "workers", .only = "stream",
      .help = "consumer group of the stream, made when it is not there"},
-    {"from", PARAM_STRING, ARG(consume, from), .fallback = "0",
+    {"from", PARAM_STRING, ARG(consume, from), .fallback = "0", .only = "stream",
      .help = "where a new group starts: an id, 0 or $"},
     {"channel", PARAM_STRING, ARG(consume, channel), .help = "the channel to SUBSCRIBE to"},
     {"mode", PARAM_CHOICE, ARG(consume, mode), .fallback = "blpop", .choices = take_words,
-     .help = "lists: taken and forgotten (blpop, brpop), moved to a processing list (blmove), or "
+     .only = "list",
+     .help = "taken and forgotten (blpop, brpop), moved to a processing list (blmove), or "
              "held in a sorted set until their time is over (visibility)"},
-    {"processing", PARAM_STRING, ARG(consume, processing),
-     .help = "blmove: prefix of each consumer's processing list; {LIST}:processing when not given"},
+    {"processing", PARAM_STRING, ARG(consume, processing), .only = "mode: blmove",
+     .help = "prefix of each consumer's processing list; {LIST}:processing when not given"},
     {"lease", PARAM_DURATION, ARG(consume, lease_ns), .fallback = "1s", .min = 10 * MS_NS,
-     .max = 3600 * SECOND_NS,
-     .help = "blmove: time to live of the key that says this consumer lives; it is renewed "
+     .max = 3600 * SECOND_NS, .only = "mode: blmove",
+     .help = "time to live of the key that says this consumer lives; it is renewed "
              "between messages, and a reaper takes over once it is gone"},
     {"visibility", PARAM_DURATION, ARG(consume, visibility_ns), .fallback = "30s",
-     .min = 10 * MS_NS, .max = 86400 * SECOND_NS,
-     .help = "visibility: how long the work may take before a reaper gives the message back"},
+     .min = 10 * MS_NS, .max = 86400 * SECOND_NS, .only = "mode: visibility",
+     .help = "how long the work may take before a reaper gives the message back"},
     {"leftovers", PARAM_CHOICE, ARG(consume, leftovers), .fallback = "own",
      .choices = leftover_words,
      .help = "blmove and streams: what an earlier life of this consumer did not settle is taken "
@@ -107,9 +108,9 @@ static const struct param consume_params[] = {
     {"claim", PARAM_DURATION, ARG(consume, claim_ns), .min = MS_NS, .max = 86400 * SECOND_NS,
      .help = "streams: XAUTOCLAIM what others left unsettled for so long; without it never"},
     {"claim_every", PARAM_DURATION, ARG(consume, claim_every_ns), .fallback = "100ms", .min = MS_NS,
-     .max = 3600 * SECOND_NS, .help = "streams: how often it looks for such"},
+     .max = 3600 * SECOND_NS, .only = "claim", .help = "how often it looks for such"},
     {"count", PARAM_INT, ARG(consume, count), .fallback = "10", .min = 1, .max = 512,
-     .unit = "messages", .help = "streams: entries per XREADGROUP and XAUTOCLAIM"},
+     .only = "stream", .unit = "messages", .help = "entries per XREADGROUP and XAUTOCLAIM"},
     {0}};
 static const struct param reap_params[] = {
     {"list", PARAM_STRING, ARG(reap, list), .required = true,
@@ -217,8 +218,6 @@ static const char *senseless_reader(const struct redis_client_args *a)
         return "claim: is XAUTOCLAIM: it needs a stream";
     if (a->consume.claim_ns > 0 && a->consume.noack)
         return "claim: with noack: nothing is ever left pending that could be claimed";
-    if (a->consume.processing && a->consume.mode != TAKE_BLMOVE)
-        return "processing: belongs to mode: blmove";
     if (a->reap.list && given(a->consume.list, a->consume.stream, a->consume.channel, NULL) > 0)
         return "reap: is a client of its own, beside the consumers";
     return NULL;

@@ -186,7 +186,6 @@ static void senseless_clients_are_refused(void **state)
         {"{consume: {list: jobs, stream: s}}", "one of list, stream and channel"},
         {"{consume: {list: jobs, noack: true}}", "needs a stream"},
         {"{consume: {stream: s, noack: true, claim: 1s}}", "nothing is ever left pending"},
-        {"{consume: {list: jobs, processing: p}}", "belongs to mode: blmove"},
         {"{reap: jobs, consume: jobs}", "a client of its own"},
         {"{add: s, multi: script}", "it needs push:"},
     };
