@@ -111,6 +111,18 @@ run_assay run "$scratch/suite.yaml" --out "$scratch/waited"
 check "a wait that times out proves nothing: status 4" status_is 4
 check "what was there instead is said" says 'INCONCLUSIVE.*timed out: wait: .*; primary was redis-1$'
 
+suite '{redis: {topology: standalone}}' 4s
+"$assay" run "$scratch/suite.yaml" --out "$scratch/still" >"$scratch/out" 2>&1 &
+pid=$!
+for _ in $(seq 100); do grep -q quiet: "$scratch/out" && break; sleep 0.1; done
+pkill -STOP -f "$scratch/still"
+sleep 2
+pkill -CONT -f "$scratch/still"
+status=0
+wait $pid || status=$?
+check "a machine that stands still: the case goes on" status_is 0
+check "and the report says for how long" says '^  machine    stood still for [12]\.[0-9] s: '
+
 suite '{redis: {topology: standalone}}' 20s
 interrupt() { # signal out times
     "$assay" run "$scratch/suite.yaml" --out "$2" >"$scratch/out" 2>&1 &

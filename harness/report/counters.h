@@ -64,6 +64,7 @@ struct counters {
     struct streams *deliveries;       /* per destination: who was delivered before */
     int64_t *delivered, *redelivered; /* per destination (group or queue) */
     int64_t journal, remaining, outstanding_at_kill, interleaved, events;
+    int64_t stalls, longest_stall_ns;
     struct windows stamps;
     struct window_counts *windows;
     size_t n_windows; /* filled by finish, kept up for the open ones */

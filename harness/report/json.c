@@ -227,6 +227,15 @@ static json_t *measured(const struct judgement *j)
     return object;
 }
 
+static json_t *stalls(const struct judgement *j)
+{
+    json_t *object = json_object();
+
+    put(object, "n", number(j->counters.stalls));
+    put(object, "longest_ns", number(j->counters.longest_stall_ns));
+    return object;
+}
+
 /* Keys of the team's own files that were not used as they stand. */
 static json_t *config(const struct judgement *j)
 {
@@ -288,6 +297,7 @@ static json_t *one_case(const struct judgement *j)
     put(object, "exercised", exercised);
     put(object, "windows", windows(j));
     put(object, "drain", drain(j));
+    put(object, "stalls", stalls(j));
     put(object, "require", required(j));
     put(object, "notes", notes);
     put(object, "config", config(j));

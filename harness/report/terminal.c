@@ -123,6 +123,21 @@ static void happened(const struct judgement *j, struct buf *out)
     buf_char(out, '\n');
 }
 
+static void stood_still(const struct judgement *j, struct buf *out)
+{
+    const struct counters *c = &j->counters;
+
+    if (c->stalls == 0)
+        return;
+    buf_text(out, "  machine    stood still ");
+    if (c->stalls > 1)
+        buf_printf(out, "%lld times, up to ", (long long)c->stalls);
+    else
+        buf_text(out, "for ");
+    buf_printf(out, "%.1f s: servers, clients and script may have run out of time by that\n",
+               (double)c->longest_stall_ns / 1e9);
+}
+
 static const struct expectation *expectation_of(const struct judgement *j, const char *kind)
 {
     for (size_t i = 0; i < j->n_expected; i++)
@@ -231,6 +246,7 @@ void format_case(const struct judgement *j, struct buf *out)
     if (j->counters.plan && !never_began(j)) { /* there is a history, with something in it */
         done_to_it(j, out);
         happened(j, out);
+        stood_still(j, out);
         findings(j, out);
         evidence(j, out);
     }

@@ -338,6 +338,10 @@ static bool remark(struct story *s, struct event e, char **w, size_t n)
             event_result(strcmp(w[2], "fired") == 0 ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE);
     } else if (strcmp(w[0], "broken") == 0) {
         e.type = EV_BROKEN;
+    } else if (strcmp(w[0], "stalled") == 0 && n > 1) {
+        e.type = EV_STALL;
+        e.value = (int64_t)(atof(w[1]) * 1e9);
+        e.ref = NO_REF;
     } else if (strcmp(w[0], "outstanding") == 0 && n > 1) {
         e.type = EV_HAZARD;
         e.code = HAZARD_OUTSTANDING;
