@@ -44,6 +44,9 @@ enum event_flags {
     EV_KILLED = 4,
 };
 
+/* How the text of a WAITED begins that is no wait's: a step could not be done. */
+#define SCRIPT_STOPPED "the script stopped: "
+
 /* The six stamps of a window and what else is said of it (JUDGING: Time). */
 enum fault_stamp {
     STAMP_DECIDED = 1,

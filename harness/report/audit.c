@@ -58,12 +58,34 @@ struct audit_words faults_of(const struct plan_case *plan)
     return words;
 }
 
+static void commands_in(const struct step_list *steps, struct audit_words *words)
+{
+    for (size_t i = 0; i < steps->n; i++) {
+        const struct step *step = &steps->items[i];
+
+        if (step->kind == STEP_COMMAND)
+            add_word(words, step->verb);
+        else if (step->kind == STEP_REPEAT)
+            commands_in(&((const struct repeat_args *)step->args)->body, words);
+    }
+}
+
+struct audit_words commands_of(const struct plan_case *plan)
+{
+    struct audit_words words = {0};
+
+    commands_in(&plan->script, &words);
+    return words;
+}
+
 const char *audit_word(enum verdict verdict)
 {
-    static const char *const words[] = {
-        [VERDICT_PASS] = "holds",       [VERDICT_VACUOUS] = "not tested",
-        [VERDICT_INCONCLUSIVE] = "not proven", [VERDICT_BROKEN] = "broken",
-        [VERDICT_FAIL] = "breaks",      [VERDICT_NOT_APPLICABLE] = "not applicable"};
+    static const char *const words[] = {[VERDICT_PASS] = "holds",
+                                        [VERDICT_VACUOUS] = "not tested",
+                                        [VERDICT_INCONCLUSIVE] = "not proven",
+                                        [VERDICT_BROKEN] = "broken",
+                                        [VERDICT_FAIL] = "breaks",
+                                        [VERDICT_NOT_APPLICABLE] = "not applicable"};
 
     return words[verdict];
 }

@@ -189,12 +189,14 @@ static struct named_count *add_named(struct named_count **items, size_t *n, cons
 
 static void waited(struct counters *c, const struct event *e)
 {
-    char name[sizeof(c->timed_out)];
+    char name[400];
     bool timed_out = event_outcome(e) == OUTCOME_UNKNOWN;
 
     text_of(c, e, name, sizeof(name));
-    if (timed_out && !c->timed_out[0])
-        snprintf(c->timed_out, sizeof(c->timed_out), "%s", name[0] ? name : "a wait");
+    if (timed_out && !c->stopped[0])
+        snprintf(c->stopped, sizeof(c->stopped), "%s%s",
+                 strncmp(name, SCRIPT_STOPPED, strlen(SCRIPT_STOPPED)) == 0 ? "" : "timed out: ",
+                 name[0] ? name : "a wait");
     if (timed_out)
         name[strcspn(name, ";")] = '\0'; /* what was seen instead is no part of its name */
     add_named(&c->waits, &c->n_waits, name)->value = event_outcome(e) == OUTCOME_OK;
@@ -218,17 +220,6 @@ static void fault(struct counters *c, const struct event *e)
         c->windows = must(realloc(c->windows, c->stamps.n * sizeof(*c->windows)));
         c->windows[before] = (struct window_counts){0};
     }
-}
-
-static void script(struct counters *c, const struct event *e)
-{
-    if (!c->began_ns)
-        c->began_ns = e->at_ns;
-    if (c->n_script == SCRIPT_LINES_MAX)
-        return;
-    c->script[c->n_script].at_ns = e->at_ns;
-    text_of(c, e, c->script[c->n_script].text, sizeof(c->script[0].text));
-    c->n_script++;
 }
 
 static void died(struct counters *c, const struct event *e)
@@ -296,9 +287,6 @@ static void rare_event(struct counters *c, const struct event *e)
     case EV_FAULT:
         fault(c, e);
         break;
-    case EV_SCRIPT:
-        script(c, e);
-        break;
     case EV_CLIENT_DEATH:
         died(c, e);
         break;
@@ -356,6 +344,16 @@ void counters_events(void *counters, const struct event *events, size_t n)
             break;
         case EV_READ_COMPLETE:
             answered(c, e);
+            break;
+        case EV_WRITE_INVOKE:
+            c->keyed.written++;
+            break;
+        case EV_WRITE_COMPLETE:
+            c->keyed.committed += event_outcome(e) == OUTCOME_OK;
+            c->keyed.rolled_back += event_outcome(e) == OUTCOME_FAIL;
+            break;
+        case EV_LOCK_COMPLETE:
+            c->keyed.locks += event_outcome(e) == OUTCOME_OK;
             break;
         case EV_AUDIT_EFFECT:
             c->journal++;

@@ -46,12 +46,9 @@ struct trigger_end {
     bool fired;
 };
 
-struct script_line {
-    int64_t at_ns;
-    char text[200];
+struct keyed_counts { /* rows and locks by their outcome; an invocation nobody answered is unknown */
+    int64_t written, committed, rolled_back, locks;
 };
-
-#define SCRIPT_LINES_MAX 64
 
 struct counters {
     const struct plan_case *plan;
@@ -64,6 +61,7 @@ struct counters {
     struct streams *deliveries;       /* per destination: who was delivered before */
     int64_t *delivered, *redelivered; /* per destination (group or queue) */
     int64_t journal, remaining, outstanding_at_kill, interleaved, events;
+    struct keyed_counts keyed;
     int64_t stalls, longest_stall_ns;
     struct windows stamps;
     struct window_counts *windows;
@@ -74,12 +72,10 @@ struct counters {
     size_t n_waits;
     struct trigger_end *triggers;
     size_t n_triggers;
-    struct script_line script[SCRIPT_LINES_MAX];
-    size_t n_script;
-    char timed_out[480]; /* a wait without `else` that did; "" none */
+    char stopped[480];   /* why the script ended early: a wait without `else`; "" it did not */
     char broken[400];    /* EV_BROKEN, EV_FULL; "" none */
     bool full;
-    int64_t first_ns, last_ns, began_ns; /* began: of the script */
+    int64_t first_ns, last_ns;
 };
 
 #define COUNTER_EVENTS (~UINT64_C(0))

@@ -154,6 +154,12 @@ static json_t *counts(const struct judgement *j)
     put(object, "believed", number(c->all.believed));
     put(object, "delivered", number(delivered));
     put(object, "redelivered", number(redelivered));
+    put(object, "written", number(c->keyed.written));
+    put(object, "committed", number(c->keyed.committed));
+    put(object, "rolled_back", number(c->keyed.rolled_back));
+    put(object, "locks", number(c->keyed.locks));
+    put(object, "reads", number(c->all.reads));
+    put(object, "hits", number(c->all.hits));
     put(object, "effects", number(c->journal));
     put(object, "remaining", number(c->remaining));
     put(object, "undecided", number((int64_t)j->undecided));

@@ -73,16 +73,22 @@ static double since_start(const struct judgement *j, int64_t at_ns)
     return (double)(at_ns - j->counters.first_ns) / 1e9;
 }
 
-static void done_to_it(const struct judgement *j, struct buf *out)
+/* The first line of what was done is labelled. */
+static void begin_deed(size_t *deeds, struct buf *out)
 {
-    const char *label = "  done to it ";
+    buf_text(out, (*deeds)++ ? "             " : "  done to it ");
+}
+
+static void windows(const struct judgement *j, size_t *deeds, struct buf *out)
+{
     char name[300];
 
     for (size_t i = 0; i < j->counters.n_windows; i++) {
         const struct window_counts *w = &j->counters.windows[i];
 
         judgement_window_name(j, w->stamps.id, name, sizeof(name));
-        buf_printf(out, "%s%s", label, name);
+        begin_deed(deeds, out);
+        buf_text(out, name);
         if (!w->stamps.effective)
             buf_text(out, ": it never took effect\n");
         else if (w->stamps.heal_asked_ns)
@@ -93,29 +99,95 @@ static void done_to_it(const struct judgement *j, struct buf *out)
         if (w->stamps.effective)
             buf_printf(out, "; %lld sends completed inside, %lld acknowledged\n",
                        (long long)w->completed, (long long)w->acked);
-        label = "             ";
     }
-    if (j->counters.n_windows == 0)
-        buf_printf(out, "%sno fault\n", label);
 }
 
-static void happened(const struct judgement *j, struct buf *out)
+/* Clients killed or held at a step; faults that waited for one are windows. Rounds of a repeat are
+ * told together. */
+static void at_steps(const struct judgement *j, size_t *deeds, struct buf *out)
+{
+    const struct counters *c = &j->counters;
+
+    for (size_t i = 0; i < c->n_triggers; i++) {
+        const char *text = c->triggers[i].text;
+        size_t times = 0, fired = 0;
+
+        for (size_t k = 0; k < c->n_triggers; k++) {
+            bool same = strcmp(c->triggers[k].text, text) == 0;
+
+            if (same && k < i)
+                break;
+            times += same;
+            fired += same && c->triggers[k].fired;
+        }
+        if (times == 0 || (strncmp(text, "arm", 3) != 0 && strncmp(text, "hold", 4) != 0 &&
+                           strcmp(text, "interleave") != 0))
+            continue;
+        begin_deed(deeds, out);
+        buf_printf(out, "%s: %zu of %zu times\n", text, fired, times);
+    }
+}
+
+static void done_to_it(const struct judgement *j, struct buf *out)
+{
+    const struct audit_words commands = commands_of(j->plan);
+    size_t deeds = 0;
+
+    windows(j, &deeds, out);
+    at_steps(j, &deeds, out);
+    if (commands.n > 0) {
+        begin_deed(&deeds, out);
+        buf_text(out, "by command: ");
+    }
+    for (size_t i = 0; i < commands.n; i++)
+        buf_printf(out, "%s%s", commands.items[i], i + 1 < commands.n ? ", " : "\n");
+    if (deeds == 0)
+        buf_text(out, "  done to it no fault\n");
+}
+
+static void messages(const struct judgement *j, struct buf *out)
 {
     const struct send_counts *all = &j->counters.all;
     int64_t delivered = 0, again = 0;
 
-    buf_printf(
-        out, "  happened   %lld messages sent: %lld acknowledged, %lld refused, %lld unknown",
-        (long long)all->sent, (long long)all->ok, (long long)all->fail, (long long)all->unknown);
+    buf_printf(out, "%lld messages sent: %lld acknowledged, %lld refused, %lld unknown",
+               (long long)all->sent, (long long)all->ok, (long long)all->fail,
+               (long long)all->unknown);
     if (all->believed)
         buf_printf(out, ", %lld never asked about", (long long)all->believed);
-    for (size_t d = 0; j->counters.plan && d <= j->plan->n_dests; d++) {
+    for (size_t d = 0; d <= j->plan->n_dests; d++) {
         delivered += j->counters.delivered[d];
         again += j->counters.redelivered[d];
     }
     if (delivered)
         buf_printf(out, "; %lld delivered, %lld of them again", (long long)delivered,
                    (long long)again);
+}
+
+static void happened(const struct judgement *j, struct buf *out)
+{
+    const struct send_counts *all = &j->counters.all;
+    const struct keyed_counts *k = &j->counters.keyed;
+    const char *gap = "  happened   ";
+
+    if (all->sent > 0 || (k->written == 0 && k->locks == 0 && all->reads == 0)) {
+        buf_text(out, gap);
+        messages(j, out);
+        gap = "; ";
+    }
+    if (k->locks > 0) {
+        buf_printf(out, "%s%lld locks taken", gap, (long long)k->locks);
+        gap = "; ";
+    }
+    if (k->written > 0) {
+        buf_printf(out, "%s%lld rows written: %lld committed, %lld rolled back, %lld unknown", gap,
+                   (long long)k->written, (long long)k->committed, (long long)k->rolled_back,
+                   (long long)(k->written - k->committed - k->rolled_back));
+        gap = "; ";
+    }
+    if (all->reads > 0)
+        buf_printf(out, "%s%lld reads, %lld served by a cache", gap, (long long)all->reads,
+                   (long long)all->hits);
     if (j->counters.journal)
         buf_printf(out, "; %lld effects in the journal", (long long)j->counters.journal);
     if (j->undecided)

@@ -85,8 +85,8 @@ static void look_at_script(struct judgement *j)
 {
     const struct counters *c = &j->counters;
 
-    if (c->timed_out[0])
-        say_first(j->inconclusive, sizeof(j->inconclusive), "timed out: %s", c->timed_out);
+    if (c->stopped[0])
+        say_first(j->inconclusive, sizeof(j->inconclusive), "%s", c->stopped);
     for (size_t i = 0; i < c->n_triggers; i++) {
         const struct trigger_end *t = &c->triggers[i];
 

@@ -9,6 +9,7 @@
 #include "base/draw.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -469,6 +470,22 @@ static int evaluate(void *context, const struct expr *e, struct value *out, stru
 int run_eval(struct run *run, const struct expr *e, struct value *out, struct err *err)
 {
     return expr_eval(e, evaluate, run, out, err);
+}
+
+void run_value_text(const struct run *run, const struct value *value, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (value->kind == VALUE_NUMBER)
+        snprintf(out, size, "%" PRId64, value->number);
+    else if (value->kind == VALUE_WORD)
+        snprintf(out, size, "%s", value->word);
+    else if (value->n == 0)
+        snprintf(out, size, "none");
+    else
+        for (size_t i = 0; i < value->n && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "",
+                                     run->plan->nodes[value->nodes[i]].name);
 }
 
 /* ---- fresh looks */

@@ -219,6 +219,8 @@ int interleave_step(struct run *run, const struct step *step, struct err *err);
 
 /* ---- lookup.c: expressions over the live run */
 int run_eval(struct run *run, const struct expr *e, struct value *out, struct err *err);
+/* "redis-1,redis-2", "none", "17" */
+void run_value_text(const struct run *run, const struct value *value, char *out, size_t size);
 /* As run_eval, with roles observed after `since_ns`; waits for the watchers. */
 int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
                    struct deadline deadline, struct value *out, struct err *err);

@@ -171,6 +171,18 @@ static void chronicle_renewed(struct run *run, const struct step *step,
                                       .ref = chronicle_text(run, "%s", step->text)});
 }
 
+/* "primary" is one of each cluster that has one. */
+static int one_node_wanted(struct run *run, const struct expr *target, const struct value *value,
+                           struct err *err)
+{
+    char who[300];
+
+    run_value_text(run, value, who, sizeof(who));
+    return err_set(err, "it takes one node, %s is %s%s", target->text,
+                   value->kind == VALUE_NODES && value->n == 0 ? "nobody" : who,
+                   value->n > 1 ? ": a role of one cluster is ROLE(CLUSTER)" : "");
+}
+
 static int step_command(struct run *run, const struct step *step, struct err *err)
 {
     const struct param *first = step->command->params;
@@ -186,7 +198,9 @@ static int step_command(struct run *run, const struct step *step, struct err *er
     if (target && run_eval_fresh(run, target, clock_now_ns(),
                                  deadline_within(run->deadline, 10 * SECOND_NS), &value, err) < 0)
         return -1;
-    if (value.kind == VALUE_NODES && value.n == 1)
+    if (target && (value.kind != VALUE_NODES || value.n != 1))
+        return one_node_wanted(run, target, &value, err);
+    if (target)
         slot = run_slot_of(run, value.nodes[0]);
     for (size_t c = 0; !slot && c < run->plan->n_clusters; c++)
         for (const struct system_command *k = run->slots[c]->cluster.ops->commands; k && k->name;
@@ -196,10 +210,10 @@ static int step_command(struct run *run, const struct step *step, struct err *er
     if (!slot)
         return err_set(err, "%s: no cluster offers it", step->verb);
     slot->damaged = true;
-    if (value.kind == VALUE_NODES && value.n == 1)
+    if (target)
         chronicle_resolved(run, "%s", run->plan->nodes[value.nodes[0]].name);
     pthread_mutex_lock(&slot->control);
-    result = step->command->run(&slot->cluster, step->args, value.n == 1 ? value.nodes[0] : NO_NODE,
+    result = step->command->run(&slot->cluster, step->args, target ? value.nodes[0] : NO_NODE,
                                 deadline_within(run->deadline, 60 * SECOND_NS), err);
     pthread_mutex_unlock(&slot->control);
     if (result == 0)
@@ -240,6 +254,12 @@ static int (*const handlers[])(struct run *, const struct step *, struct err *) 
     [STEP_COMMAND] = step_command,
 };
 
+/* The steps of a repeat are told one by one. */
+static const char *shortly(const struct step *step)
+{
+    return step->kind == STEP_REPEAT ? step->verb : step->text;
+}
+
 static int run_steps(struct run *run, const struct step_list *steps, struct err *err)
 {
     for (size_t i = 0; i < steps->n; i++) {
@@ -249,12 +269,12 @@ static int run_steps(struct run *run, const struct step_list *steps, struct err 
             return err_set(err, "stopped before %s", step->text);
         run->doing = step->text;
         if (step->kind != STEP_FAULT && step->kind != STEP_NOTE && step->kind != STEP_BIND)
-            progress(run, "%s", step->text);
+            progress(run, "%s", shortly(step));
         chronicle(run, (struct event){.type = EV_SCRIPT,
                                       .ref = chronicle_text(run, "%s", step->text),
                                       .code = (int16_t)step->mark.line});
         if (handlers[step->kind](run, step, err) < 0)
-            return err_prefix(err, "line %d, %s", step->mark.line, step->text);
+            return err_prefix(err, "line %d, %s", step->mark.line, shortly(step));
     }
     return 0;
 }
@@ -287,7 +307,7 @@ int script_run(struct run *run, struct err *err)
     if (result < 0 && !run->is_broken) {
         progress(run, "the script ends here: %s", err->text);
         chronicle(run, (struct event){.type = EV_WAITED,
-                                      .ref = chronicle_text(run, "script stopped: %s", err->text),
+                                      .ref = chronicle_text(run, SCRIPT_STOPPED "%s", err->text),
                                       .outcome_level = event_result(OUTCOME_UNKNOWN, LEVEL_NONE)});
         result = 0;
     }

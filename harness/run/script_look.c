@@ -34,22 +34,6 @@ int step_quiesce(struct run *run, const struct step *step, struct err *err)
     return 0;
 }
 
-static void print_value(const struct run *run, const struct value *value, char *out, size_t size)
-{
-    size_t used = 0;
-
-    if (value->kind == VALUE_NUMBER)
-        snprintf(out, size, "%" PRId64, value->number);
-    else if (value->kind == VALUE_WORD)
-        snprintf(out, size, "%s", value->word);
-    else if (value->n == 0)
-        snprintf(out, size, "none");
-    else
-        for (size_t i = 0; i < value->n && used < size; i++)
-            used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "",
-                                     run->plan->nodes[value->nodes[i]].name);
-}
-
 /* What a name is bound to: one(…) is drawn here and now, for good. */
 static int bound_value(struct run *run, const struct expr *e, int64_t since_ns,
                        struct deadline deadline, struct value *value, struct err *err)
@@ -86,7 +70,7 @@ int step_bind(struct run *run, const struct step *step, struct err *err)
                            args->items[i].expr->text);
         if (run_bind(run, args->items[i].name, &value, err) < 0)
             return -1;
-        print_value(run, &value, text, sizeof(text));
+        run_value_text(run, &value, text, sizeof(text));
         progress(run, "$%s = %s", args->items[i].name, text);
         chronicle(run,
                   (struct event){.type = EV_SCRIPT,
@@ -169,7 +153,7 @@ static void say_value(struct run *run, const struct expr *e, char *out, size_t s
         snprintf(out, size, "; %s", err.text);
         return;
     }
-    print_value(run, &value, text, sizeof(text));
+    run_value_text(run, &value, text, sizeof(text));
     if (age_ns > OLD_LOOK_NS)
         snprintf(out, size, "; %s was %s %.1f s before", e->text, text, (double)age_ns / 1e9);
     else
