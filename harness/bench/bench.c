@@ -137,7 +137,6 @@ static int bring_up(struct bench *b, struct err *err)
     char nodes[300], cache[400];
 
     cache_folder(cache, sizeof(cache));
-    mkdir(cache, 0755);
     for (size_t i = 0; i < b->plan->n_clusters; i++) {
         const struct plan_cluster *spec = &b->plan->clusters[i];
 
@@ -345,7 +344,7 @@ int verb_bench(int argc, char **argv)
             topics.n++;
         }
     }
-    if (b.profiles && mkdir(b.profiles, 0755) < 0 && errno != EEXIST) {
+    if (b.profiles && file_make_folders(b.profiles) < 0) {
         fprintf(stderr, "assay: %s: %s\n", b.profiles, strerror(errno));
         return 2;
     }

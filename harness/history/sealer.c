@@ -6,6 +6,7 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "history/clockerror.h"
 #include "history/codec.h"
 #include "history/format.h"
@@ -158,7 +159,7 @@ struct sealer *sealer_open(const char *case_folder, struct err *err)
     s->packer = packer_open();
     snprintf(s->folder, sizeof(s->folder), "%s", case_folder);
     snprintf(path, sizeof(path), "%s/raw", s->folder);
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+    if (file_make_folders(path) < 0)
         err_errno(err, "history: create %s", path);
     snprintf(path, sizeof(path), "%s/history", s->folder);
     s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -8,6 +8,7 @@
 #include "history/writer.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "history/format.h"
 #include "history/history.h"
 
@@ -247,7 +248,7 @@ static int open_log(struct history_writer *w, const char *case_folder, const cha
     int first;
 
     snprintf(path, sizeof(path), "%s/raw", case_folder);
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+    if (file_make_folders(path) < 0)
         return err_errno(err, "create %s", path);
     snprintf(hidden, sizeof(hidden), "%s/raw/.%s.new", case_folder, name);
     snprintf(path, sizeof(path), "%s/raw/%s.log", case_folder, name);

@@ -394,7 +394,7 @@ static void give_back(struct run *run, bool healthy, struct cluster_slot **pool,
 
 static int open_case(struct run *run, struct err *err)
 {
-    if (mkdir(run->folder, 0755) < 0 && errno != EEXIST)
+    if (file_make_folders(run->folder) < 0)
         return err_errno(err, "folder %s", run->folder);
     run->sealer = sealer_open(run->folder, err);
     if (!run->sealer || seal_plan(run, err) < 0 || seal_versions(run, err) < 0)

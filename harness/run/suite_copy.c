@@ -18,7 +18,7 @@
 static int make_folder(const char *run_folder, char *out, size_t size, struct err *err)
 {
     snprintf(out, size, "%s/suite", run_folder);
-    return mkdir(out, 0755) < 0 && errno != EEXIST ? err_errno(err, "%s", out) : 0;
+    return file_make_folders(out) < 0 ? err_errno(err, "%s", out) : 0;
 }
 
 /* Two suites may have one name in different folders: the second is "2-NAME". */

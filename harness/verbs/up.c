@@ -120,7 +120,6 @@ int verb_up(int argc, char **argv)
         return 3;
     }
     cache_folder(up.cache, sizeof(up.cache));
-    mkdir(up.cache, 0755);
     status = raise_cluster(&up, argv[1], &err);
     if (status < 0)
         status = verb_failed(&err);

@@ -4,6 +4,7 @@
 
 #include "api/registry.h"
 #include "api/system.h"
+#include "base/file.h"
 #include "plan/plan.h"
 #include "run/replay.h"
 #include "run/shell.h"
@@ -215,7 +216,7 @@ static int make_run_folder(struct suite_options *o, struct err *err)
 
     if (!o->run.out) {
         default_out(o);
-        if (mkdir("runs", 0755) < 0 && errno != EEXIST)
+        if (file_make_folders("runs") < 0)
             return cannot_make("runs", err);
     }
     if (mkdir(o->run.out, 0755) < 0)
@@ -240,7 +241,6 @@ static int run_cached(const struct plan *plan, struct suite_options *o, struct e
     char cache[PATH_MAX];
 
     cache_folder(cache, sizeof(cache));
-    mkdir(cache, 0755);
     o->run.cache = cache;
     return suite_run(plan, &o->run, err);
 }

@@ -239,7 +239,7 @@ static int warm_config(const char *folder, char *path, size_t size, struct err *
     char dir[640];
 
     snprintf(dir, sizeof(dir), "%s/warm", folder);
-    if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+    if (file_make_folders(dir) < 0)
         return err_errno(err, "%s", dir);
     snprintf(path, size, "%s/server.properties", dir);
     snprintf(
@@ -371,7 +371,7 @@ static int make_under_lock(struct kafka_places *p, const char *folder, const cha
     char path[640];
     int lock, result;
 
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+    if (file_make_folders(folder) < 0)
         return err_errno(err, "%s", folder);
     snprintf(path, sizeof(path), "%s/lock", folder);
     lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);

@@ -320,7 +320,8 @@ static void keep_modules(struct cluster *cluster, struct deadline deadline)
         rabbit_eval(cluster, 0,
                     "iolist_to_binary(io_lib:format(\"~0p.~n\",[[M||{M,P}<-code:all_loaded(),"
                     "is_list(P)]])).",
-                    text, MODULES_BYTES, deadline, NULL) == 0)
+                    text, MODULES_BYTES, deadline, NULL) == 0 &&
+        file_make_parents(path) == 0)
         file_replace(path, text, strlen(text), NULL);
     free(text);
 }
