@@ -82,7 +82,7 @@ struct param {
     size_t sub_size;
     const char *shorthand; /* STRUCT: a bare scalar or list stands for this key: `produce: orders` = `produce: {topic: orders}` */
     bool required;
-    const char *only;      /* means nothing but beside "other_key", or "other_choice: word | word", and is refused without; not for what twins leave over when they change the choice */
+    const char *only;      /* means nothing but beside "other_key" of this table, or "its_choice: word | word": refused elsewhere */
     size_t present;        /* STRUCT: offset of a bool in the outer struct, set when the key is there; 0: none */
     bool (*check)(const char *text, const char **expected); /* extra check of a STRING; may be NULL */
 };

@@ -12,6 +12,7 @@
 #include "api/system.h"
 #include "api/workload.h"
 #include "plan/tables.h"
+#include "suite/params.h"
 #include "suite/suite.h"
 
 #include <jansson.h>
@@ -131,10 +132,14 @@ static json_t *value_of(const struct param *p, bool complete)
     return p->sub ? object_of(p->sub, complete) : json_object();
 }
 
-static void describe(json_t *value, const struct param *p)
+static void describe(json_t *value, const struct param *params, const struct param *p)
 {
+    bool alone = !p->only || !param_company(params, p);
+
     if (p->help && !json_object_get(value, "$ref"))
-        json_object_set_new(value, "description", json_string(p->help));
+        json_object_set_new(
+            value, "description",
+            json_sprintf("%s%s%s", p->help, alone ? "" : "; only with ", alone ? "" : p->only));
     if (p->fallback && *p->fallback && !json_object_get(value, "$ref"))
         json_object_set_new(value, "default", json_string(p->fallback));
 }
@@ -149,7 +154,7 @@ static void add_keys(json_t *properties, const struct param *params, bool comple
         if (strcmp(p->key, "*") == 0)
             continue;
         value = value_of(p, complete);
-        describe(value, p);
+        describe(value, params, p);
         if (old)
             value = any_of(json_incref(old), value);
         json_object_set_new(properties, p->key, value);

@@ -58,24 +58,24 @@ struct audit_words faults_of(const struct plan_case *plan)
     return words;
 }
 
-static void commands_in(const struct step_list *steps, struct audit_words *words)
+static bool commanded_in(const struct step_list *steps, const char *verb)
 {
-    for (size_t i = 0; i < steps->n; i++) {
+    bool found = false;
+
+    for (size_t i = 0; !found && i < steps->n; i++) {
         const struct step *step = &steps->items[i];
 
         if (step->kind == STEP_COMMAND)
-            add_word(words, step->verb);
+            found = strcmp(step->verb, verb) == 0;
         else if (step->kind == STEP_REPEAT)
-            commands_in(&((const struct repeat_args *)step->args)->body, words);
+            found = commanded_in(&((const struct repeat_args *)step->args)->body, verb);
     }
+    return found;
 }
 
-struct audit_words commands_of(const struct plan_case *plan)
+bool is_command_of(const struct plan_case *plan, const char *verb)
 {
-    struct audit_words words = {0};
-
-    commands_in(&plan->script, &words);
-    return words;
+    return commanded_in(&plan->script, verb);
 }
 
 const char *audit_word(enum verdict verdict)

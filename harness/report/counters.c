@@ -189,16 +189,17 @@ static struct named_count *add_named(struct named_count **items, size_t *n, cons
 
 static void waited(struct counters *c, const struct event *e)
 {
-    char name[400];
+    char text[900], name[sizeof(c->waits->name)];
     bool timed_out = event_outcome(e) == OUTCOME_UNKNOWN;
 
-    text_of(c, e, name, sizeof(name));
+    text_of(c, e, text, sizeof(text));
     if (timed_out && !c->stopped[0])
         snprintf(c->stopped, sizeof(c->stopped), "%s%s",
-                 strncmp(name, SCRIPT_STOPPED, strlen(SCRIPT_STOPPED)) == 0 ? "" : "timed out: ",
-                 name[0] ? name : "a wait");
+                 strncmp(text, SCRIPT_STOPPED, strlen(SCRIPT_STOPPED)) == 0 ? "" : "timed out: ",
+                 text[0] ? text : "a wait");
     if (timed_out)
-        name[strcspn(name, ";")] = '\0'; /* what was seen instead is no part of its name */
+        text[strcspn(text, ";")] = '\0'; /* what was seen instead is no part of its name */
+    snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, text);
     add_named(&c->waits, &c->n_waits, name)->value = event_outcome(e) == OUTCOME_OK;
 }
 
@@ -220,6 +221,17 @@ static void fault(struct counters *c, const struct event *e)
         c->windows = must(realloc(c->windows, c->stamps.n * sizeof(*c->windows)));
         c->windows[before] = (struct window_counts){0};
     }
+}
+
+/* "kill_clients: {node: primary}", not what it was resolved to ("→ redis-1", "$old = redis-1"). */
+static void script(struct counters *c, const struct event *e)
+{
+    char verb[200];
+
+    text_of(c, e, verb, sizeof(verb));
+    verb[strcspn(verb, ": ")] = '\0';
+    if (verb[0] >= 'a' && verb[0] <= 'z')
+        add_named(&c->verbs, &c->n_verbs, verb)->value++;
 }
 
 static void died(struct counters *c, const struct event *e)
@@ -287,6 +299,9 @@ static void rare_event(struct counters *c, const struct event *e)
     case EV_FAULT:
         fault(c, e);
         break;
+    case EV_SCRIPT:
+        script(c, e);
+        break;
     case EV_CLIENT_DEATH:
         died(c, e);
         break;
@@ -346,11 +361,11 @@ void counters_events(void *counters, const struct event *events, size_t n)
             answered(c, e);
             break;
         case EV_WRITE_INVOKE:
-            c->keyed.written++;
+            c->keyed.writes++;
             break;
         case EV_WRITE_COMPLETE:
-            c->keyed.committed += event_outcome(e) == OUTCOME_OK;
-            c->keyed.rolled_back += event_outcome(e) == OUTCOME_FAIL;
+            c->keyed.writes_ok += event_outcome(e) == OUTCOME_OK;
+            c->keyed.writes_fail += event_outcome(e) == OUTCOME_FAIL;
             break;
         case EV_LOCK_COMPLETE:
             c->keyed.locks += event_outcome(e) == OUTCOME_OK;
@@ -430,6 +445,7 @@ void counters_release(struct counters *c)
     free(c->windows);
     free(c->notes);
     free(c->waits);
+    free(c->verbs);
     free(c->triggers);
     *c = (struct counters){0};
 }

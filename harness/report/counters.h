@@ -46,8 +46,10 @@ struct trigger_end {
     bool fired;
 };
 
-struct keyed_counts { /* rows and locks by their outcome; an invocation nobody answered is unknown */
-    int64_t written, committed, rolled_back, locks;
+/* Of keys with versions: commits that were asked for (an EXEC, a queued write is one, too), those that
+ * were answered, and locks that were got. Without an answer a write is unknown. */
+struct keyed_counts {
+    int64_t writes, writes_ok, writes_fail, locks;
 };
 
 struct counters {
@@ -70,9 +72,11 @@ struct counters {
     size_t n_notes;
     struct named_count *waits;
     size_t n_waits;
+    struct named_count *verbs; /* of the script's steps that were begun: "cut", "failover" */
+    size_t n_verbs;
     struct trigger_end *triggers;
     size_t n_triggers;
-    char stopped[480];   /* why the script ended early: a wait without `else`; "" it did not */
+    char stopped[920];   /* why the script ended early: a wait without `else`; "" it did not */
     char broken[400];    /* EV_BROKEN, EV_FULL; "" none */
     bool full;
     int64_t first_ns, last_ns;

@@ -36,7 +36,7 @@ struct audit_words {
 };
 struct audit_words promises_of(const struct plan_case *plan); /* "loss", "order" */
 struct audit_words faults_of(const struct plan_case *plan);   /* what its script does: "cut", "kill" */
-struct audit_words commands_of(const struct plan_case *plan); /* the systems' own verbs in it: "failover" */
+bool is_command_of(const struct plan_case *plan, const char *verb); /* a system's own: "failover" */
 const char *audit_word(enum verdict verdict);           /* "holds", "breaks" … */
 /* "app/500", "app.1.0.2/7": what `assay explain` takes. */
 void format_message(const struct plan_case *plan, const struct msg_id *m, char *out, size_t size);

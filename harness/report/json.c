@@ -154,9 +154,9 @@ static json_t *counts(const struct judgement *j)
     put(object, "believed", number(c->all.believed));
     put(object, "delivered", number(delivered));
     put(object, "redelivered", number(redelivered));
-    put(object, "written", number(c->keyed.written));
-    put(object, "committed", number(c->keyed.committed));
-    put(object, "rolled_back", number(c->keyed.rolled_back));
+    put(object, "writes", number(c->keyed.writes));
+    put(object, "writes_ok", number(c->keyed.writes_ok));
+    put(object, "writes_fail", number(c->keyed.writes_fail));
     put(object, "locks", number(c->keyed.locks));
     put(object, "reads", number(c->all.reads));
     put(object, "hits", number(c->all.hits));

@@ -61,8 +61,8 @@ struct judgement {
     char versions[2000]; /* "kafka: 3.9.1\n…" */
     enum verdict verdict;
     bool as_expected;
-    int status; /* exit status this case asks for: 0, 1, 3, 4 */
-    char reason[600];
+    int status; /* exit status this case asks for: 0 to 4 */
+    char reason[1000];
     struct check_result check;
     struct findings found; /* of all checkers together */
     uint64_t undecided;
@@ -78,7 +78,7 @@ struct judgement {
     enum drain_level drain; /* least proven level of the units somebody's messages are meant for */
     bool drained;
     char drain_why[240];
-    char inconclusive[500], vacuous[300], broken[600]; /* first reason of each; "" none */
+    char inconclusive[940], vacuous[300], broken[600]; /* first reason of each; "" none */
     char not_applicable[800];                          /* nothing was run, and why; "" */
     unsigned n_vacuous;                                /* reasons */
     int64_t duration_ms;

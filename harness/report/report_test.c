@@ -112,7 +112,8 @@ static void what_may_be_found_proves_nothing_else(void **state)
 
 static const char *const stories[] = {"fail-K02-acks1.history",     "pass-K02-acks-all.history",
                                       "vacuous-R02-pause.history",  "inconclusive-require.history",
-                                      "broken-server-died.history", "fail-fast-consumer.history"};
+                                      "broken-server-died.history", "fail-fast-consumer.history",
+                                      "inconclusive-keyed.history"};
 #define STORIES (sizeof(stories) / sizeof(*stories))
 
 struct golden {

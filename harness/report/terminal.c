@@ -124,23 +124,40 @@ static void at_steps(const struct judgement *j, size_t *deeds, struct buf *out)
                            strcmp(text, "interleave") != 0))
             continue;
         begin_deed(deeds, out);
-        buf_printf(out, "%s: %zu of %zu times\n", text, fired, times);
+        if (strcmp(text, "interleave") == 0)
+            buf_printf(out, "%s: %zu times\n", text, times); /* told when it was done */
+        else
+            buf_printf(out, "%s: %zu of %zu times\n", text, fired, times);
     }
+}
+
+/* The systems' own verbs, as often as the script came to them. */
+static void by_commands(const struct judgement *j, size_t *deeds, struct buf *out)
+{
+    size_t told = 0;
+
+    for (size_t i = 0; i < j->counters.n_verbs; i++) {
+        const struct named_count *verb = &j->counters.verbs[i];
+
+        if (!is_command_of(j->plan, verb->name))
+            continue;
+        if (told == 0)
+            begin_deed(deeds, out);
+        buf_printf(out, "%s%s", told++ ? ", " : "by command: ", verb->name);
+        if (verb->value > 1)
+            buf_printf(out, " %lld times", (long long)verb->value);
+    }
+    if (told > 0)
+        buf_char(out, '\n');
 }
 
 static void done_to_it(const struct judgement *j, struct buf *out)
 {
-    const struct audit_words commands = commands_of(j->plan);
     size_t deeds = 0;
 
     windows(j, &deeds, out);
     at_steps(j, &deeds, out);
-    if (commands.n > 0) {
-        begin_deed(&deeds, out);
-        buf_text(out, "by command: ");
-    }
-    for (size_t i = 0; i < commands.n; i++)
-        buf_printf(out, "%s%s", commands.items[i], i + 1 < commands.n ? ", " : "\n");
+    by_commands(j, &deeds, out);
     if (deeds == 0)
         buf_text(out, "  done to it no fault\n");
 }
@@ -170,23 +187,23 @@ static void happened(const struct judgement *j, struct buf *out)
     const struct keyed_counts *k = &j->counters.keyed;
     const char *gap = "  happened   ";
 
-    if (all->sent > 0 || (k->written == 0 && k->locks == 0 && all->reads == 0)) {
+    if (all->sent > 0 || (k->writes == 0 && k->locks == 0 && all->reads == 0)) {
         buf_text(out, gap);
         messages(j, out);
         gap = "; ";
     }
     if (k->locks > 0) {
-        buf_printf(out, "%s%lld locks taken", gap, (long long)k->locks);
+        buf_printf(out, "%s%lld lock%s taken", gap, (long long)k->locks, k->locks > 1 ? "s" : "");
         gap = "; ";
     }
-    if (k->written > 0) {
-        buf_printf(out, "%s%lld rows written: %lld committed, %lld rolled back, %lld unknown", gap,
-                   (long long)k->written, (long long)k->committed, (long long)k->rolled_back,
-                   (long long)(k->written - k->committed - k->rolled_back));
+    if (k->writes > 0) {
+        buf_printf(out, "%s%lld writes: %lld done, %lld refused, %lld unknown", gap,
+                   (long long)k->writes, (long long)k->writes_ok, (long long)k->writes_fail,
+                   (long long)(k->writes - k->writes_ok - k->writes_fail));
         gap = "; ";
     }
     if (all->reads > 0)
-        buf_printf(out, "%s%lld reads, %lld served by a cache", gap, (long long)all->reads,
+        buf_printf(out, "%s%lld reads answered, %lld by a cache", gap, (long long)all->reads,
                    (long long)all->hits);
     if (j->counters.journal)
         buf_printf(out, "; %lld effects in the journal", (long long)j->counters.journal);
@@ -268,8 +285,10 @@ static void findings(const struct judgement *j, struct buf *out)
 /* It broke before a client did anything: the reason says it all. */
 static bool never_began(const struct judgement *j)
 {
-    return j->verdict == VERDICT_BROKEN && j->counters.all.sent == 0 &&
-           j->counters.n_windows == 0 && j->counters.journal == 0;
+    const struct counters *c = &j->counters;
+
+    return j->verdict == VERDICT_BROKEN && c->all.sent == 0 && c->all.reads == 0 &&
+           c->keyed.writes == 0 && c->keyed.locks == 0 && c->n_windows == 0 && c->journal == 0;
 }
 
 static void evidence(const struct judgement *j, struct buf *out)
@@ -315,10 +334,10 @@ void format_case(const struct judgement *j, struct buf *out)
         return;
     promised(j, out);
     replaced(j, out);
+    stood_still(j, out);
     if (j->counters.plan && !never_began(j)) { /* there is a history, with something in it */
         done_to_it(j, out);
         happened(j, out);
-        stood_still(j, out);
         findings(j, out);
         evidence(j, out);
     }

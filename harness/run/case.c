@@ -266,8 +266,9 @@ static void look_at_all(const struct supervisor *supervisor)
     look_at_watchers(run);
 }
 
-/* A machine that stands still (a paused virtual one, one that swaps) makes brokers miss their time
- * limits, and the script its own: whoever judges the run should know. */
+/* A machine that stands still makes brokers miss their time limits, and the script its own: whoever
+ * judges the run should know. Seen between two looks, which is nearly always; a clock that stands
+ * still along with everything else shows nothing, and nobody misses a limit by it either. */
 static void nap(struct run *run)
 {
     int64_t began_ns = clock_now_ns(), late_ns;

@@ -528,15 +528,17 @@ int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
 
 int64_t run_look_age(struct run *run, const struct expr *e)
 {
-    int64_t now_ns = clock_now_ns(), age_ns = 0;
+    int64_t oldest_ns = INT64_MAX;
 
     for (size_t c = 0; c < run->plan->n_clusters && is_observed(e); c++) {
         struct cluster_slot *slot = run->slots[c];
 
-        if (slot && slot->watcher && now_ns - atomic_load(&slot->roles->round_began_ns) > age_ns)
-            age_ns = now_ns - atomic_load(&slot->roles->round_began_ns);
+        if (slot && slot->watcher && atomic_load(&slot->roles->round_began_ns) < oldest_ns)
+            oldest_ns = atomic_load(&slot->roles->round_began_ns);
     }
-    return age_ns;
+    if (oldest_ns == 0)
+        return -1;
+    return oldest_ns == INT64_MAX ? 0 : clock_now_ns() - oldest_ns;
 }
 
 int run_bind(struct run *run, const char *name, const struct value *value, struct err *err)

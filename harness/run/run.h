@@ -224,7 +224,8 @@ void run_value_text(const struct run *run, const struct value *value, char *out,
 /* As run_eval, with roles observed after `since_ns`; waits for the watchers. */
 int run_eval_fresh(struct run *run, const struct expr *e, int64_t since_ns,
                    struct deadline deadline, struct value *out, struct err *err);
-/* How old the oldest look is that `e` would be told from; 0 where no watcher has a part in it. */
+/* How old the oldest watchers' look is, where `e` is told from them: 0 where it is not, -1 when one
+ * has not looked yet. */
 int64_t run_look_age(struct run *run, const struct expr *e);
 struct node *run_node(struct run *run, uint16_t id);
 struct cluster_slot *run_slot_of(struct run *run, uint16_t node);

@@ -171,16 +171,18 @@ static void chronicle_renewed(struct run *run, const struct step *step,
                                       .ref = chronicle_text(run, "%s", step->text)});
 }
 
-/* "primary" is one of each cluster that has one. */
 static int one_node_wanted(struct run *run, const struct expr *target, const struct value *value,
                            struct err *err)
 {
+    bool nobody = value->kind == VALUE_NODES && value->n == 0, apart = false;
     char who[300];
 
     run_value_text(run, value, who, sizeof(who));
-    return err_set(err, "it takes one node, %s is %s%s", target->text,
-                   value->kind == VALUE_NODES && value->n == 0 ? "nobody" : who,
-                   value->n > 1 ? ": a role of one cluster is ROLE(CLUSTER)" : "");
+    for (size_t i = 1; value->kind == VALUE_NODES && i < value->n; i++)
+        apart |= run_slot_of(run, value->nodes[i]) != run_slot_of(run, value->nodes[0]);
+    return err_set(err, "it takes one node, %s is %s%s%s%s", target->text, nobody ? "nobody" : who,
+                   apart ? ": say of which cluster, " : "", apart ? target->text : "",
+                   apart ? "(CLUSTER)" : "");
 }
 
 static int step_command(struct run *run, const struct step *step, struct err *err)
@@ -266,7 +268,7 @@ static int run_steps(struct run *run, const struct step_list *steps, struct err 
         const struct step *step = &steps->items[i];
 
         if (deadline_passed(&run->deadline))
-            return err_set(err, "stopped before %s", step->text);
+            return err_set(err, "stopped before %s", shortly(step));
         run->doing = step->text;
         if (step->kind != STEP_FAULT && step->kind != STEP_NOTE && step->kind != STEP_BIND)
             progress(run, "%s", shortly(step));

@@ -140,36 +140,49 @@ static int wait_settled(struct run *run, const struct wait_args *args, struct de
     return 1;
 }
 
-/* "isr(orders/0) was kafka-1,kafka-2": what was waited for is no help to somebody who wants to know
- * why it did not come. */
+/* Adds "; isr(orders/0) was kafka-1,kafka-2". A constant, which is what it says, tells nothing. */
 static void say_value(struct run *run, const struct expr *e, char *out, size_t size)
 {
+    size_t used = strlen(out);
+    int64_t age_ns = run_look_age(run, e);
     struct value value;
     struct err err = {0};
-    char text[300];
-    int64_t age_ns = run_look_age(run, e);
+    char text[300], age[60] = "";
 
     if (run_eval(run, e, &value, &err) < 0) {
-        snprintf(out, size, "; %s", err.text);
+        snprintf(out + used, size - used, "; %s", err.text);
         return;
     }
     run_value_text(run, &value, text, sizeof(text));
-    if (age_ns > OLD_LOOK_NS)
-        snprintf(out, size, "; %s was %s %.1f s before", e->text, text, (double)age_ns / 1e9);
-    else
-        snprintf(out, size, "; %s was %s", e->text, text);
+    if (strcmp(text, e->text) == 0)
+        return;
+    if (age_ns < 0 || (age_ns > 0 && value.kind == VALUE_NUMBER && value.number < 0))
+        snprintf(text, sizeof(text), "seen by nobody");
+    else if (age_ns > OLD_LOOK_NS)
+        snprintf(age, sizeof(age), " (by looks up to %.1f s old)", (double)age_ns / 1e9);
+    snprintf(out + used, size - used, "; %s was %s%s", e->text, text, age);
 }
 
-static void say_what_was(struct run *run, const struct wait_args *args, char *out, size_t size)
+/* What was waited for does not tell why it did not come: what was there instead may. */
+static void say_what_was(struct run *run, const struct expr *e, char *out, size_t size)
 {
-    const struct expr *e = args->until ? args->until : args->settled;
-    const struct expr *one = e->kind == EXPR_BINARY ? e->args[0] : e;
-    const struct expr *other = e->kind == EXPR_BINARY ? e->args[1] : NULL;
+    if (e->kind != EXPR_LIST && (e->kind != EXPR_BINARY || e->op <= OP_SUB)) {
+        say_value(run, e, out, size);
+        return;
+    }
+    for (size_t i = 0; i < e->n; i++)
+        say_what_was(run, e->args[i], out, size);
+}
 
-    out[0] = '\0';
-    say_value(run, one, out, size);
-    if (other && (other->kind == EXPR_CALL || other->kind == EXPR_VARIABLE))
-        say_value(run, other, out + strlen(out), size - strlen(out));
+static void say_why_not(struct run *run, const struct wait_args *args, char *out, size_t size)
+{
+    struct value now;
+    struct err err = {0};
+
+    if (args->until && run_eval(run, args->until, &now, &err) == 0 && value_true(&now))
+        snprintf(out, size, "; it came just after");
+    else
+        say_what_was(run, args->until ? args->until : args->settled, out, size);
 }
 
 int step_wait(struct run *run, const struct step *step, struct err *err)
@@ -187,7 +200,7 @@ int step_wait(struct run *run, const struct step *step, struct err *err)
     if (result < 0)
         return -1;
     if (outcome == OUTCOME_UNKNOWN)
-        say_what_was(run, args, was, sizeof(was));
+        say_why_not(run, args, was, sizeof(was));
     chronicle(run, (struct event){.type = EV_WAITED,
                                   .value = clock_now_ns() - began_ns,
                                   .ref = chronicle_text(run, "%s%s",

@@ -7,6 +7,7 @@
 #include "suite/nearest.h"
 #include "suite/tree.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,26 +213,37 @@ static bool is_word_of(const char *only, const char *word)
     return false;
 }
 
+const struct param *param_company(const struct param *params, const struct param *p)
+{
+    char key[64];
+    const struct param *other;
+
+    snprintf(key, sizeof(key), "%.*s", (int)strcspn(p->only, ":"), p->only);
+    other = param_named(params, key);
+    assert(other && (!strchr(p->only, ':') || other->type == PARAM_CHOICE));
+    return other;
+}
+
 /* A key that means nothing beside what else was said: whoever wrote it believes that it does. */
 static int check_company(const struct filler *f, const struct param_into *into,
                          const struct param *p, const struct tree *map,
                          const struct tree_mark *mark)
 {
-    char key[64];
-    const struct param *other;
+    const struct param *other = param_company(into->params, p);
     const char *word;
 
-    snprintf(key, sizeof(key), "%.*s", (int)strcspn(p->only, ":"), p->only);
-    if (!strchr(p->only, ':') && tree_get(map, key))
-        return 0;
     if (!strchr(p->only, ':'))
-        return mark_err(f->err, mark, "\"%s\" means nothing without \"%s\"", p->key, key);
-    other = param_named(into->params, key);
+        return tree_get(map, other->key)
+                   ? 0
+                   : mark_err(f->err, mark, "\"%s\" means nothing without \"%s\"", p->key,
+                              other->key);
     word = other->choices[*(const int *)at(into->out, other->offset)];
     if (is_word_of(p->only, word))
         return 0;
-    return mark_err(f->err, mark, "\"%s\" means nothing with %s: %s: it belongs to %s", p->key, key,
-                    word, p->only);
+    return mark_err(f->err, mark,
+                    "\"%s\" means nothing with %s: %s: it belongs to %s (a twin takes it away with "
+                    "%s: ~)",
+                    p->key, other->key, word, p->only, p->key);
 }
 
 static int check_companies(const struct filler *f, const struct param_into *into,

@@ -28,6 +28,8 @@ int param_fill(const struct param *params, const struct tree *value, void *out, 
 /* Every key must be known to at least one table; one that several know is given to each. */
 int param_fill_all(const struct param_into *into, size_t n, const struct tree *map,
                    struct arena *arena, struct err *err);
+/* Whom a parameter with `only` hangs on; a table that names nobody, or no choice, is a defect. */
+const struct param *param_company(const struct param *params, const struct param *p);
 /* As param_fill; a bare value stands for `shorthand`, and errors name `written` instead of it (NULL:
  * shorthand itself). */
 int param_fill_short(const struct param *params, const char *shorthand, const char *written,

@@ -388,7 +388,7 @@ static void a_key_that_means_nothing_here_is_refused(void **state)
     assert_int_equal(param_fill(params, read_text("{times: 3}"), &out, &arena, &err), -1);
     assert_string_equal(err.text,
                         "suite x:1:2: \"times\" means nothing with how: never: it belongs "
-                        "to how: once | often");
+                        "to how: once | often (a twin takes it away with times: ~)");
     assert_int_equal(param_fill(params, read_text("{word: once}"), &out, &arena, &err), -1);
     assert_string_equal(err.text, "suite x:1:2: \"word\" means nothing without \"times\"");
 }

@@ -64,6 +64,7 @@ static const struct broker_ops fake_broker = {
 
 static void make_world(struct story *s)
 {
+    static struct step command = {.kind = STEP_COMMAND, .verb = "failover", .text = "failover"};
     static const char *const clients[] = {"app", "feeder", "auto", "worker"};
     static const char *const nodes[] = {"n1", "n2", "n3"};
 
@@ -103,6 +104,7 @@ static void make_world(struct story *s)
                                  .n_clients = CLIENTS,
                                  .bursts = s->bursts,
                                  .n_client_ids = CLIENTS,
+                                 .script = {&command, 1},
                                  .promises = s->promises,
                                  .require = s->require};
     s->plan.promises[s->plan.n_promises++] =
@@ -319,6 +321,33 @@ static bool proof(struct story *s, struct event e, char **w, size_t n)
     return true;
 }
 
+/* Of keys with versions, and of locks. */
+static bool keyed(struct story *s, struct event e, char **w, size_t n)
+{
+    enum outcome outcome = n < 2                          ? OUTCOME_OK
+                           : strcmp(w[1], "refused") == 0 ? OUTCOME_FAIL
+                                                          : OUTCOME_OK;
+
+    e.by = 0;
+    e.outcome_level = event_result(outcome, LEVEL_NONE);
+    if (strcmp(w[0], "write") == 0 && n > 1) {
+        e.type = EV_WRITE_INVOKE;
+        add(s, e);
+        e.type = EV_WRITE_COMPLETE;
+        if (strcmp(w[1], "unanswered") == 0)
+            return true;
+    } else if (strcmp(w[0], "read") == 0 && n > 1) {
+        e.type = EV_READ_COMPLETE;
+        e.code = strcmp(w[1], "cache") == 0 ? SOURCE_CACHE : SOURCE_STORE;
+    } else if (strcmp(w[0], "lock") == 0) {
+        e.type = EV_LOCK_COMPLETE;
+    } else {
+        return false;
+    }
+    add(s, e);
+    return true;
+}
+
 static bool remark(struct story *s, struct event e, char **w, size_t n)
 {
     e.by = BY_COORDINATOR;
@@ -336,6 +365,8 @@ static bool remark(struct story *s, struct event e, char **w, size_t n)
         e.type = EV_TRIGGER;
         e.outcome_level =
             event_result(strcmp(w[2], "fired") == 0 ? OUTCOME_OK : OUTCOME_FAIL, LEVEL_NONE);
+    } else if (strcmp(w[0], "script") == 0) {
+        e.type = EV_SCRIPT;
     } else if (strcmp(w[0], "broken") == 0) {
         e.type = EV_BROKEN;
     } else if (strcmp(w[0], "stalled") == 0 && n > 1) {
@@ -381,7 +412,7 @@ static bool timed_line(struct story *s, char **w, size_t n)
     if (n >= 2 && (strstr(w[0], "drained") || strcmp(w[0], "down") == 0))
         return proof(s, e, w, n);
     return n >= 1 && (completion(s, e, w, n) || consumer(s, e, w, n) || state(s, e, w, n) ||
-                      remark(s, e, w, n));
+                      keyed(s, e, w, n) || remark(s, e, w, n));
 }
 
 /* ---- lines of the plan */

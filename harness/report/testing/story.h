@@ -14,6 +14,9 @@
  *     9.000 log app/0..499 orders@0             the final audit
  *     9.100 effect app/0..9                     rows of the journal
  *     9.200 drained orders 2                    or: undrained orders WHY, drained stores
+ *     0.100 write done                          or: refused, unanswered; read cache, read database; lock
+ *     0.100 script failover                     a step was begun; the plan has this one
+ *     0.100 stalled 2.5                         the machine stood still for so many seconds
  *
  * World: nodes n1 n2 n3; topic orders (one partition), queue jobs; clients app (sends to orders),
  * feeder (to jobs), auto (reads jobs, no_ack), worker (reads jobs).
