@@ -69,7 +69,7 @@ static void print_params(const struct param *params, int level, FILE *out)
             fputs("; required", out);
         if (p->fallback && *p->fallback)
             fprintf(out, "; default %s", p->fallback);
-        if (p->only && param_company(params, p))
+        if (p->only)
             fprintf(out, "; only with %s", p->only);
         fprintf(out, "\n%*s ", KEY_COLUMN + 2, "");
         print_type(p, out);
