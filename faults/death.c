@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+#define STOP_WITHIN_NS (30 * SECOND_NS)
+
 const struct param death_params[] = {
     {"target", PARAM_EXPR, offsetof(struct death_args, target), .required = true,
      .help = "role, $name, client: leader(orders/0), $old, one(worker)"},
@@ -58,6 +60,30 @@ int death_kill(struct fault_ctx *ctx, struct death_state *state, struct witness 
     w->count = (int64_t)targets->n;
     for (size_t i = 0; i < targets->n; i++)
         ctx->died(ctx, &targets->items[i], SIGKILL);
+    return 0;
+}
+
+int death_stop(struct fault_ctx *ctx, struct death_state *state, struct witness *w,
+               struct deadline deadline, struct err *err)
+{
+    w->asked_ns = clock_now_ns();
+    for (size_t i = 0; i < state->targets.n; i++) {
+        struct fault_target *t = &state->targets.items[i];
+        int64_t within_ns =
+            t->node && t->node->spec.stop_within_ns ? t->node->spec.stop_within_ns : STOP_WITHIN_NS;
+        int64_t began_ns = clock_now_ns();
+
+        ctx->doomed(ctx, t);
+        if ((t->node ? keeper_terminate(t->node->keeper, err)
+                     : child_signal(t->child, SIGTERM, err)) < 0 ||
+            death_wait(t, deadline_within(deadline, within_ns), err) < 0)
+            return err_prefix(err, "SIGTERM, and %.0f s later",
+                              (double)(clock_now_ns() - began_ns) / 1e9);
+        ctx->died(ctx, t, SIGTERM);
+    }
+    w->effective_ns = clock_now_ns();
+    w->effective = true;
+    w->count = (int64_t)state->targets.n;
     return 0;
 }
 

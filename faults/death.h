@@ -21,6 +21,9 @@ int death_draw(struct arena *arena, const char *target, void *args);
 /* SIGKILL to all of them at once, then each is seen dead. */
 int death_kill(struct fault_ctx *ctx, struct death_state *state, struct witness *w,
                struct deadline deadline, struct err *err);
+/* SIGTERM to one after the other, each seen dead within the time its system grants it. */
+int death_stop(struct fault_ctx *ctx, struct death_state *state, struct witness *w,
+               struct deadline deadline, struct err *err);
 /* Still dead? */
 int death_probe(struct fault_ctx *ctx, const void *state, struct witness *w);
 /* Starts every dead server of it again; clients are the suite's or their restart policy's business.

@@ -30,22 +30,8 @@ static int restart_inject(struct fault_ctx *ctx, const void *arguments, void *st
         if (!death->targets.items[i].node)
             return err_set(err, "%s is a client: only servers are restarted",
                            death->targets.items[i].name);
-    if (args->how == 0) {
-        if (death_kill(ctx, death, w, deadline, err) < 0)
-            return -1;
-    } else {
-        w->asked_ns = clock_now_ns();
-        for (size_t i = 0; i < death->targets.n; i++) {
-            ctx->doomed(ctx, &death->targets.items[i]);
-            if (keeper_terminate(death->targets.items[i].node->keeper, err) < 0 ||
-                death_wait(&death->targets.items[i], deadline, err) < 0)
-                return -1;
-            ctx->died(ctx, &death->targets.items[i], SIGTERM);
-        }
-        w->effective_ns = clock_now_ns();
-        w->effective = true;
-    }
-    if (death_heal(ctx, death, &up, deadline, err) < 0)
+    if ((args->how == 0 ? death_kill : death_stop)(ctx, death, w, deadline, err) < 0 ||
+        death_heal(ctx, death, &up, deadline, err) < 0)
         return -1;
     w->count = (int64_t)death->targets.n;
     snprintf(w->text, sizeof(w->text), "down for %.2f s",

@@ -60,18 +60,15 @@ static void ask_needs(struct client *client)
     assert(client->needs.outstanding > 0 && client->needs.payload_bytes >= PAYLOAD_MIN);
 }
 
-static bool observed_in(const struct step_list *steps, const char *client)
+static bool observed_in(const struct step_list *script, const char *client)
 {
-    for (size_t i = 0; i < steps->n; i++) {
-        const struct step *step = &steps->items[i];
+    struct script_walk walk = script_walk(script);
+    const struct step *step;
 
-        if (step->kind == STEP_REPEAT &&
-            observed_in(&((const struct repeat_args *)step->args)->body, client))
-            return true;
+    while ((step = script_next(&walk)))
         if (step->kind == STEP_OBSERVE &&
             strcmp(((const struct observe_args *)step->args)->client, client) == 0)
             return true;
-    }
     return false;
 }
 

@@ -28,7 +28,6 @@ struct build {
     struct err *err;
 };
 
-#define SCRIPT_DEPTH_MAX 8
 #define CLIENT_IDS_MAX 200   /* addresses 10.77.100.1 … */
 #define BURST_NUMBERS_MAX 63 /* BURSTS_MAX of run/contract.h, [0] is for sends outside any */
 

@@ -16,16 +16,14 @@ struct flat {
     size_t n;
 };
 
-static void flatten(const struct step_list *list, struct flat *out)
+static void flatten(const struct step_list *script, struct flat *out)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        const struct step *step = &list->items[i];
+    struct script_walk walk = script_walk(script);
+    const struct step *step;
 
+    while ((step = script_next(&walk)))
         if (out->n < sizeof(out->items) / sizeof(*out->items))
             out->items[out->n++] = step;
-        if (step->kind == STEP_REPEAT)
-            flatten(&((const struct repeat_args *)step->args)->body, out);
-    }
 }
 
 /* "$old" of "pause: $old" and of "pause: {target: $old, …}". */

@@ -97,4 +97,35 @@ struct step {
     int index;                        /* over the whole script, depth first: the draw index of the step */
 };
 
+#define SCRIPT_DEPTH_MAX 8 /* of `repeat` in `repeat` */
+
+/* Every step of a script once, as they stand in it; those of a `repeat` come after it.
+ *     struct script_walk walk = script_walk(&plan->script);
+ *     while ((step = script_next(&walk))) … */
+struct script_walk {
+    struct { const struct step_list *list; size_t next; } at[SCRIPT_DEPTH_MAX + 1];
+    size_t depth;
+};
+
+static inline struct script_walk script_walk(const struct step_list *script)
+{
+    return (struct script_walk){.at = {{script, 0}}};
+}
+
+static inline const struct step *script_next(struct script_walk *w)
+{
+    const struct step *step;
+
+    while (w->at[w->depth].next == w->at[w->depth].list->n)
+        if (w->depth-- == 0)
+            return NULL;
+    step = &w->at[w->depth].list->items[w->at[w->depth].next++];
+    if (step->kind == STEP_REPEAT) {
+        w->depth++;
+        w->at[w->depth].list = &((const struct repeat_args *)step->args)->body;
+        w->at[w->depth].next = 0;
+    }
+    return step;
+}
+
 #endif

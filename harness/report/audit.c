@@ -30,52 +30,34 @@ struct audit_words promises_of(const struct plan_case *plan)
     return words;
 }
 
-static void faults_in(const struct step_list *steps, struct audit_words *words)
+struct audit_words faults_of(const struct plan_case *plan)
 {
-    for (size_t i = 0; i < steps->n; i++) {
-        const struct step *step = &steps->items[i];
+    struct script_walk walk = script_walk(&plan->script);
+    struct audit_words words = {0};
+    const struct step *step;
 
+    while ((step = script_next(&walk))) {
         if (step->kind == STEP_FAULT) {
-            add_word(words, step->fault->name);
-        } else if (step->kind == STEP_REPEAT) {
-            const struct repeat_args *repeat = step->args;
-
-            faults_in(&repeat->body, words);
+            add_word(&words, step->fault->name);
         } else if (step->kind == STEP_CHAOS) {
             const struct chaos_args *chaos = step->args;
 
             for (size_t k = 0; k < chaos->n; k++)
-                add_word(words, chaos->events[k].fault->name);
+                add_word(&words, chaos->events[k].fault->name);
         }
     }
-}
-
-struct audit_words faults_of(const struct plan_case *plan)
-{
-    struct audit_words words = {0};
-
-    faults_in(&plan->script, &words);
     return words;
-}
-
-static bool commanded_in(const struct step_list *steps, const char *verb)
-{
-    bool found = false;
-
-    for (size_t i = 0; !found && i < steps->n; i++) {
-        const struct step *step = &steps->items[i];
-
-        if (step->kind == STEP_COMMAND)
-            found = strcmp(step->verb, verb) == 0;
-        else if (step->kind == STEP_REPEAT)
-            found = commanded_in(&((const struct repeat_args *)step->args)->body, verb);
-    }
-    return found;
 }
 
 bool is_command_of(const struct plan_case *plan, const char *verb)
 {
-    return commanded_in(&plan->script, verb);
+    struct script_walk walk = script_walk(&plan->script);
+    const struct step *step;
+
+    while ((step = script_next(&walk)))
+        if (step->kind == STEP_COMMAND && strcmp(step->verb, verb) == 0)
+            return true;
+    return false;
 }
 
 const char *audit_word(enum verdict verdict)

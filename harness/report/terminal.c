@@ -365,12 +365,12 @@ void format_table(const struct run_summary *run, struct buf *out)
 
         skipped += not_applicable;
         as_expected += j->as_expected && !not_applicable;
-        buf_printf(out, "%-*s  %-14s  %-11s  %8.1f  %s\n", (int)width, j->title,
+        buf_printf(out, "%-*s  %-14s  %-11s  %8.1f  %.*s\n", (int)width, j->title,
                    verdict_names[j->verdict],
                    not_applicable   ? "-"
                    : j->as_expected ? "yes"
                                     : "NO",
-                   (double)j->duration_ms / 1000, j->reason);
+                   (double)j->duration_ms / 1000, (int)strcspn(j->reason, "\n"), j->reason);
     }
     format_audit(run, out);
     buf_printf(out, "\n%zu of %zu as expected, seed %llu", as_expected,

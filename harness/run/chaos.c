@@ -87,7 +87,7 @@ int chaos_step(struct run *run, const struct step *step, struct err *err)
         if (deadline_passed(&run->deadline))
             return err_set(err, "the case's deadline passed");
         if (window_open(run, &one, err) < 0)
-            return -1;
+            return err_prefix(err, "%s", one.text);
     }
     settle(run, args, began_ns);
     return 0;

@@ -195,7 +195,7 @@ int cluster_start_node(struct cluster_slot *slot, struct node *node, struct err 
     atomic_store(&node->phase, PHASE_STARTING);
     if (keeper_start(node->keeper, &command, err) < 0) {
         atomic_store(&node->phase, PHASE_DEAD);
-        return err_prefix(err, "node %s", node->plan->name);
+        return -1;
     }
     return 0;
 }
@@ -214,7 +214,7 @@ static int write_node_files(struct node *node, bool upgrade, struct err *err)
             snprintf(path, sizeof(path), "%s/%s", node->data, file->path);
         if (keeper_write_file(node->keeper, path, file->text,
                               file->size ? file->size : strlen(file->text), file->mode, err) < 0)
-            return err_prefix(err, "node %s: %s", node->plan->name, file->path);
+            return -1;
     }
     return 0;
 }
@@ -224,7 +224,7 @@ int cluster_wipe_node(struct node *node, struct err *err)
     if (keeper_alive(node->keeper))
         return err_set(err, "%s runs: only a dead server's disk can be wiped", node->plan->name);
     if (keeper_remove_tree(node->keeper, node->data, err) < 0)
-        return err_prefix(err, "node %s", node->plan->name);
+        return -1;
     return write_node_files(node, false, err);
 }
 
@@ -268,9 +268,7 @@ static int raise_node(struct cluster_slot *slot, struct sandbox *box, struct nod
                    : (int)(node->plan->index % (unsigned)sysconf(_SC_NPROCESSORS_ONLN)),
     };
     node->keeper = keeper_open(box, node->plan->name, node->plan->address, &options, err);
-    if (!node->keeper)
-        return err_prefix(err, "node %s", node->plan->name);
-    if (write_node_files(node, false, err) < 0)
+    if (!node->keeper || write_node_files(node, false, err) < 0)
         return -1;
     return cluster_start_node(slot, node, err);
 }

@@ -196,8 +196,10 @@ static void *triggered_main(void *argument)
     struct triggered *t = argument;
     struct err err = {0};
 
-    if (await_trigger(t->armed) == 0 && window_open(t->run, t->step, &err) < 0)
+    if (await_trigger(t->armed) == 0 && window_open(t->run, t->step, &err) < 0) {
+        err_prefix(&err, "line %d, %s", t->step->mark.line, t->step->text);
         run_break(t->run, &err);
+    }
     for (size_t i = 0; i < t->armed->n; i++)
         gate_open(t->armed->gates[i]);
     return NULL;

@@ -417,6 +417,20 @@ static void look_whether_bitten(struct run *run, struct window *window)
     pthread_mutex_unlock(&window->state_lock);
 }
 
+/* One that was to die and would not says why in its log. */
+static int blame_doomed(const struct fault_targets *targets, struct err *err)
+{
+    for (size_t i = 0; i < targets->n; i++) {
+        struct node *node = targets->items[i].node;
+
+        if (node && atomic_load(&node->phase) == PHASE_DEAD && keeper_alive(node->keeper)) {
+            node_blame(node, err);
+            break;
+        }
+    }
+    return -1;
+}
+
 int window_open(struct run *run, const struct step *step, struct err *err)
 {
     struct window *window = new_window(run, step, err);
@@ -448,7 +462,7 @@ int window_open(struct run *run, const struct step *step, struct err *err)
     stamp_sides(run, window, w.asked_ns);
     stamp(run, window, STAMP_EFFECTIVE, w.effective_ns, &w, result == 0 && w.effective);
     if (result < 0)
-        return err_prefix(err, "%s", step->text);
+        return blame_doomed(&window->targets, err);
     look_whether_bitten(run, window);
     window->injected = true;
     progress(run, "%s → %s", step->text, w.text[0] ? w.text : targets);
