@@ -26,6 +26,16 @@ valid_reports() { # run folder
     prove -e cat "$1/results.tap" >/dev/null 2>&1
     [ $? -le 1 ] && grep -q '^1\.\.' "$1/results.tap" && xmllint --noout --schema harness/report/testdata/junit.xsd "$1/junit.xml"
 }
+whole_or_absent() { # run folder of a full disk: a report is written whole or not at all
+    ls "$1"
+    for report in results.tap results.json junit.xml; do
+        [ ! -e "$1/$report" ] || case $report in
+            *.tap) grep -q '^1\.\.' "$1/$report" ;;
+            *.json) python3 -m json.tool "$1/$report" ;;
+            *.xml) xmllint --noout --schema harness/report/testdata/junit.xsd "$1/$report" ;;
+        esac || return 1
+    done
+}
 
 # a server that starts and never answers: it is waited for beside all that follows
 mkdir "$scratch/never"
@@ -61,6 +71,7 @@ suite '{redis: {topology: standalone, binary: /nonexistent/redis-server}}' 100ms
 run_assay run "$scratch/suite.yaml" --out "$scratch/r1"
 check "a server binary that is missing: status 3" status_is 3
 check "it is named" says '/nonexistent/redis-server'
+check "reports are valid" valid_reports "$scratch/r1"
 
 # a server that says its version and nothing more
 cat >"$scratch/redis-server" <<'SH'
@@ -141,8 +152,13 @@ run_assay show "$scratch/r3"
 check "the history up to there is readable" says send_complete
 interrupt INT "$scratch/r4" 2
 check "Ctrl-C twice: status 130" status_is 130
+check "the history up to there is readable" "$assay" show "$scratch/r4"
 interrupt TERM "$scratch/r5"
 check "SIGTERM: status 143" status_is 143
+check "reports are valid" valid_reports "$scratch/r5"
+interrupt HUP "$scratch/r8"
+check "a terminal that is closed: status 129" status_is 129
+check "reports are valid" valid_reports "$scratch/r8"
 
 suite '{redis: {topology: standalone}}' 1s
 "$assay" run "$scratch/suite.yaml" --out "$scratch/r6" >"$scratch/out6" 2>&1 &
@@ -158,10 +174,11 @@ if unshare -Urm true 2>/dev/null; then
     suite '{redis: {topology: standalone}}' 6s 20k/s
     mkdir "$scratch/full"
     status=0
-    unshare -Urm sh -c "mount -t tmpfs -o size=1500k none '$scratch/full' && '$assay' run '$scratch/suite.yaml' --out '$scratch/full/run'; s=\$?; cp '$scratch'/full/run/*.tap '$scratch'/full/run/*.json '$scratch/' 2>/dev/null; exit \$s" \
+    unshare -Urm sh -c "mount -t tmpfs -o size=1500k none '$scratch/full' && '$assay' run '$scratch/suite.yaml' --out '$scratch/full/run'; s=\$?; mkdir '$scratch/kept-of-full'; cp '$scratch'/full/run/results.* '$scratch/full/run/junit.xml' '$scratch/kept-of-full/'; exit \$s" \
         >"$scratch/out" 2>&1 || status=$?
     check "a full disk under the run folder: status 3" status_is 3
     check "it says so" says 'history is full|No space left'
+    check "reports are whole, or not there for want of room" whole_or_absent "$scratch/kept-of-full"
 fi
 status=0
 wait $never || status=$?

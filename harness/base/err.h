@@ -15,7 +15,7 @@
 enum err_status {
     ERR_BROKEN = 0, /* 3: the harness could not do its work */
     ERR_INPUT,      /* 2: suite, config or command line is wrong */
-    ERR_CANCELLED,  /* 130 or 143: somebody asked us to stop */
+    ERR_CANCELLED,  /* 129, 130 or 143: somebody asked us to stop */
 };
 
 struct err {

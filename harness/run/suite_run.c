@@ -39,6 +39,8 @@ static void catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (!signal_ignored(SIGHUP))
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -188,7 +190,9 @@ int suite_run(const struct plan *plan, const struct suite_run_options *options, 
                 "assay: the coordinator died (signal %d); what it recorded can be judged: assay "
                 "check %s\n",
                 died, options->out);
-    return status < 0 && died ? (died == SIGINT ? 130 : died == SIGTERM ? 143 : 3) : status;
+    return status >= 0 || !died ? status
+           : died == SIGINT || died == SIGTERM || died == SIGHUP ? 128 + died
+                                                                 : 3;
 }
 
 /* ---- check: the same judgement from the recorded histories */

@@ -1,7 +1,8 @@
 /*
- * The launcher: the process a user started. Makes the namespaces with pid 1 in them, passes SIGINT
- * and SIGTERM on, waits until all of it is gone. It holds nothing that must be undone: when it is
- * killed, init gets the parent-death signal (and the end of its lifeline), and all dies with init.
+ * The launcher: the process a user started. Makes the namespaces with pid 1 in them, passes SIGINT,
+ * SIGTERM and (unless under nohup) SIGHUP on, waits until all of it is gone. It holds nothing that
+ * must be undone: when it is killed, init gets the parent-death signal (and the end of its
+ * lifeline), and all dies with init.
  * Source: namespaces(7), user_namespaces(7), capabilities(7).
  */
 #include "sandbox/init.h"
@@ -139,6 +140,13 @@ static int launch_init(struct launch *launch, struct watch *watch, struct err *e
     return permission_explain(launch->user_namespace, error, err);
 }
 
+bool signal_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int sandbox_run(int (*coordinate)(void *argument), void *argument,
                 const struct sandbox_options *options, int *died, struct err *err)
 {
@@ -160,6 +168,8 @@ int sandbox_run(int (*coordinate)(void *argument), void *argument,
     sigemptyset(&handled);
     sigaddset(&handled, SIGINT);
     sigaddset(&handled, SIGTERM);
+    if (!signal_ignored(SIGHUP))
+        sigaddset(&handled, SIGHUP);
     sigprocmask(SIG_BLOCK, &handled, &launch.mask);
     watch.signals = signalfd(-1, &handled, SFD_CLOEXEC);
     raise_descriptor_limit();

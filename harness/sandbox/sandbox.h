@@ -41,12 +41,14 @@ struct sandbox_options {
 
 /* Runs `coordinate` as the coordinator process of a fresh sandbox; its return value is the result
  * (0…255), -1 when the sandbox could not be made (err says which setting to change) or the
- * coordinator died by a signal (*died = signal). SIGINT and SIGTERM of the launcher are passed on
- * to the coordinator; a second SIGINT kills at once. */
+ * coordinator died by a signal (*died = signal). SIGINT, SIGTERM and, where it is not ignored,
+ * SIGHUP of the launcher are passed on to the coordinator; a second SIGINT kills at once. */
 int sandbox_run(int (*coordinate)(void *argument), void *argument,
                 const struct sandbox_options *options, int *died, struct err *err);
 /* Inside the coordinator. */
 struct sandbox *sandbox_here(void);
+/* As under nohup(1): who catches a signal that is ignored takes it from whoever asked for that. */
+bool signal_ignored(int number);
 
 /* ---- nodes: a keeper each, pid 1 of the node's own pid, mount, net and uts namespaces */
 struct keeper;
