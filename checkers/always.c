@@ -264,9 +264,10 @@ static void found_at(struct always *s, const struct event *e)
 
     if (!c || !has_positions(s, e) || e->position >= c->position)
         return;
-    if (e->type == EV_OWN &&
-        (!(e->flags & EV_GAINED) || e->at_ns - s->clock_error_ns <= c->at_ns))
-        return; /* began beside the settle, for all the clocks can tell */
+    if (e->type == EV_OWN && !(e->flags & EV_GAINED))
+        return;
+    if (e->at_ns - s->clock_error_ns <= c->at_ns)
+        return; /* asked beside the settle, for all the clocks can tell */
     snprintf(text, sizeof(text), "%s was settled up to position %lld, and later found at %lld",
              duties_unit_name(s->plan, e->unit), (long long)c->position, (long long)e->position);
     tell(s, "offset_regress", e, text);

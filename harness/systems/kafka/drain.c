@@ -219,8 +219,9 @@ static bool group_past(struct drain *d, uint32_t group, const int64_t *committed
     return true;
 }
 
+/* As of when it was asked: a group that is still at work settles on while it is answered. */
 static void record_settled(struct drain *d, struct history_writer *audit, uint32_t group,
-                           const int64_t *committed)
+                           const int64_t *committed, int64_t asked_ns)
 {
     const struct plan_dest *topic = &d->plan->dests[d->plan->dests[group].of];
 
@@ -228,7 +229,7 @@ static void record_settled(struct drain *d, struct history_writer *audit, uint32
         uint32_t unit = topic->first_unit + i;
         struct event e = {.type = EV_AUDIT_SETTLED,
                           .by = BY_AUDIT,
-                          .at_ns = clock_now_ns(),
+                          .at_ns = asked_ns,
                           .position = committed[unit],
                           .unit = unit,
                           .epoch = (uint32_t)d->units[unit].epoch,
@@ -243,17 +244,18 @@ static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t 
                         size_t size)
 {
     int64_t *committed = calloc(d->plan->n_units + 1, sizeof(*committed));
-    int64_t empty_since = 0;
-    bool past = false, known = false;
+    int64_t empty_since = 0, known_ns = 0;
+    bool past = false;
 
     if (!committed)
         abort();
     for (;;) {
+        int64_t asked_ns = clock_now_ns();
         struct kafka_group group;
         struct err err;
 
         if (kafka_committed(d->cluster, dest, committed, d->deadline, &err) == 0) {
-            known = true;
+            known_ns = asked_ns;
             past = group_past(d, dest, committed, why, size);
         } else {
             snprintf(why, size, "%.150s", err.text);
@@ -269,8 +271,8 @@ static bool drain_group(struct drain *d, struct history_writer *audit, uint32_t 
             deadline_sleep(&d->deadline, ROUND_NS) < 0)
             break;
     }
-    if (known)
-        record_settled(d, audit, dest, committed);
+    if (known_ns)
+        record_settled(d, audit, dest, committed, known_ns);
     free(committed);
     return past;
 }
