@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #include <linux/futex.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -200,6 +201,60 @@ static void rate_is_kept(void **state)
     assert_true(last - asked_ns >= 199 * MS_NS); /* none before its time; how late depends */
     raw_log_release(&log);
     client_fixture_release(f);
+}
+
+/* When the sends of a burst were due, in nanoseconds since it began. */
+static void due_times(const struct client_command *burst, int64_t *due_ns)
+{
+    struct client_fixture *f = &fixture;
+    struct raw_log log;
+    int64_t n = 0;
+
+    mock_script = (struct mock_script){.complete_per_poll = 100, .first = OUTCOME_OK};
+    client_fixture_open(f, "", "", "produce", 1);
+    client_fixture_start(f);
+    assert_int_equal(send(f->control, burst, sizeof(*burst), 0), sizeof(*burst));
+    client_fixture_done(f, burst->burst);
+    client_fixture_quit(f);
+    log = raw_log_read(f->folder);
+    for (size_t i = 0; i < log.n; i++)
+        if (log.events[i].type == EV_SEND_INVOKE && n++ < burst->count)
+            due_ns[n - 1] = log.events[i].at_ns - log.events[i].value - burst->start_ns;
+    assert_int_equal(n, burst->count);
+    raw_log_release(&log);
+    client_fixture_release(f);
+}
+
+/* Gaps of an exponential distribution: their standard deviation is their mean. Three standard errors
+ * of a thousand are 9 % of the mean and 27 % of the variance; the draws are the seed's, so that it
+ * holds always or never. */
+static void poisson_arrivals_are_exponential(void **state)
+{
+    enum { N = 1000 };
+    static int64_t due_ns[N], again_ns[N];
+    struct client_command c = {.verb = CLIENT_BURST,
+                               .burst = 1,
+                               .count = N,
+                               .rate_per_s = 5000,
+                               .poisson = 1,
+                               .via = NO_NODE,
+                               .start_ns = clock_now_ns()};
+    const double expected_ns = 1e9 / c.rate_per_s;
+    double mean_ns, variance = 0;
+
+    (void)state;
+    due_times(&c, due_ns);
+    mean_ns = (double)due_ns[N - 1] / N;
+    for (int i = 0; i < N; i++) {
+        double off_ns = (double)(due_ns[i] - (i > 0 ? due_ns[i - 1] : 0)) - mean_ns;
+
+        variance += off_ns * off_ns / (N - 1);
+    }
+    assert_true(fabs(mean_ns / expected_ns - 1) < 0.09);
+    assert_true(fabs(variance / (expected_ns * expected_ns) - 1) < 0.27);
+    c.start_ns = clock_now_ns();
+    due_times(&c, again_ns);
+    assert_memory_equal(again_ns, due_ns, sizeof(due_ns));
 }
 
 /* ---- outcomes and attempts */
@@ -615,6 +670,7 @@ int main(void)
         cmocka_unit_test(open_burst_ends_when_told),
         cmocka_unit_test(running_burst_is_refused),
         cmocka_unit_test(rate_is_kept),
+        cmocka_unit_test(poisson_arrivals_are_exponential),
         cmocka_unit_test(busy_is_offered_again_in_order),
         cmocka_unit_test(unknown_is_sent_again_as_next_attempt),
         cmocka_unit_test(attempts_are_bounded_and_unknown_stays),

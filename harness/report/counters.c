@@ -33,6 +33,7 @@ void counters_open(struct counters *c, const struct plan_case *plan,
                            .text = text,
                            .text_context = context,
                            .streams = {.size = sizeof(struct message_stream)}};
+    latency_open(&c->latency);
     c->bursts = must(calloc(plan->n_bursts + 1, sizeof(*c->bursts)));
     c->clients = must(calloc(plan->n_client_ids + 1u, sizeof(*c->clients)));
     c->deliveries = must(calloc(plan->n_dests + 1, sizeof(*c->deliveries)));
@@ -85,6 +86,7 @@ static void invoked(struct counters *c, const struct event *e)
 {
     struct client_counts *client = client_of(c, e->client);
 
+    latency_invoked(&c->latency, e);
     if (e->attempt > 0 || e->flags & EV_MARKER)
         return;
     c->all.sent++;
@@ -107,6 +109,7 @@ static void completed(struct counters *c, const struct event *e)
     unsigned now = event_outcome(e);
     unsigned old = cells_get(&stream->outcome, e->seq), next;
 
+    latency_completed(&c->latency, e);
     for (size_t i = 0; i < c->stamps.n; i++)
         if (window_contains(&c->stamps.items[i], e->at_ns)) {
             c->windows[i].completed++;
@@ -437,6 +440,7 @@ void counters_release(struct counters *c)
         streams_release(&c->deliveries[d]);
     }
     windows_release(&c->stamps);
+    latency_release(&c->latency);
     free(c->bursts);
     free(c->clients);
     free(c->deliveries);

@@ -17,6 +17,7 @@
 #include "checkers/streams.h"
 #include "checkers/windows.h"
 #include "plan/plan.h"
+#include "report/latency.h"
 #include "suite/expr.h"
 
 struct send_counts {
@@ -64,6 +65,7 @@ struct counters {
     int64_t *delivered, *redelivered; /* per destination (group or queue) */
     int64_t journal, remaining, outstanding_at_kill, interleaved, events;
     struct keyed_counts keyed;
+    struct latency latency;
     int64_t stalls, longest_stall_ns;
     struct windows stamps;
     struct window_counts *windows;
@@ -76,8 +78,8 @@ struct counters {
     size_t n_verbs;
     struct trigger_end *triggers;
     size_t n_triggers;
-    char stopped[920];   /* why the script ended early: a wait without `else`; "" it did not */
-    char broken[400];    /* EV_BROKEN, EV_FULL; "" none */
+    char stopped[920]; /* why the script ended early: a wait without `else`; "" it did not */
+    char broken[400];  /* EV_BROKEN, EV_FULL; "" none */
     bool full;
     int64_t first_ns, last_ns;
 };

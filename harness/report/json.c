@@ -233,6 +233,22 @@ static json_t *measured(const struct judgement *j)
     return object;
 }
 
+/* Of answered sends, from the intended start where there is one; null: there was no answer. */
+static json_t *latency(const struct judgement *j)
+{
+    const struct histogram *took_ns = &j->counters.latency.took_ns;
+    json_t *object;
+
+    if (took_ns->n == 0)
+        return json_null();
+    object = json_object();
+    put(object, "n", number((int64_t)took_ns->n));
+    put(object, "p50_ns", number(histogram_quantile(took_ns, 0.5)));
+    put(object, "p99_ns", number(histogram_quantile(took_ns, 0.99)));
+    put(object, "max_ns", number(took_ns->max));
+    return object;
+}
+
 static json_t *stalls(const struct judgement *j)
 {
     json_t *object = json_object();
@@ -303,6 +319,7 @@ static json_t *one_case(const struct judgement *j)
     put(object, "exercised", exercised);
     put(object, "windows", windows(j));
     put(object, "drain", drain(j));
+    put(object, "latency", latency(j));
     put(object, "stalls", stalls(j));
     put(object, "require", required(j));
     put(object, "notes", notes);

@@ -212,6 +212,19 @@ static void happened(const struct judgement *j, struct buf *out)
     buf_char(out, '\n');
 }
 
+static void took(const struct judgement *j, struct buf *out)
+{
+    const struct histogram *took_ns = &j->counters.latency.took_ns;
+
+    if (took_ns->n == 0)
+        return;
+    buf_printf(out,
+               "  latency    p50 %.2f ms, p99 %.2f ms, longest %.2f ms, of %llu answered sends\n",
+               (double)histogram_quantile(took_ns, 0.5) / 1e6,
+               (double)histogram_quantile(took_ns, 0.99) / 1e6, (double)took_ns->max / 1e6,
+               (unsigned long long)took_ns->n);
+}
+
 static void stood_still(const struct judgement *j, struct buf *out)
 {
     const struct counters *c = &j->counters;
@@ -338,6 +351,7 @@ void format_case(const struct judgement *j, struct buf *out)
     if (j->counters.plan && !never_began(j)) { /* there is a history, with something in it */
         done_to_it(j, out);
         happened(j, out);
+        took(j, out);
         findings(j, out);
         evidence(j, out);
     }
