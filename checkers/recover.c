@@ -6,6 +6,9 @@
  * counted for its destination's only unit. Second pass, after loss. An answer that took longer than
  * the time promised is a refusal: somebody waited.
  *
+ * A driver that was short of CPU itself (EV_DRIVER) proves nothing about when a server was back: its
+ * outages are inconclusive. What nobody served at the end needs no clock and stays a finding.
+ *
  * Counter-example: a publisher hangs for a minute on a stopped server and is answered well when it
  * wakes: its first operation after the fault was ok, and nobody could work.
  * And: a zombie leader's acknowledgement gives recovery 0: what it acknowledged is
@@ -50,6 +53,7 @@ struct recover {
     struct outage *outages;
     size_t n_outages;
     int64_t end_ns;
+    struct event driver; /* type 0: not recorded */
     bool full;
 };
 
@@ -162,9 +166,16 @@ static void recover_events(void *self, const struct event *events, size_t n)
             invoked(s, e);
         else if (e->type == EV_SEND_COMPLETE && s->n_outages > 0)
             completed(s, e);
-        if (e->type != EV_FAULT)
+        else if (e->type == EV_DRIVER)
+            s->driver = *e;
+        if (e->type == EV_SEND_INVOKE || e->type == EV_SEND_COMPLETE)
             s->end_ns = e->at_ns;
     }
+}
+
+static bool driver_was_busy(const struct recover *s)
+{
+    return event_driver_percent(&s->driver) > DRIVER_BUSY_PERCENT;
 }
 
 static void judge(struct recover *s, const struct outage *o, struct findings *out)
@@ -179,6 +190,12 @@ static void judge(struct recover *s, const struct outage *o, struct findings *ou
     if (o->operations == 0)
         return;
     out->exercised += o->refusals > 0 || (back_ns && back_ns - o->effective_ns > 0);
+    if (driver_was_busy(s)) {
+        findings_inconclusive(out, "the driver used %.1f %% of its %d cores, more than %d %%",
+                              event_driver_percent(&s->driver), s->driver.code,
+                              DRIVER_BUSY_PERCENT);
+        return;
+    }
     if (back_ns && back_ns - o->effective_ns <= s->args.within_ns)
         return;
     if (!back_ns && o->last_ns - o->effective_ns <= s->args.within_ns) {
@@ -246,7 +263,7 @@ const struct checker_ops recover_checker = {
     .shorthand = "within",
     .args_size = sizeof(struct recover_args),
     .size = sizeof(struct recover),
-    .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(FAULT),
+    .wants = WANTS(SEND_INVOKE) | WANTS(SEND_COMPLETE) | WANTS(FAULT) | WANTS(DRIVER),
     .needs = DRAIN_D1,
     .after = (const char *const[]){"loss", NULL},
     .order = BY_TIME,

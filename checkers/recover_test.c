@@ -201,6 +201,57 @@ static void nobody_asked_long_enough(void **state)
     expect(&r, "unavailable", 0, true);
 }
 
+/* ---- a driver that had no CPU left */
+
+static void driver(struct small *s, int64_t percent)
+{
+    events_add(&s->events, (struct event){.type = EV_DRIVER,
+                                          .at_ns = 100 * S,
+                                          .by = BY_COORDINATOR,
+                                          .position = 50 * S,
+                                          .code = 2,
+                                          .value = percent * S});
+}
+
+/* Back 20 s after the fault, promised within 15 s; or 2 s after it. */
+static struct check_result back_after(int64_t seconds, int64_t percent)
+{
+    struct small s;
+
+    open_recover(&s);
+    for (int64_t at = 11; at < 10 + seconds; at++)
+        send(&s, at * S, OUTCOME_FAIL, false);
+    for (int64_t at = 10 + seconds; at < 50; at++)
+        send(&s, at * S, OUTCOME_OK, true);
+    driver(&s, percent);
+    return check(&s);
+}
+
+static void a_busy_driver_proves_nothing(void **state)
+{
+    struct check_result r = back_after(20, 81);
+
+    (void)state;
+    assert_string_equal(r.items[0].findings.why,
+                        "the driver used 81.0 % of its 2 cores, more than 80 %");
+    assert_true(r.items[0].findings.exercised > 0);
+    expect(&r, "unavailable", 0, true);
+    r = back_after(2, 81);
+    expect(&r, "unavailable", 0, true);
+}
+
+static void a_driver_with_room_is_judged_by(void **state)
+{
+    struct check_result r = back_after(20, 79);
+
+    (void)state;
+    expect(&r, "unavailable", 1, false);
+    r = back_after(2, 79);
+    expect(&r, "unavailable", 0, false);
+    r = back_after(20, 80);
+    expect(&r, "unavailable", 1, false);
+}
+
 /* ---- rpo: ten lost messages, one a second, inside the window */
 
 static struct check_result lose_ten(int64_t messages, int64_t time_ns, int64_t from_s)
@@ -261,6 +312,8 @@ int main(void)
         cmocka_unit_test(a_long_wait_is_no_recovery),
         cmocka_unit_test(flapping_is_no_recovery),
         cmocka_unit_test(nobody_asked_long_enough),
+        cmocka_unit_test(a_busy_driver_proves_nothing),
+        cmocka_unit_test(a_driver_with_room_is_judged_by),
         cmocka_unit_test(a_bound_may_be_used_up),
         cmocka_unit_test(a_bound_is_a_bound),
         cmocka_unit_test(only_faults_have_a_budget),

@@ -121,6 +121,13 @@ static inline uint8_t event_result(enum outcome outcome, enum level level)
     return (uint8_t)((unsigned)outcome | (unsigned)level << 4);
 }
 
+/* Of EV_DRIVER: CPU time in percent of what all its cores had. */
+#define DRIVER_BUSY_PERCENT 80 /* above it a driver measures its own slowness */
+static inline double event_driver_percent(const struct event *e)
+{
+    return e->position > 0 && e->code > 0 ? 100.0 * (double)e->value / (double)e->position / e->code : 0;
+}
+
 /* Bits of the field masks in events.def. */
 enum event_field {
     EF_MSG = 1, EF_ATT = 2, EF_KEY = 4, EF_POS = 8, EF_VAL = 16, EF_UNIT = 32, EF_EPOCH = 64,

@@ -321,6 +321,9 @@ static void rare_event(struct counters *c, const struct event *e)
         if (e->value > c->longest_stall_ns)
             c->longest_stall_ns = e->value;
         break;
+    case EV_DRIVER:
+        c->driver = *e;
+        break;
     case EV_HAZARD:
         if (e->code == HAZARD_OUTSTANDING && e->value > c->outstanding_at_kill)
             c->outstanding_at_kill = e->value;

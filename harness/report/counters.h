@@ -67,6 +67,7 @@ struct counters {
     struct keyed_counts keyed;
     struct latency latency;
     int64_t stalls, longest_stall_ns;
+    struct event driver; /* EV_DRIVER; type 0: not recorded */
     struct windows stamps;
     struct window_counts *windows;
     size_t n_windows; /* filled by finish, kept up for the open ones */

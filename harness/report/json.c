@@ -7,6 +7,7 @@
 #include "checkers/duties.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,23 @@ static json_t *latency(const struct judgement *j)
     return object;
 }
 
+/* Clients, watchers and coordinator while the script ran; null: not recorded. Percent is rounded up:
+ * above 80 `recover` is inconclusive. */
+static json_t *driver(const struct judgement *j)
+{
+    const struct event *e = &j->counters.driver;
+    json_t *object;
+
+    if (e->type == EVENT_NONE)
+        return json_null();
+    object = json_object();
+    put(object, "cpu_ns", number(e->value));
+    put(object, "elapsed_ns", number(e->position));
+    put(object, "cores", number(e->code));
+    put(object, "percent", number((int64_t)ceil(event_driver_percent(e))));
+    return object;
+}
+
 static json_t *stalls(const struct judgement *j)
 {
     json_t *object = json_object();
@@ -320,6 +338,7 @@ static json_t *one_case(const struct judgement *j)
     put(object, "windows", windows(j));
     put(object, "drain", drain(j));
     put(object, "latency", latency(j));
+    put(object, "driver", driver(j));
     put(object, "stalls", stalls(j));
     put(object, "require", required(j));
     put(object, "notes", notes);

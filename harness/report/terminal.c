@@ -240,6 +240,15 @@ static void stood_still(const struct judgement *j, struct buf *out)
                (double)c->longest_stall_ns / 1e9);
 }
 
+static void driven(const struct judgement *j, struct buf *out)
+{
+    const struct event *driver = &j->counters.driver;
+
+    if (driver->type != EVENT_NONE)
+        buf_printf(out, "  driver     used %.1f %% of %d core%s\n", event_driver_percent(driver),
+                   driver->code, driver->code == 1 ? "" : "s");
+}
+
 static const struct expectation *expectation_of(const struct judgement *j, const char *kind)
 {
     for (size_t i = 0; i < j->n_expected; i++)
@@ -352,6 +361,7 @@ void format_case(const struct judgement *j, struct buf *out)
         done_to_it(j, out);
         happened(j, out);
         took(j, out);
+        driven(j, out);
         findings(j, out);
         evidence(j, out);
     }

@@ -264,6 +264,7 @@ static void look_at_all(const struct supervisor *supervisor)
     windows_tick(run);
     look_at_servers(run);
     look_at_watchers(run);
+    driver_look(run);
 }
 
 /* A machine that stands still makes brokers miss their time limits, and the script its own: whoever
@@ -442,6 +443,7 @@ static struct run *run_new(const struct case_options *options)
     pthread_mutex_init(&run->arena_lock, NULL);
     pthread_mutex_init(&run->chronicle_lock, NULL);
     pthread_mutex_init(&run->sealer_lock, NULL);
+    driver_init(&run->driver);
     run->slots =
         arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(struct cluster_slot *));
     run->effective = arena_alloc(&run->arena, (run->plan->n_clusters + 1) * sizeof(char *));
@@ -454,6 +456,7 @@ static void run_free(struct run *run)
     pthread_mutex_destroy(&run->arena_lock);
     pthread_mutex_destroy(&run->chronicle_lock);
     pthread_mutex_destroy(&run->sealer_lock);
+    driver_release(&run->driver);
     arena_release(&run->arena);
     free(run);
 }

@@ -16,6 +16,7 @@
 #include "client/contract.h"
 #include "history/history.h"
 #include "plan/plan.h"
+#include "run/driver.h"
 #include "sandbox/sandbox.h"
 
 #include <pthread.h>
@@ -125,6 +126,7 @@ struct run {
     atomic_bool script_over; /* no fault is injected any more */
     atomic_bool closing;     /* clients leave: deaths are no surprise, nothing restarts */
     int64_t began_ns;
+    struct driver driver;    /* what we use of the machine */
     int64_t script_began_ns; /* what `quiet: {until: …}` counts from */
     unsigned repetition;     /* of the innermost repeat, for draws */
     unsigned repeating;      /* depth of repeats the script is in */

@@ -302,10 +302,12 @@ int script_run(struct run *run, struct err *err)
 {
     int result;
 
+    driver_begin(run);
     run->script_began_ns = clock_now_ns();
     result = run_steps(run, &run->plan->script, err);
     if (result == 0)
         result = end_bursts(run, err);
+    driver_end(run);
     if (result < 0 && !run->is_broken) {
         progress(run, "the script ends here: %s", err->text);
         chronicle(run, (struct event){.type = EV_WAITED,

@@ -285,6 +285,11 @@ bool keeper_stands(struct keeper *keeper)
     return !process_dead(&keeper->process, NULL);
 }
 
+pid_t keeper_pid(const struct keeper *keeper)
+{
+    return keeper->process.pid;
+}
+
 int keeper_pidfd(struct keeper *keeper)
 {
     return keeper->has_server ? keeper->server.pidfd : -1;

@@ -87,6 +87,7 @@ int keeper_wait_stopped(struct keeper *keeper, struct deadline deadline,
                         struct err *err);  /* every process seen T */
 bool keeper_alive(struct keeper *keeper);  /* its server lives */
 bool keeper_stands(struct keeper *keeper); /* it lives itself, whether or not its server does */
+pid_t keeper_pid(const struct keeper *keeper); /* its own */
 int keeper_pidfd(struct keeper *keeper);   /* of the server, borrowed; -1: not started */
 /* Its sockets are destroyed (SOCK_DESTROY), so that the kernel sends nothing more for the dead:
  * crash. */

@@ -373,6 +373,12 @@ static bool remark(struct story *s, struct event e, char **w, size_t n)
         e.type = EV_STALL;
         e.value = (int64_t)(atof(w[1]) * 1e9);
         e.ref = NO_REF;
+    } else if (strcmp(w[0], "driver") == 0 && n > 2) {
+        e.type = EV_DRIVER;
+        e.position = 10 * SECOND_NS;
+        e.code = (int16_t)atoi(w[2]);
+        e.value = (int64_t)(atof(w[1]) / 100 * 10e9 * e.code);
+        e.ref = NO_REF;
     } else if (strcmp(w[0], "outstanding") == 0 && n > 1) {
         e.type = EV_HAZARD;
         e.code = HAZARD_OUTSTANDING;

@@ -17,6 +17,7 @@
  *     0.100 write done                          or: refused, unanswered; read cache, read database; lock
  *     0.100 script failover                     a step was begun; the plan has this one
  *     0.100 stalled 2.5                         the machine stood still for so many seconds
+ *     9.000 driver 12.5 2                       our own processes used 12.5 % of two cores
  *
  * World: nodes n1 n2 n3; topic orders (one partition), queue jobs; clients app (sends to orders),
  * feeder (to jobs), auto (reads jobs, no_ack), worker (reads jobs).
