@@ -265,6 +265,7 @@ static void look_at_all(const struct supervisor *supervisor)
     look_at_servers(run);
     look_at_watchers(run);
     driver_look(run);
+    progress_tick(run);
 }
 
 /* A machine that stands still makes brokers miss their time limits, and the script its own: whoever
@@ -379,6 +380,7 @@ static int supervise(struct run *run, const struct case_options *options, struct
         progress(run, "drained");
     atomic_store(&supervisor.stop, true); /* its last look comes after the last word */
     pthread_join(thread, NULL);
+    console_clear(&run->console); /* others write from here on */
     return result;
 }
 
@@ -435,7 +437,7 @@ static struct run *run_new(const struct case_options *options)
         abort();
     run->plan = options->plan;
     run->sandbox = options->sandbox;
-    run->progress = options->progress;
+    console_init(&run->console, options->progress);
     run->began_ns = clock_now_ns();
     run->deadline = deadline_in(options->plan->deadline_ns, &run->cancel);
     snprintf(run->folder, sizeof(run->folder), "%s", options->folder);
@@ -457,6 +459,7 @@ static void run_free(struct run *run)
     pthread_mutex_destroy(&run->chronicle_lock);
     pthread_mutex_destroy(&run->sealer_lock);
     driver_release(&run->driver);
+    console_release(&run->console);
     arena_release(&run->arena);
     free(run);
 }

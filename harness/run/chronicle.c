@@ -1,5 +1,4 @@
-/* The coordinator's own log: script lines, faults, deaths, notes; and the progress lines beside it.
- */
+/* The coordinator's own log: script lines, faults, deaths, notes. */
 #include "run/run.h"
 
 #include <stdarg.h>
@@ -41,20 +40,6 @@ void chronicle_resolved(struct run *run, const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     chronicle(run, (struct event){.type = EV_SCRIPT, .ref = chronicle_text(run, "→ %s", text)});
-}
-
-void progress(struct run *run, const char *format, ...)
-{
-    char text[1000];
-    va_list args;
-
-    if (!run->progress)
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    fprintf(run->progress, "  %6.2fs  %s\n", (double)(clock_now_ns() - run->began_ns) / 1e9, text);
-    fflush(run->progress);
 }
 
 void run_break(struct run *run, const struct err *err)

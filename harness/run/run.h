@@ -17,6 +17,7 @@
 #include "history/history.h"
 #include "plan/plan.h"
 #include "run/driver.h"
+#include "run/progress.h"
 #include "sandbox/sandbox.h"
 
 #include <pthread.h>
@@ -133,8 +134,8 @@ struct run {
     _Atomic int arms;        /* that wait for their trigger beside the script */
     bool keyed; /* in a `repeat: {key: next}`: what is asked of clients is done to `key` */
     uint32_t key, next_key;
-    const char *doing; /* for the progress line */
-    FILE *progress;
+    const char *_Atomic doing; /* for the status line; NULL: the script has not begun */
+    struct console console;    /* where progress is told */
     pthread_t supervisor;
     bool supervising;
     pthread_t tracks[TRACKS_MAX];
@@ -148,9 +149,11 @@ uint32_t chronicle_text(struct run *run, const char *format, ...)
 /* What the step that has just begun was resolved to: a timeline is written from this. */
 void chronicle_resolved(struct run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void progress(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Something outside the script broke the case: remembered once, everything is cancelled. */
 void run_break(struct run *run, const struct err *err);
+
+/* ---- progress.c: a line for a person; any thread */
+void progress(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- cluster.c */
 struct cluster_slot *cluster_bring_up(struct sandbox *box, const struct plan_case *plan,

@@ -269,7 +269,7 @@ static int run_steps(struct run *run, const struct step_list *steps, struct err 
 
         if (deadline_passed(&run->deadline))
             return err_set(err, "stopped before %s", shortly(step));
-        run->doing = step->text;
+        run->doing = shortly(step);
         if (step->kind != STEP_FAULT && step->kind != STEP_NOTE && step->kind != STEP_BIND)
             progress(run, "%s", shortly(step));
         chronicle(run, (struct event){.type = EV_SCRIPT,
