@@ -29,26 +29,38 @@ static size_t parts_of(const struct run *run)
     return FIXED_PARTS + run->n_instances + run->plan->n_clusters + run->plan->n_nodes;
 }
 
-/* 0: none, or dead. */
+/* These answer 0 for none, or a dead one. */
+static pid_t client_pid(const struct instance *instance)
+{
+    const struct child *child = instance->child;
+
+    return child && !instance->reported_dead ? child_pid(child) : 0;
+}
+
+static pid_t watcher_pid(const struct cluster_slot *slot)
+{
+    const struct child *watcher = slot ? slot->watcher : NULL;
+
+    return watcher ? child_pid(watcher) : 0;
+}
+
+static pid_t keeper_pid_of(const struct node *node)
+{
+    return node && node->keeper ? keeper_pid(node->keeper) : 0;
+}
+
 static pid_t pid_of(struct run *run, size_t part)
 {
     if (part < FIXED_PARTS)
         return part == 0 ? getpid() : INIT_PID;
     part -= FIXED_PARTS;
-    if (part < run->n_instances) {
-        const struct instance *instance = &run->instances[part];
-        const struct child *child = instance->child;
-
-        return child && !instance->reported_dead ? child_pid(child) : 0;
-    }
+    if (part < run->n_instances)
+        return client_pid(&run->instances[part]);
     part -= run->n_instances;
-    if (part < run->plan->n_clusters) {
-        const struct child *watcher = run->slots[part]->watcher;
-
-        return watcher ? child_pid(watcher) : 0;
-    }
+    if (part < run->plan->n_clusters)
+        return watcher_pid(run->slots[part]);
     part -= run->plan->n_clusters;
-    return keeper_pid(run_node(run, (uint16_t)part)->keeper);
+    return keeper_pid_of(run_node(run, (uint16_t)part));
 }
 
 static int64_t cpu_ns(pid_t pid)

@@ -45,7 +45,8 @@ static void width_is_respected(void **state)
     char text[300];
 
     (void)state;
-    says(&s, 80, "   12.34s  wait: {until: p…  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
+    says(&s, 80,
+         "   12.34s  wait: {until: p…  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
     says(&s, 65, "   12.34s  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
     says(&s, 20, "   12.34s  1204 ops/");
     for (size_t columns = 1; columns < 140; columns++) {
@@ -64,7 +65,8 @@ static void characters_stay_whole(void **state)
 
     (void)state;
     s.step = "note: éééééééééééééééééééé";
-    says(&s, 80, "   12.34s  note: ééééééééé…  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
+    says(&s, 80,
+         "   12.34s  note: ééééééééé…  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
     s.step = "note: a\nb\033c";
     says(&s, 0, "   12.34s  note: a b c  1204 ops/s, 3500 acked, 12 in flight, 1 window open");
 }
