@@ -92,17 +92,28 @@ static int lookup(void *context, const struct expr *e, struct value *out, struct
     return 0;
 }
 
+static void expression_survives(const struct expr *e)
+{
+    struct err err = {0};
+    struct value value;
+
+    if (expr_eval(e, lookup, NULL, &value, &err) == 0)
+        value_true(&value);
+    else
+        assert(err.text[0]);
+}
+
+/* What is required at the end, and what is waited for: nodes stand only in the second. */
 static void expressions_survive(const struct plan_case *c)
 {
-    for (size_t i = 0; i < c->n_require; i++) {
-        struct err err = {0};
-        struct value value;
+    struct script_walk walk = script_walk(&c->script);
+    const struct step *step;
 
-        if (expr_eval(c->require[i].expr, lookup, NULL, &value, &err) == 0)
-            value_true(&value);
-        else
-            assert(err.text[0]);
-    }
+    for (size_t i = 0; i < c->n_require; i++)
+        expression_survives(c->require[i].expr);
+    while ((step = script_next(&walk)))
+        if (step->kind == STEP_WAIT && ((const struct wait_args *)step->args)->until)
+            expression_survives(((const struct wait_args *)step->args)->until);
 }
 
 /* A whole suite as `assay plan` loads it; refused ones must say where. */
