@@ -85,6 +85,7 @@ const struct fault_ops crash_fault = {
     .args_size = sizeof(struct death_args),
     .state_size = sizeof(struct death_state),
     .inverse = "start",
+    .needs = {"nft bridge family", "SOCK_DESTROY", "pidfd"},
     .inject = crash_inject,
     .probe = death_probe,
     .heal = crash_heal,

@@ -259,6 +259,7 @@ const struct fault_ops cut_fault = {
     .state_size = sizeof(struct cut_state),
     .inverse = "heal",
     .needs_end = true,
+    .needs = {"nft bridge family"},
     .validate = cut_validate,
     .inject = cut_inject,
     .probe = cut_probe,

@@ -22,6 +22,7 @@ const struct fault_ops kill_fault = {
     .args_size = sizeof(struct death_args),
     .state_size = sizeof(struct death_state),
     .inverse = "start",
+    .needs = {"pidfd"},
     .inject = kill_inject,
     .probe = death_probe,
     .heal = death_heal,

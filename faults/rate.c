@@ -84,6 +84,7 @@ const struct fault_ops rate_fault = {
     .state_size = sizeof(struct rate_state),
     .inverse = "heal",
     .needs_end = true,
+    .needs = {"tbf"},
     .inject = rate_inject,
     .probe = rate_probe,
     .heal = rate_heal,

@@ -73,6 +73,7 @@ const struct fault_ops reset_fault = {
     .params = reset_params,
     .args_size = sizeof(struct reset_args),
     .state_size = sizeof(struct reset_state),
+    .needs = {"SOCK_DESTROY"},
     .inject = reset_inject,
     .probe = reset_probe,
 };

@@ -72,6 +72,7 @@ const struct fault_ops restart_fault = {
     .params = restart_params,
     .args_size = sizeof(struct restart_args),
     .state_size = sizeof(struct death_state),
+    .needs = {"pidfd"},
     .inject = restart_inject,
     .probe = restart_probe,
     .heal = death_heal,

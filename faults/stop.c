@@ -20,6 +20,7 @@ const struct fault_ops stop_fault = {
     .args_size = sizeof(struct death_args),
     .state_size = sizeof(struct death_state),
     .inverse = "start",
+    .needs = {"pidfd"},
     .inject = stop_inject,
     .probe = death_probe,
     .heal = death_heal,

@@ -106,6 +106,27 @@ check "a client library that refuses to open: not a pass" test "$status" -ge 3
 check "client, library and property are named" says 'app.*librdkafka: .*acks.*must be set to .*all'
 check "reports are valid" valid_reports "$scratch/k3"
 
+# a machine without token buckets, for all that the probe sees: libnl's call is taken by one that says no
+echo 'int rtnl_qdisc_add(void *socket, void *qdisc, int flags); int rtnl_qdisc_add(void *socket, void *qdisc, int flags)
+{ (void)socket; (void)qdisc; (void)flags; return -1; }' | gcc -shared -fPIC -x c -o "$scratch/mock_no_tbf.so" -
+suite '{redis: {topology: standalone}}' 100ms
+sed -i 's/^    script:/&\n      - rate: {of: primary, kbit: 100000, for: 100ms}/; s/^  a-list:/  slow-list:/' "$scratch/suite.yaml"
+{ cat "$scratch/suite.yaml"; sed -n '/^  slow-list:/,$p' "$scratch/suite.yaml" | sed 's/slow-list:/a-list:/; /- rate:/d'; } >"$scratch/two.yaml"
+without_tbf() { local -x LD_PRELOAD="$scratch/mock_no_tbf.so"; run_assay "$@"; }
+without_tbf run "$scratch/two.yaml" --out "$scratch/no-tbf"
+check "a fault that this machine cannot inject: status 2" status_is 2
+check "place, fault, capability and fix are named, and nothing else is said" test "$(cat "$scratch/out")" = \
+    "assay: suite $scratch/two.yaml:11:9: rate needs \"tbf\", which assay doctor says no to: rate limits of links (refused); fix: sudo modprobe sch_tbf"
+check "nothing was started" test ! -e "$scratch/no-tbf"
+without_tbf doctor
+check "doctor calls it the same" says '^tbf +no +rate limits of links \(refused\)$'
+without_tbf plan "$scratch/two.yaml"
+check "it can be planned all the same" status_is 0
+without_tbf run "$scratch/two.yaml" --case a-list --out "$scratch/without-rate"
+check "and run where the case is not asked for" status_is 0
+run_assay run "$scratch/two.yaml" --case slow-list --out "$scratch/with-tbf"
+check "where there are token buckets, the same case is played" says 'done to it rate \(redis-1\)'
+
 suite '{redis: {topology: standalone}}' 100ms
 sed -i 's/expect: .*/expect: pass/' "$scratch/suite.yaml"
 printf 'echo "shell is here"; redis-cli -h 10.77.1.1 llen jobs\n' |

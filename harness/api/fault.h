@@ -61,6 +61,7 @@ struct witness {
     char text[200];
 };
 
+#define FAULT_NEEDS_MAX 3
 struct fault_ops {
     const char *name;              /* the script's verb: "cut"; a scalar stands for the first parameter: `kill: $old` */
     const char *about;
@@ -68,6 +69,8 @@ struct fault_ops {
     size_t args_size, state_size;  /* args: from the table; state: one injected fault */
     const char *inverse;           /* verb that heals it: "heal", "start", "resume"; NULL: heals by itself */
     bool needs_end;                /* refused at load when neither its inverse nor `for` (struct fault_common) is there */
+    /* what the machine must be able to do, as sandbox_probe and `assay doctor` call it; `assay run` refuses without it */
+    const char *needs[FAULT_NEEDS_MAX + 1]; /* ends with NULL */
     /* pure; beyond the table */
     int (*validate)(const void *args, const struct plan_case *plan, struct err *err);
     /* returns when the effect is observed */

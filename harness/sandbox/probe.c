@@ -1,5 +1,5 @@
 /*
- * What this machine can do, for `assay doctor`: each capability is tried, in a throw-away child,
+ * What this machine can do, for `assay doctor` and before a run: each capability is tried, in a throw-away child,
  * not guessed from versions. Namespaces, links and rules are tried inside namespaces of the child's
  * own, so nothing on the host changes.
  */
@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #define LOOPBACK_INDEX 1
+#define NAMESPACES "namespaces" /* what the tries inside stand on; not in the list below */
 
 /* ---- tries: run in a process of their own; 0, or an errno-like number */
 
@@ -210,6 +211,8 @@ static const struct probe probes[] = {
      "a group we may write to", "none is needed (systemd-run --user --scope -p Delegate=yes)"},
 };
 
+#define N_PROBES (sizeof(probes) / sizeof(probes[0]))
+
 /* Runs a try in a child, in namespaces like the sandbox's where it wants that. */
 static bool attempt(int (*what)(void), bool inside)
 {
@@ -236,7 +239,7 @@ static void probe_namespaces(struct capability *out)
 {
     char setting[120], fix[300];
     bool privileged = permission_namespaces();
-    *out = (struct capability){.name = "namespaces", .yes = attempt(try_mount, true)};
+    *out = (struct capability){.name = NAMESPACES, .yes = attempt(try_mount, true)};
     if (out->yes) {
         snprintf(out->how, sizeof(out->how), "%s",
                  privileged ? "CAP_SYS_ADMIN: no user namespace is needed"
@@ -250,18 +253,34 @@ static void probe_namespaces(struct capability *out)
     }
 }
 
+static void run_probe(const struct probe *p, struct capability *out)
+{
+    *out = (struct capability){.name = p->name, .yes = attempt(p->attempt, p->inside)};
+    snprintf(out->how, sizeof(out->how), "%s (%s)", p->what, out->yes ? p->how : "refused");
+    if (!out->yes)
+        snprintf(out->fix, sizeof(out->fix), "%s", p->fix);
+}
+
 size_t sandbox_probe(struct capability *out, size_t max)
 {
     size_t n = 0;
     if (max)
         probe_namespaces(&out[n++]);
-    for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]) && n < max; i++, n++) {
-        const struct probe *p = &probes[i];
-        out[n] = (struct capability){.name = p->name, .yes = attempt(p->attempt, p->inside)};
-        snprintf(out[n].how, sizeof(out[n].how), "%s (%s)", p->what,
-                 out[n].yes ? p->how : "refused");
-        if (!out[n].yes)
-            snprintf(out[n].fix, sizeof(out[n].fix), "%s", p->fix);
-    }
+    for (size_t i = 0; i < N_PROBES && n < max; i++)
+        run_probe(&probes[i], &out[n++]);
     return n;
+}
+
+bool sandbox_probe_one(const char *name, struct capability *out)
+{
+    if (strcmp(name, NAMESPACES) == 0) {
+        probe_namespaces(out);
+        return true;
+    }
+    for (size_t i = 0; i < N_PROBES; i++)
+        if (strcmp(name, probes[i].name) == 0) {
+            run_probe(&probes[i], out);
+            return true;
+        }
+    return false;
 }

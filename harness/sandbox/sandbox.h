@@ -158,5 +158,7 @@ struct capability {
     char fix[300];
 };
 size_t sandbox_probe(struct capability *out, size_t max);
+/* Tries the one of this name alone; false: there is no such capability. */
+bool sandbox_probe_one(const char *name, struct capability *out);
 
 #endif

@@ -6,6 +6,7 @@
 #include "api/system.h"
 #include "base/file.h"
 #include "plan/plan.h"
+#include "run/needs.h"
 #include "run/replay.h"
 #include "run/shell.h"
 #include "run/suite_run.h"
@@ -261,8 +262,11 @@ static int keep_suites_of_run(const struct suite_options *o, struct err *err)
 static int play(struct plan *plan, struct suite_options *o, keep_source *keep)
 {
     struct err err = {0};
-    int status = make_run_folder(o, &err);
+    /* --applicable injects nothing */
+    int status = o->run.only_ask ? 0 : needs_met(plan, sandbox_probe_one, &err);
 
+    if (status == 0)
+        status = make_run_folder(o, &err);
     if (status == 0)
         status = keep(o, &err);
     if (status == 0)
