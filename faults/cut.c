@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "plan/plan.h"
 #include "sandbox/sandbox.h"
+#include "suite/nearest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -209,21 +210,31 @@ static int cut_heal(struct fault_ctx *ctx, void *state, struct witness *w, struc
     return 0;
 }
 
+static int check_plane(const char *plane, const struct plan_case *plan, struct err *err)
+{
+    struct nearest near = nearest_to(plane);
+
+    for (size_t c = 0; c < plan->n_clusters; c++)
+        for (const struct plane *p = plan->clusters[c].system->planes; p && p->name; p++) {
+            if (strcmp(p->name, plane) == 0)
+                return 0;
+            nearest_offer(&near, p->name);
+        }
+    return err_input(err, "cut: no system of this case has a plane \"%s\"%s", plane,
+                     nearest_hint(&near));
+}
+
 static int cut_validate(const void *arguments, const struct plan_case *plan, struct err *err)
 {
     const struct cut_args *args = arguments;
     int shapes = (args->between != NULL) + (args->isolate != NULL) + (args->halves != NULL) +
                  (args->ring != NULL) + (args->bridge != NULL);
-    bool known = !args->plane;
 
     if (shapes != 1)
         return err_input(err, "cut: takes one of between, isolate, halves, ring, bridge");
     if (args->between && (args->between->kind != EXPR_LIST || args->between->n != 2))
         return err_input(err, "cut: between takes two sides: [$old, $rest]");
-    for (size_t c = 0; c < plan->n_clusters; c++)
-        for (const struct plane *p = plan->clusters[c].system->planes; p && p->name; p++)
-            known |= args->plane && strcmp(p->name, args->plane) == 0;
-    return known ? 0 : err_input(err, "cut: no system of this case has a plane %s", args->plane);
+    return args->plane ? check_plane(args->plane, plan, err) : 0;
 }
 
 static int cut_draw(struct arena *arena, const char *target, void *arguments)

@@ -15,7 +15,7 @@ static int squeeze_validate(const void *args, const struct plan_case *plan, stru
     for (size_t c = 0; c < plan->n_clusters; c++)
         if (plan->clusters[c].system->squeeze)
             return 0;
-    return err_input(err, "no system of this case has a memory limit to lower");
+    return err_input(err, "squeeze: no system of this case has a memory limit to lower");
 }
 
 static int each_target(struct fault_ctx *ctx, struct death_state *squeezed, bool on,

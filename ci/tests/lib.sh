@@ -35,6 +35,7 @@ run_assay() {
 }
 status_is() { [ "$status" = "$1" ] || { echo "exit status $status, expected $1"; tail -n 12 "$scratch/out"; return 1; }; }
 says() { grep -qE "$1" "$scratch/out" || { echo "did not say: $1"; tail -n 12 "$scratch/out"; return 1; }; }
+says_line() { grep -qxF -e "$1" "$scratch/out" || { echo "no such line: $1"; tail -n 12 "$scratch/out"; return 1; }; }
 
 # An audit's rows, played (run folder) or only asked for (--applicable): "CASE=holds", "CASE=not applicable" …
 rows_of() {

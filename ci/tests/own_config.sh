@@ -68,6 +68,7 @@ try kafka 'zookeeper.connect=x:2181\n'
 check "kafka: a refused key: status 2" status_is 2
 try kafka '# ours\nunclean.leader.elections.enable=true\n'
 check "kafka: a key the server does not know: status 2" status_is 2
-check "with its line and the word that was meant" says 'own.conf:2:1: .*did you mean "unclean.leader.election.enable"'
+check "in one sentence: file, line, broker, key, and the word that was meant" says_line \
+    "  BROKEN, not as expected: refused: $scratch/own.conf:2:1: server.properties: kafka-1 does not know the key \"unclean.leader.elections.enable\" (did you mean \"unclean.leader.election.enable\"?)"
 check "nothing is left behind" nothing_left
 done_testing

@@ -59,11 +59,28 @@ static const struct refusal refusals[] = {
      "suite x:4:33: unknown key \"broker\" (did you mean \"brokers\"?)"},
     {"duplicate key", SCRIPT("      - send: {from: app, count: 1, from: app}\n"),
      "suite x:12:37: duplicate key \"from\" (first on line 12)"},
-    {"alias", HEAD "    clusters: &c {bus: log3}\n    final: *c\n",
+    {"unknown key of a suite", "assay: 1\nclutsers: {}\ncases: {}\n",
+     "suite x:2:1: unknown key \"clutsers\" of a suite (did you mean \"clusters\"?)"},
+    {"two cases of one name", BEFORE GOOD "  C: {}\n",
+     "suite x:12:3: duplicate key \"C\" (first on line 6)"},
+    {"alias", HEAD CLUSTERS "    final: *c\n",
+     "suite x:8:12: aliases (*name) are not taken: write the value where it is meant"},
+    {"alias in a list", SCRIPT("      - *step\n"),
+     "suite x:12:9: aliases (*name) are not taken: write the value where it is meant"},
+    {"alias as a key", HEAD "    *c : {}\n",
+     "suite x:7:5: aliases (*name) are not taken: write the value where it is meant"},
+    {"anchor of a map", HEAD "    clusters: &c {bus: log3}\n    final: *c\n",
      "suite x:7:15: anchors (&name) are not taken"},
+    {"anchor of a list", BEFORE "    script: &s []\n",
+     "suite x:11:13: anchors (&name) are not taken"},
+    {"anchor of a word", HEAD "    clusters: {bus: &b log3}\n",
+     "suite x:7:21: anchors (&name) are not taken"},
     {"merge key", HEAD "    clusters: {<<: {bus: log3}}\n",
      "suite x:7:16: merge keys (<<) are not taken: twins say `with:`"},
     {"tag", HEAD "    clusters: !!map {bus: log3}\n", "suite x:7:15: tags (!name) are not taken"},
+    {"tag of a list", BEFORE "    script: !!seq []\n", "suite x:11:13: tags (!name) are not taken"},
+    {"tag of a word", HEAD "    clusters: {bus: !!str log3}\n",
+     "suite x:7:21: tags (!name) are not taken"},
     {"second document", BEFORE GOOD "---\nassay: 1\n",
      "suite x:12:1: a second document: one suite is one document"},
     {"missing key", SCRIPT("      - send: {count: 1}\n"),
@@ -96,6 +113,12 @@ static const struct refusal refusals[] = {
      "suite x:12:9: a bare sleep proves nothing: wait for a state (wait: {until: …, within: …}), "
      "or say "
      "why time must pass (quiet: {for: …, why: …})"},
+    {"a sleep by another name", SCRIPT("      - delay: 5s\n"),
+     "suite x:12:9: a bare delay proves nothing: wait for a state (wait: {until: …, within: …}), "
+     "or say "
+     "why time must pass (quiet: {for: …, why: …})"},
+    {"quiet for nothing", SCRIPT("      - quiet: {why: time must pass}\n"),
+     "suite x:12:16: quiet: one of \"for\" and \"until\" is needed"},
     {"quiet without why", SCRIPT("      - quiet: {for: 5s}\n"),
      "suite x:12:16: \"why\" is missing (why no state can be waited for)"},
     {"a wait for time only", SCRIPT("      - wait: 5s\n"),
@@ -116,6 +139,11 @@ static const struct refusal refusals[] = {
      "suite x:12:15: \"within\" is missing (how long to wait at most)"},
     {"no within of interleave", SCRIPT("      - interleave: {points: [work.before_settle]}\n"),
      "suite x:12:21: \"within\" is missing (how long each point may take)"},
+    {"no within of a wait for rest", SCRIPT("      - wait: {settled: completed(a), for: 1s}\n"),
+     "suite x:12:15: \"within\" is missing (how long to wait at most)"},
+    {"script and chaos",
+     BEFORE GOOD "    chaos: {faults: [cut], every: 5s, for: 1s, duration: 20s}\n",
+     "suite x:12:12: a case has a script or chaos, not both"},
     {"no script", BEFORE, "suite x:7:5: the case has no script: add script: or chaos:"},
     {"no clusters", HEAD WORKLOAD CLIENTS PROMISE GOOD,
      "suite x:7:5: the case names no clusters: add clusters: {bus: …}"},
@@ -125,6 +153,9 @@ static const struct refusal refusals[] = {
      "suite x:12:9: cut is never healed: give it a name and heal: it, or say for: 3s"},
     {"pause without end", SCRIPT("      - pause: leader(orders/0)\n"),
      "suite x:12:9: pause is never healed: add \"resume: leader(orders/0)\" or for: 3s"},
+    {"cut inside repeat without end",
+     SCRIPT("      - repeat: {times: 2, do: [{cut: {name: lag, isolate: app}}]}\n"),
+     "suite x:12:34: cut \"lag\" is never healed: add \"heal: lag\" or for: 3s"},
     {"heal of nothing",
      SCRIPT("      - cut: {name: lag, between: [app, leader(orders/0)], for: 1s}\n      - heal: "
             "lga\n"),
@@ -144,8 +175,17 @@ static const struct refusal refusals[] = {
      "suite x:13:9: wait on acked(…) in a case with twins: a good twin refuses; wait for "
      "completed(…) or "
      "for a state both reach"},
+    {"waiting for ok with twins",
+     SCRIPT("      - background: {from: app, count: 9, name: a}\n"
+            "      - wait: {settled: ok(a), for: 1s, within: 9s}\n") TWINS,
+     "suite x:13:9: wait on ok(…) in a case with twins: a good twin refuses; wait for "
+     "completed(…) or "
+     "for a state both reach"},
     {"another script in a twin", BEFORE GOOD "    twins: {t: {expect: pass, with: {script: []}}}\n",
      "suite x:12:38: a twin's script may not differ: twins share script, seed and draws"},
+    {"another matrix in a twin",
+     BEFORE GOOD "    twins: {t: {expect: pass, with: {matrix: {n: [1]}}}}\n",
+     "suite x:12:38: a twin's matrix may not differ: twins share script, seed and draws"},
     {"twin without expect", BEFORE GOOD "    twins: {t: {with: {}}}\n",
      "suite x:12:16: twin \"t\" does not say what it expects: add expect:"},
     {"unknown key of a twin", BEFORE GOOD "    twins: {t: {expect: pass, wiht: {}}}\n",
@@ -253,6 +293,7 @@ static void each_refusal_has_its_sentence(void **state)
 static void a_node_name_is_a_warning(void **state)
 {
     char *text = NULL;
+    const char *place;
     size_t n;
     FILE *warn = open_memstream(&text, &n);
     struct err err = {0};
@@ -262,7 +303,12 @@ static void a_node_name_is_a_warning(void **state)
     if (!plan)
         fail_msg("%s", err.text);
     fclose(warn);
-    assert_non_null(strstr(text, ":12:15: \"mock-1\" is a node's name"));
+    place = strstr(text, ":12:15: "); /* behind the file's name, which is a new one each time */
+    assert_non_null(place);
+    assert_string_equal(place,
+                        ":12:15: \"mock-1\" is a node's name: which node has which role changes "
+                        "from run to run; a role says what is meant (leader(…), primary, "
+                        "followers(…))\n");
     plan_free(plan);
     free(text);
 }
