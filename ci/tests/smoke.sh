@@ -35,6 +35,25 @@ first=$(ls -d "$scratch"/run/001-*)
 check "every event is one JSON line" python3 -c 'import json,sys
 n = sum(1 for line in open(sys.argv[1]) if json.loads(line))
 assert n > 1000, n' "$scratch/events.jsonl"
+judged_alike() { # case's folder, name, twin: `lost` of the JSON lines alone against results.json
+    "$assay" show "$1" --format json | ci/tests/judge_json.py >"$scratch/lost" || return 1
+    python3 - "$scratch/run/results.json" "$scratch/lost" "$2" "$3" <<'PY'
+import json, sys
+results, lost, name, twin = sys.argv[1:]
+lost = open(lost).read().split()
+case = next(c for c in json.load(open(results))["cases"] if (c["name"], c["twin"]) == (name, twin))
+found = case["findings"].get("lost", {"count": 0, "samples": []})
+assert len(lost) == found["count"], (len(lost), found["count"])
+assert {s["message"] for s in found["samples"]} <= set(lost), found["samples"]
+assert bool(lost) == (twin == ""), "the bad configuration loses, the good one does not"
+PY
+}
+for case in K02-acks1-leader-crash:acks-all R03-split-brain:wait-both; do
+    name=${case%:*} twin=${case#*:}
+    check "$name: another program finds the same messages lost in the JSON lines" \
+        judged_alike "$scratch"/run/[0-9]*-"$name" "$name" ""
+    check "$name/$twin: and none here" judged_alike "$scratch"/run/[0-9]*-"$name.$twin" "$name" "$twin"
+done
 message=$(python3 -c 'import json,sys
 r = json.load(open(sys.argv[1]))
 print(next(s["message"] for c in r["cases"] for f in c["findings"].values() for s in f["samples"] if s.get("message")))' \
