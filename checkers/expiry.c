@@ -60,6 +60,10 @@ static void expired(struct expiries *x, const struct event *e)
     if (e->code <= EXPIRY_NONE || e->code >= EXPIRIES)
         return;
     x->any = true;
+    if (e->value == EXPIRED_WHOLE) {
+        unit->whole = (enum expiry)e->code;
+        return;
+    }
     if (e->value > 0) {
         unit->left[e->code] += e->value;
         if (e->position > unit->start) {
@@ -149,6 +153,8 @@ enum expiry expiry_cause(struct expiries *x, const struct expiry_of *m)
         return EXPIRY_COMPACTED;
     if (!x->any)
         return EXPIRY_NONE;
+    if (unit->whole != EXPIRY_NONE && m->acked)
+        return unit->whole;
     if (m->position >= 0 && m->position < unit->start) {
         unit->left[unit->start_why] -= unit->left[unit->start_why] > 0;
         return unit->start_why;

@@ -12,7 +12,8 @@
  *
  * An EXPIRED event names a message (value 0), or says how many of a unit are gone: then they are
  * its oldest, all below the log start where there is one. So it is asked in the order of sending:
- * each answer of the second kind uses one up. Where a compaction is declared a message may be gone
+ * each answer of the second kind uses one up. Or it says that the unit itself went, with all there
+ * was in it (EXPIRED_WHOLE): whatever was acknowledged and is missing of it. Where a compaction is declared a message may be gone
  * if, and only if, a later one of its key is in the final log.
  *
  * Counter-example: a declared compaction excuses no key's newest message. A declared rule nobody
@@ -31,6 +32,7 @@
 struct expired_unit {
     int64_t start; /* log start; below it all is gone */
     enum expiry start_why;
+    enum expiry whole;      /* it was one key, and went by this */
     int64_t left[EXPIRIES]; /* of those said to be gone, not yet found */
 };
 
@@ -46,6 +48,7 @@ struct expiries {
 
 struct expiry_of {
     struct msg_id message;
+    bool acked; /* else it was perhaps never there */
     uint32_t dest, unit;
     int64_t position; /* -1: unknown */
     int64_t key;      /* -1: unknown */

@@ -281,6 +281,53 @@ static void stages_by_hand(void **state)
     events_release(&list);
 }
 
+/* A list that went whole took what was acknowledged; what was only believed may never have been in
+ * it, what came later is there, and the log beside it is another unit. */
+static void a_unit_that_went_whole(void **state)
+{
+    struct events list = {0};
+    struct check_result result;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        uint16_t by = i == 5 ? APP : FEEDER;
+        struct event e = {.type = EV_SEND_INVOKE,
+                          .by = by,
+                          .client = by,
+                          .seq = i,
+                          .unit = i == 5 ? LOG : w.queue_unit};
+
+        events_add(&list, e);
+        e.type = EV_SEND_COMPLETE;
+        e.outcome_level = event_result(i == 3 ? OUTCOME_BELIEVED : OUTCOME_OK, LEVEL_LEADER);
+        events_add(&list, e);
+        e.type = EV_AUDIT_LOG;
+        e.by = BY_AUDIT;
+        if (i == 4)
+            events_add(&list, e);
+    }
+    events_add(&list, (struct event){.type = EV_EXPIRED,
+                                     .unit = w.queue_unit,
+                                     .code = EXPIRY_EVICTED,
+                                     .value = EXPIRED_WHOLE});
+    for (uint32_t u = LOG; u <= JOBS; u++)
+        events_add(&list,
+                   (struct event){.type = EV_DRAIN,
+                                  .unit = u,
+                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+    events_restamp(&list);
+    world_promise(&w, checker_named("loss"), NULL);
+    check_list(&w, &list, 0, &result);
+    assert_int_equal(count_kind(&result, "lost"), 4);
+    assert_int_equal(count_stage(&result, "lost", "expired(evicted)"), 3);
+    assert_int_equal(count_stage(&result, "lost", "acknowledged but not in the log"), 1);
+    assert_int_equal(count_stage(&result, "lost_intent", "believed sent, not in the log"), 1);
+    check_release(&result);
+    events_release(&list);
+}
+
 /* One message each that was never delivered, not applied, and expired before; one that was. */
 static void missing_effects_by_hand(void **state)
 {
@@ -373,6 +420,7 @@ int main(void)
         cmocka_unit_test(every_planted_loss_has_its_stage),
         cmocka_unit_test(the_oracle_agrees),
         cmocka_unit_test(stages_by_hand),
+        cmocka_unit_test(a_unit_that_went_whole),
         cmocka_unit_test(missing_effects_by_hand),
         cmocka_unit_test(every_stage_has_its_words),
     };

@@ -26,12 +26,13 @@ enum expiry fate_of(struct fate *f, const struct event *completion, uint32_t des
 {
     const struct event *e = completion;
     const struct plan_case *plan = f->expiry.plan;
+    bool ok = event_outcome(e) == OUTCOME_OK;
     struct expiry_of m = {.message = {e->seq, e->client, e->incarnation, e->worker},
+                          .acked = ok,
                           .dest = dest,
                           .unit = unit,
                           .position = duties_forgets(plan, dest) ? -1 : e->position,
                           .key = key};
-    bool ok = event_outcome(e) == OUTCOME_OK;
     struct stage_facts facts = {.invoked = true,
                                 .ok = ok,
                                 .believed = !ok,

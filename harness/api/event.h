@@ -87,6 +87,8 @@ enum expiry {
     EXPIRY_DELIVERY_LIMIT,
     EXPIRY_COMPACTED,
 };
+/* As the value of EV_EXPIRED: whatever of the unit is not there. */
+#define EXPIRED_WHOLE (-1)
 
 struct event {
     int64_t at_ns;       /* CLOCK_MONOTONIC, taken by the thread that acts */

@@ -32,6 +32,14 @@ static bool of_its_units(const struct life *life, const struct event *e)
     return false;
 }
 
+/* Its unit went with all there was in it, or the log starts behind it. */
+static bool went_with_unit(const struct life *life, const struct event *e)
+{
+    return of_its_units(life, e) && life->ok > 0 &&
+           (e->value == EXPIRED_WHOLE ||
+            (e->value > 0 && life->position >= 0 && life->position < e->position));
+}
+
 /* Only what is certain of this very message; how many of its unit are gone is said as evidence. */
 static enum expiry cause(const struct life *life)
 {
@@ -40,8 +48,7 @@ static enum expiry cause(const struct life *life)
 
         if (e->type != EV_EXPIRED)
             continue;
-        if (names_it(life, e) || (of_its_units(life, e) && life->ok > 0 && e->value > 0 &&
-                                  life->position >= 0 && life->position < e->position))
+        if (names_it(life, e) || went_with_unit(life, e))
             return (enum expiry)e->code;
     }
     return EXPIRY_NONE;
@@ -97,6 +104,8 @@ static void print_evidence(struct history_reader *r, const struct event *e, FILE
     if (e->type == EV_EXPIRED) {
         if (e->value > 0)
             buf_printf(&line, ": %lld are gone", (long long)e->value);
+        else if (e->value == EXPIRED_WHOLE)
+            buf_text(&line, ": all of it that is missing is gone");
         else
             buf_text(&line, ": it is gone");
         buf_printf(&line, " (%s)", expiry_name(e->code));

@@ -151,6 +151,37 @@ static void test_explain_end(void **state)
     history_close(r);
 }
 
+/* A list without positions, evicted with all there was in it. */
+static void test_explain_whole(void **state)
+{
+    struct event gone = {.type = EV_EXPIRED,
+                         .by = BY_COORDINATOR,
+                         .unit = 0,
+                         .code = EXPIRY_EVICTED,
+                         .value = EXPIRED_WHOLE};
+    struct life life = {.id = {.seq = 0, .client = 0}, .invoked = 1, .position = -1, .n_units = 1};
+    struct history_reader *r = history_open(story, BY_TIME, UINT64_MAX, &err);
+
+    (void)state;
+    assert_non_null(r);
+    assert_false(names_message(&gone));
+    life_evidence(&life, &gone);
+    for (life.ok = 0; life.ok < 2; life.ok++) {
+        char *text = NULL;
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
+
+        print_end(r, &life, out);
+        fclose(out);
+        assert_non_null(strstr(text, life.ok ? "stage: expired(evicted)\n"
+                                             : "stage: unknown, not in the log\n"));
+        assert_non_null(
+            strstr(text, "says the owner of jobs: all of it that is missing is gone (evicted)\n"));
+        free(text);
+    }
+    history_close(r);
+}
+
 static void test_text(void **state)
 {
     char *text = printed(show_text);
@@ -304,9 +335,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_explain),   cmocka_unit_test(test_explain_end),
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_json),
-        cmocka_unit_test(test_any_event), cmocka_unit_test(test_message_names),
+        cmocka_unit_test(test_explain),       cmocka_unit_test(test_explain_end),
+        cmocka_unit_test(test_explain_whole), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_json),          cmocka_unit_test(test_any_event),
+        cmocka_unit_test(test_message_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

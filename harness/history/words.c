@@ -208,7 +208,7 @@ bool names_message(const struct event *e)
 {
     if (!(event_kinds[e->type].fields & EF_MSG) || e->seq > MESSAGE_SEQ_MAX)
         return false;
-    if (e->type == EV_EXPIRED && e->value > 0)
+    if (e->type == EV_EXPIRED && e->value != 0)
         return false;
     return !((e->type == EV_SETTLE_INVOKE || e->type == EV_SETTLE_COMPLETE) &&
              e->flags & EV_CUMULATIVE);

@@ -175,8 +175,7 @@ static int audit_trimmed(struct redis_audit *a, uint32_t unit, const char *name,
     redisReply *r = array(
         redis_want(a->cluster, a->primary, deadline, err, "XINFO STREAM %s", name), "XINFO", err);
     int64_t added = 0, length = 0;
-    struct event e = {.at_ns = clock_now_ns(), .by = BY_AUDIT, .unit = unit};
-    char text[200];
+    struct redis_gone gone = {.why = EXPIRY_MAX_LENGTH};
 
     if (!r)
         return -1;
@@ -189,17 +188,10 @@ static int audit_trimmed(struct redis_audit *a, uint32_t unit, const char *name,
     freeReplyObject(r);
     if (added <= length)
         return 0;
-    snprintf(text, sizeof(text), "XINFO STREAM %s: entries-added %lld, length %lld", name,
+    gone.n = added - length;
+    snprintf(gone.text, sizeof(gone.text), "XINFO STREAM %s: entries-added %lld, length %lld", name,
              (long long)added, (long long)length);
-    e.value = added - length;
-    e.ref = history_text(a->log, text);
-    e.type = EV_HAZARD;
-    e.code = HAZARD_LIMIT;
-    e.node = a->cluster->nodes[a->primary].plan->id;
-    history_record(a->log, &e);
-    e.type = EV_EXPIRED;
-    e.code = EXPIRY_MAX_LENGTH;
-    history_record(a->log, &e);
+    redis_record_gone(a, unit, &gone);
     return 0;
 }
 

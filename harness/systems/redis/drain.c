@@ -53,16 +53,13 @@ static int replication_info(struct cluster *cluster, unsigned index, const char 
                             size_t size, struct deadline deadline, struct err *err)
 {
     redisReply *reply = redis_want(cluster, index, deadline, err, "INFO replication");
-    const char *at;
+    bool there;
 
     if (!reply)
         return -1;
-    at = reply->str ? strstr(reply->str, key) : NULL;
-    if (at && at[strlen(key)] == ':')
-        snprintf(out, size, "%.*s", (int)strcspn(at + strlen(key) + 1, "\r\n"),
-                 at + strlen(key) + 1);
+    there = redis_info_field(reply->str, key, out, size);
     freeReplyObject(reply);
-    return at ? 0 : err_set(err, "INFO replication has no %s", key);
+    return there ? 0 : err_set(err, "INFO replication has no %s", key);
 }
 
 /* Everybody who should be up agrees on one primary and is linked to it; else err says who is not.
@@ -257,6 +254,8 @@ static int drain_unit(struct draining *d, uint32_t unit, struct history_writer *
     proof->proven = true;
     proof->epoch = d->epoch;
     proof->counted = audit.records;
+    if (dest->kind != UNIT_CHANNEL)
+        redis_counts_end(&audit, unit, deadline);
     if (rest.read && rest.open != 0)
         snprintf(proof->why, sizeof(proof->why),
                  "consumers have not finished: %lld left or pending", (long long)rest.open);

@@ -264,11 +264,17 @@ int redis_form(struct cluster *cluster, struct deadline deadline, struct err *er
         if (i >= servers && quicken_sentinel(cluster, i, deadline, err) < 0)
             return -1;
     }
-    if (redis_is_cluster(redis_config(cluster)))
-        return wait_cluster(cluster, deadline, err);
-    if (wait_formed(cluster, &leader, deadline, err) < 0)
-        return -1;
-    return servers > 1 ? wait_stream(cluster, leader, deadline, err) : 0;
+    if (redis_is_cluster(redis_config(cluster))) {
+        if (wait_cluster(cluster, deadline, err) < 0)
+            return -1;
+    } else {
+        if (wait_formed(cluster, &leader, deadline, err) < 0)
+            return -1;
+        if (servers > 1 && wait_stream(cluster, leader, deadline, err) < 0)
+            return -1;
+    }
+    redis_counts_begin(cluster, deadline);
+    return 0;
 }
 
 /* The server itself answers again with a role; a sentinel names a primary. */
@@ -335,6 +341,7 @@ int redis_reset(struct cluster *cluster, const struct plan_case *next, struct de
         if (wait_empty(cluster, i, deadline, err) < 0)
             return -1;
     redis_limits(cluster, true, deadline);
+    redis_counts_begin(cluster, deadline);
     return 0;
 }
 

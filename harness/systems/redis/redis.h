@@ -11,6 +11,7 @@
  *     drain.c     quiesce, D1 and D2 by marker
  *     rest.c      what consumers have left to do
  *     audit.c     what the primary holds at the end
+ *     expiry.c    what was evicted or expired, by INFO's counters
  *     commands.c  failover, promote, follow, kill_clients
  *     squeeze.c   fault squeeze: maxmemory below what a server holds
  *     outcomes.c  which error means what
@@ -83,8 +84,20 @@ const void *redis_with_version(const void *config, const char *version, struct a
 int redis_version_known(const struct redis_config *config, struct err *err);
 
 /* ---- control.c: cluster->state */
+/* What one INFO says of keys that are gone (expiry.c). */
+struct redis_counts {
+    bool known;
+    char run_id[64], replid[64]; /* of the process, of the history of its data */
+    char policy[32];             /* maxmemory_policy */
+    int64_t maxmemory;           /* bytes */
+    int64_t full_syncs;
+    int64_t gone[EXPIRY_EVICTED + 1]; /* keys, by EXPIRY_TTL and EXPIRY_EVICTED */
+    int64_t sets;                     /* calls of commands that make a string */
+    int64_t keys;                     /* there now */
+};
 struct redis_state {
     redisContext *links[REDIS_NODES_MAX];
+    struct redis_counts counts[REDIS_NODES_MAX]; /* of servers, when the case began */
 };
 /* What one node answered in one look. */
 struct redis_view {
@@ -184,6 +197,28 @@ struct redis_audit {
 };
 int redis_audit_unit(struct redis_audit *audit, uint32_t unit, struct deadline deadline,
                      struct err *err);
+
+/* ---- expiry.c */
+/* The value of one line of INFO, "key:value"; false: there is none. */
+bool redis_info_field(const char *info, const char *key, char *out, size_t size);
+/* From INFO all; a counter that is not there leaves it not known. */
+void redis_counts_read(const char *info, struct redis_counts *out);
+/* How many keys of the unit are certainly gone by *why, which is written where that is above 0. */
+int64_t redis_keys_gone(const struct plan_case *plan, uint32_t unit,
+                        const struct redis_counts *before, const struct redis_counts *after,
+                        enum expiry *why);
+/* When a case begins; and when a unit was audited, marker and all: what went in between is told as
+ * EV_EXPIRED. A server that does not answer is not told of. */
+void redis_counts_begin(struct cluster *cluster, struct deadline deadline);
+void redis_counts_end(const struct redis_audit *audit, uint32_t unit, struct deadline deadline);
+struct redis_gone {
+    enum expiry why;
+    int64_t n;      /* messages, or keys */
+    bool whole;     /* the unit's one key: all of the unit that is missing */
+    char text[200]; /* the server's words */
+};
+void redis_record_gone(const struct redis_audit *audit, uint32_t unit,
+                       const struct redis_gone *gone);
 
 /* ---- commands.c */
 extern const struct system_command redis_commands[];

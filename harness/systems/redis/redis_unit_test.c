@@ -1,4 +1,5 @@
-/* Redis without servers: config files of a node, refused keys, the outcome table, stream positions.
+/* Redis without servers: config files of a node, refused keys, the outcome table, stream positions,
+ * what follows from INFO's counters of keys that are gone.
  */
 #include "plan/plan.h"
 #include "systems/redis/client.h"
@@ -277,6 +278,220 @@ static void replies_are_of_the_type_the_server_sent(void **state)
     arena_release(&lane.replies);
 }
 
+/* ---- keys that are gone */
+
+#define JOBS "app: {push: jobs, confirm: reply}"
+#define JOBS_1H "app: {push: {list: jobs, expire: 1h}, confirm: reply}"
+#define PAGES "cache: {set: page, confirm: reply, meant_for: []}"
+#define PAGES_1H "cache: {set: {keys: page, ttl: 1h}, confirm: reply}"
+
+static struct plan *plan_of_clients(const char *clients)
+{
+    struct err err = {0};
+    struct plan *plan;
+    char text[600];
+
+    snprintf(text, sizeof(text),
+             "cases:\n"
+             "  one:\n"
+             "    clusters: {kv: r}\n"
+             "    workload: {queue: {}}\n"
+             "    clients: {%s}\n"
+             "    script: [{send: {from: %.*s, count: 1, name: b}}]\n"
+             "    promise: {loss: 0}\n"
+             "    expect: pass\n",
+             clients, (int)strcspn(clients, ":"), clients);
+    plan = load_case("{redis: {topology: standalone}}", text, &err);
+    if (!plan)
+        fail_msg("%s: %s", clients, err.text);
+    return plan;
+}
+
+struct info {
+    const char *run_id, *replid, *policy;
+    int evicted, expired, syncs, sets, psetexs, keys;
+};
+
+static struct redis_counts counts_of(struct info i)
+{
+    struct redis_counts counts;
+    char text[800];
+
+    snprintf(text, sizeof(text),
+             "# Server\r\nrun_id:%s\r\n# Memory\r\nmaxmemory:8388608\r\nmaxmemory_human:8.00M\r\n"
+             "maxmemory_policy:%s\r\n# Stats\r\nsync_full:%d\r\nexpired_keys:%d\r\n"
+             "evicted_keys:%d\r\n# Replication\r\nmaster_replid:%s\r\nmaster_replid2:0\r\n"
+             "# Commandstats\r\ncmdstat_set:calls=%d,usec=1,usec_per_call=1.00\r\n"
+             "cmdstat_psetex:calls=%d,usec=1\r\n# Keyspace\r\ndb0:keys=%d,expires=0\r\n",
+             i.run_id ? i.run_id : "4f", i.policy ? i.policy : "allkeys-lru", i.syncs, i.expired,
+             i.evicted, i.replid ? i.replid : "a0", i.sets, i.psetexs, i.keys);
+    redis_counts_read(text, &counts);
+    return counts;
+}
+
+static void what_is_gone_follows_from_the_counters(void **state)
+{
+    static const struct {
+        const char *about, *clients, *unit;
+        struct info before, after;
+        int64_t n;
+        enum expiry why;
+    } cases[] = {
+        {"the others account for all but one",
+         JOBS ", " PAGES,
+         "jobs",
+         {.evicted = 7, .sets = 50},
+         {.evicted = 1007, .sets = 1050, .keys = 2},
+         1,
+         EXPIRY_EVICTED},
+        {"the others may be all",
+         JOBS ", " PAGES,
+         "jobs",
+         {0},
+         {.evicted = 1000, .sets = 1000, .keys = 1},
+         0,
+         0},
+        {"other keys went unseen before",
+         JOBS ", " PAGES,
+         "jobs",
+         {.keys = 1},
+         {.evicted = 1000, .sets = 1000, .keys = 2},
+         0,
+         0},
+        {"nothing was evicted", JOBS, "jobs", {.evicted = 3}, {.evicted = 3, .keys = 1}, 0, 0},
+        {"the only key", JOBS, "jobs", {0}, {.evicted = 1, .keys = 1}, 1, EXPIRY_EVICTED},
+        {"the only key with a time to live",
+         JOBS_1H ", " PAGES,
+         "jobs",
+         {.policy = "volatile-lru"},
+         {.policy = "volatile-lru", .evicted = 1, .sets = 1000, .keys = 1001},
+         1,
+         EXPIRY_EVICTED},
+        {"one without it is not touched",
+         JOBS ", " PAGES_1H,
+         "jobs",
+         {.policy = "volatile-lru"},
+         {.policy = "volatile-lru", .evicted = 5, .psetexs = 9, .keys = 5},
+         0,
+         0},
+        {"nor does it expire",
+         JOBS ", " PAGES_1H,
+         "jobs",
+         {0},
+         {.expired = 5, .psetexs = 9, .keys = 5},
+         0,
+         0},
+        {"the keys that do are as many",
+         JOBS ", " PAGES_1H,
+         "page",
+         {0},
+         {.expired = 5, .psetexs = 9, .keys = 5},
+         5,
+         EXPIRY_TTL},
+        {"any of list and keys",
+         JOBS ", " PAGES,
+         "page",
+         {0},
+         {.evicted = 5, .sets = 9, .keys = 5},
+         0,
+         0},
+        {"a list expired",
+         JOBS_1H ", " PAGES,
+         "jobs",
+         {0},
+         {.expired = 1, .sets = 9, .keys = 10},
+         1,
+         EXPIRY_TTL},
+        {"a list and keys expired, all of them",
+         JOBS_1H ", " PAGES_1H,
+         "jobs",
+         {0},
+         {.expired = 10, .psetexs = 9, .keys = 1},
+         1,
+         EXPIRY_TTL},
+        {"evicted or expired", JOBS_1H, "jobs", {0}, {.evicted = 1, .expired = 1, .keys = 1}, 0, 0},
+        {"restarted", JOBS, "jobs", {.run_id = "4e"}, {.evicted = 1, .keys = 1}, 0, 0},
+        {"another history", JOBS, "jobs", {.replid = "a1"}, {.evicted = 1, .keys = 1}, 0, 0},
+        {"somebody got it all anew",
+         JOBS,
+         "jobs",
+         {.syncs = 1},
+         {.syncs = 2, .evicted = 1, .keys = 1},
+         0,
+         0},
+        {"two lists",
+         JOBS ", b: {push: other, confirm: reply}",
+         "jobs",
+         {0},
+         {.evicted = 1, .keys = 2},
+         0,
+         0},
+        {"consumed", JOBS ", w: {consume: jobs}", "jobs", {0}, {.evicted = 1, .keys = 1}, 0, 0},
+        {"leases beside",
+         JOBS ", w: {consume: {list: other, mode: blmove}}",
+         "jobs",
+         {0},
+         {.evicted = 9, .sets = 1, .keys = 1},
+         0,
+         0},
+        {"marks beside",
+         "app: {push: {list: jobs, once: true}, confirm: reply}",
+         "jobs",
+         {0},
+         {.evicted = 9, .sets = 1, .keys = 1},
+         0,
+         0},
+        {"a stream",
+         "app: {add: s, confirm: reply}",
+         "s",
+         {0},
+         {.evicted = 1, .keys = 1},
+         1,
+         EXPIRY_EVICTED},
+        {"a stream that is trimmed",
+         "app: {add: {stream: s, trim: maxlen, maxlen: 9}}",
+         "s",
+         {0},
+         {.evicted = 1, .keys = 1},
+         0,
+         0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct plan *plan = plan_of_clients(cases[i].clients);
+        const struct plan_case *c = plan->cases[0];
+        struct redis_counts before = counts_of(cases[i].before), after = counts_of(cases[i].after);
+        enum expiry why = EXPIRY_NONE;
+        uint32_t unit = c->dests[plan_dest_named(c, cases[i].unit)].first_unit;
+        int64_t n = redis_keys_gone(c, unit, &before, &after, &why);
+
+        if ((n > 0 ? n : 0) != cases[i].n || (n > 0 && why != cases[i].why))
+            fail_msg("%s: %lld by %s", cases[i].about, (long long)n, expiry_name((int)why));
+        plan_free(plan);
+    }
+}
+
+/* A counter nobody could read is not 0. */
+static void counters_are_read_or_not_known(void **state)
+{
+    struct redis_counts counts = counts_of(
+        (struct info){.evicted = 1, .expired = 2, .syncs = 3, .sets = 4, .psetexs = 5, .keys = 6});
+
+    (void)state;
+    assert_true(counts.known);
+    assert_int_equal(counts.gone[EXPIRY_EVICTED], 1);
+    assert_int_equal(counts.gone[EXPIRY_TTL], 2);
+    assert_int_equal(counts.full_syncs, 3);
+    assert_int_equal(counts.sets, 9);
+    assert_int_equal(counts.keys, 6);
+    assert_int_equal(counts.maxmemory, 8388608);
+    assert_string_equal(counts.policy, "allkeys-lru");
+    assert_string_equal(counts.replid, "a0");
+    redis_counts_read("run_id:4f\r\nmaster_replid:a0\r\nevicted_keys:1\r\n", &counts);
+    assert_false(counts.known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +505,8 @@ int main(void)
         cmocka_unit_test(slots_are_those_of_the_specification),
         cmocka_unit_test(a_cluster_starts_knowing_itself),
         cmocka_unit_test(replies_are_of_the_type_the_server_sent),
+        cmocka_unit_test(what_is_gone_follows_from_the_counters),
+        cmocka_unit_test(counters_are_read_or_not_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

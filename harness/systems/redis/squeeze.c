@@ -16,8 +16,9 @@ static long long used_memory(struct cluster *cluster, unsigned index, struct dea
                              struct err *err)
 {
     redisReply *reply = redis_want(cluster, index, deadline, err, "INFO memory");
-    const char *at = reply && reply->str ? strstr(reply->str, "\nused_memory:") : NULL;
-    long long used = at ? atoll(strchr(at, ':') + 1) : -1;
+    char text[32];
+    long long used =
+        reply && redis_info_field(reply->str, "used_memory", text, sizeof(text)) ? atoll(text) : -1;
 
     if (reply)
         freeReplyObject(reply);
