@@ -268,14 +268,14 @@ void redis_record_gone(const struct redis_audit *a, uint32_t unit, const struct 
 }
 
 /* The server's own words, and why they mean this unit. */
-static void say(const struct redis_counts *before, const struct redis_counts *after,
-                struct redis_gone *gone)
+static void say(const char *server, const struct redis_counts *before,
+                const struct redis_counts *after, struct redis_gone *gone)
 {
     bool evicted = gone->why == EXPIRY_EVICTED;
     int64_t others = rise(before, after, gone->why) - gone->n;
     struct buf line = {0};
 
-    buf_printf(&line, "INFO %s %lld → %lld", evicted ? "evicted_keys" : "expired_keys",
+    buf_printf(&line, "%s: INFO %s %lld → %lld", server, evicted ? "evicted_keys" : "expired_keys",
                (long long)before->gone[gone->why], (long long)after->gone[gone->why]);
     if (others > 0)
         buf_printf(&line, ", at most %lld of them made by SET", (long long)others);
@@ -297,6 +297,6 @@ void redis_counts_end(const struct redis_audit *a, uint32_t unit, struct deadlin
     gone.n = redis_keys_gone(plan, unit, before, &after, &gone.why);
     if (gone.n <= 0)
         return;
-    say(before, &after, &gone);
+    say(a->cluster->nodes[a->primary].plan->name, before, &after, &gone);
     redis_record_gone(a, unit, &gone);
 }
