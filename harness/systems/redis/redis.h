@@ -12,7 +12,7 @@
  *     rest.c      what consumers have left to do
  *     audit.c     what the primary holds at the end
  *     expiry.c    what was evicted or expired, by INFO's counters
- *     commands.c  failover, promote, follow, kill_clients
+ *     commands.c  failover, cluster_failover, promote, follow, kill_clients
  *     squeeze.c   fault squeeze: maxmemory below what a server holds
  *     outcomes.c  which error means what
  *     client*.c   the data plane (client.h)
