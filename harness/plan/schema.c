@@ -136,11 +136,11 @@ static json_t *value_of(const struct param *p, bool complete)
 static void describe(json_t *value, const struct param *params, const struct param *p)
 {
     assert(!p->only || param_company(params, p)); /* the schema walks every table there is */
-    if (p->help && !json_object_get(value, "$ref"))
+    if (p->help)
         json_object_set_new(
             value, "description",
             json_sprintf("%s%s%s", p->help, p->only ? "; only with " : "", p->only ? p->only : ""));
-    if (p->fallback && *p->fallback && !json_object_get(value, "$ref"))
+    if (p->fallback && *p->fallback)
         json_object_set_new(value, "default", json_string(p->fallback));
 }
 
