@@ -263,10 +263,8 @@ static int lock_run(struct worker *worker, struct err *err)
         struct work_order order;
         int64_t until_ns = 0;
 
-        if (worker_next_send(worker, &order, 1, &until_ns)) {
+        while (!worker_stopping(worker) && worker_next_send(worker, &order, 1, &until_ns))
             one_section(&l, &order);
-            until_ns = 0; /* also a worker that is never idle tells what it did */
-        }
         (void)worker_poll(worker, until_ns, &none);
     }
     return 0;

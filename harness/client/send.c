@@ -374,6 +374,7 @@ void worker_did(struct worker *w, const struct work_order *order, enum outcome o
     w->tally.hits[order->burst] += hit;
     w->tally.outstanding--;
     w->tally.touched |= UINT64_C(1) << order->burst;
+    worker_board(w); /* who is never idle never polls, and is to be seen at work all the same */
 }
 
 void worker_resend_policy(struct worker *w, enum resend policy, unsigned attempts)

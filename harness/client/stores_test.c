@@ -483,6 +483,20 @@ static void the_own_rate_is_kept_while_observed(void **state)
     client_fixture_release(f);
 }
 
+static void what_it_does_is_told_while_it_is_never_idle(void **state)
+{
+    struct client_fixture *f = open_reader((struct step_list){&observe_step, 1});
+
+    (void)state;
+    client_fixture_start(f);
+    ask(f, -1, 0, 5); /* flat out, until it is told to end */
+    client_fixture_until(&f->board->bursts[2].ok, 10);
+    client_fixture_ask(f, CLIENT_END, 2, 0);
+    client_fixture_done(f, 2);
+    client_fixture_quit(f);
+    client_fixture_release(f);
+}
+
 static void unobserved_it_works_from_the_start(void **state)
 {
     struct client_fixture *f = open_reader((struct step_list){NULL, 0});
@@ -504,6 +518,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_holder_exits_once, open_log, remove_folder),
         cmocka_unit_test(a_role_works_on_orders),
         cmocka_unit_test(the_own_rate_is_kept_while_observed),
+        cmocka_unit_test(what_it_does_is_told_while_it_is_never_idle),
         cmocka_unit_test(unobserved_it_works_from_the_start),
     };
 
