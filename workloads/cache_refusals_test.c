@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 /* The sentence a case is refused with; "" when it is taken. */
-static const char *refused(const char *redis, const char *workload)
+static const char *refused_that_requires(const char *redis, const char *workload,
+                                         const char *require)
 {
     static struct err err;
     char text[1500];
@@ -21,14 +22,20 @@ static const char *refused(const char *redis, const char *workload)
                      "    workload: {cache: %s}\n"
                      "    clients: {R: {reader: {}}, W: {writer: {}}, T: {relay: {}}}\n"
                      "    script: [{observe: {client: R, for: 1s}}]\n"
-                     "    promise: {stale: 500ms}\n",
-                     redis, workload);
+                     "    promise: {stale: 500ms}\n"
+                     "    require: [%s]\n",
+                     redis, workload, require);
     struct plan *plan;
 
     err = (struct err){0};
     plan = plan_load_text(text, (size_t)n, "x", ".", 1, &err);
     plan_free(plan);
     return plan ? "" : err.text;
+}
+
+static const char *refused(const char *redis, const char *workload)
+{
+    return refused_that_requires(redis, workload, "reads(R) >= 1");
 }
 
 static void said(const char *sentence, const char *text)
@@ -85,6 +92,16 @@ static void servers_that_can_be_a_cache(void **state)
         refused("{topology: sentinel, replicas: 1, sentinels: 3}", "{cache_reads: replica}"), "");
 }
 
+/* The history has no completions of theirs: fail(W) == 0 would hold whatever happened. */
+static void who_sends_nothing_is_not_counted_by_messages(void **state)
+{
+    (void)state;
+    said(refused_that_requires(alone, "{}", "fail(W) == 0"),
+         "suite x:9:15: fail(W) counts messages, and client \"W\" sends none: keep it with note: "
+         "{name: fail(W)}");
+    assert_string_equal(refused_that_requires(alone, "{}", "hits(R) >= 1"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_local_level_where_it_is_about_one),
         cmocka_unit_test(leases_where_they_are_given),
         cmocka_unit_test(servers_that_can_be_a_cache),
+        cmocka_unit_test(who_sends_nothing_is_not_counted_by_messages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

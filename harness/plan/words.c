@@ -241,6 +241,31 @@ static int check_argument(struct build *b, const struct expr *call, const struct
                     nearest_hint(&near));
 }
 
+static const struct plan_client *who_sends(const struct plan_case *c, const char *name)
+{
+    long burst = plan_burst_named(c, name);
+
+    return burst > 0 ? &c->clients[c->bursts[burst - 1].client] : plan_client_named(c, name);
+}
+
+/* A history has completions of messages: of who only reads, writes or locks these would be 0. */
+static int check_counted(struct build *b, const struct expr *call, const struct expr *arg)
+{
+    static const char *const of_messages[] = {"sent",    "acked",    "ok",        "fail",
+                                              "unknown", "believed", "completed", NULL};
+    const struct plan_client *client = arg->name ? who_sends(b->c, arg->name) : NULL;
+    const char *const *word = of_messages;
+
+    while (*word && strcmp(*word, call->name) != 0)
+        word++;
+    if (!b->judging || !*word || !client || client->broker)
+        return 0;
+    return mark_err(
+        b->err, &call->mark,
+        "%s counts messages, and client \"%s\" sends none: keep it with note: {name: %s}",
+        call->text, client->name, call->text);
+}
+
 int check_words(struct build *b, const struct expr *e)
 {
     if (e->kind == EXPR_VARIABLE)
@@ -260,7 +285,7 @@ int check_words(struct build *b, const struct expr *e)
         if (check_role(b, e) < 0)
             return -1;
         for (size_t i = 0; i < e->n; i++)
-            if (check_argument(b, e, e->args[i]) < 0)
+            if (check_argument(b, e, e->args[i]) < 0 || check_counted(b, e, e->args[i]) < 0)
                 return -1;
         return 0;
     }
