@@ -1,6 +1,7 @@
 #!/bin/bash
-# Chaos on each system, replayed: the same faults on the same targets in the same order. And triggers: a client held
-# and killed at its steps. Times are printed side by side; they are asked to agree only as far as a busy machine can.
+# Chaos on each system and on a cache before a database, replayed: the same faults on the same targets in the same order.
+# And triggers: a client held and killed at its steps. Times are printed side by side; they are asked to agree only as far
+# as a busy machine can.
 . "$(dirname "$0")/lib.sh"
 
 same_timeline() { # run, replay: one case of each
@@ -44,6 +45,7 @@ replayed() { # suite, glob, name, faults at least
 replayed suites/chaos/redis.yaml '*' redis 3
 replayed suites/chaos/rabbitmq.yaml '*' rabbitmq 2
 replayed suites/chaos/kafka.yaml '*' kafka 2
+replayed suites/chaos/cache.yaml '*' cache 3
 replayed suites/smoke.yaml 'Q01-auto-ack/manual-ack' triggers 0
 check "triggers name the client and the passage" grep -q 'arm: {at: {client: worker, step: after_effect, nth: 10}, then: kill' "$scratch"/triggers-again/001-*/timeline.yaml
 
