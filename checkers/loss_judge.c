@@ -12,12 +12,10 @@
 
 static struct window_loss *window_loss_of(struct loss *s, int64_t at_ns)
 {
-    const struct windows *w = &s->hazards.windows;
-    const struct fault_window *in = windows_around(w, at_ns);
+    const struct fault_window *in = windows_around(&s->hazards.windows, at_ns);
 
-    for (size_t i = 0; !in && i < w->n; i++)
-        if (w->items[i].effective && w->items[i].effective_ns > at_ns)
-            in = &w->items[i];
+    if (!in)
+        in = windows_next(&s->hazards.windows, at_ns);
     for (size_t i = 0; i < s->n_windows; i++)
         if (s->windows[i].window == (in ? in->id : 0))
             return &s->windows[i];

@@ -2,15 +2,18 @@
  * recover: {within: 15s, per: partition}                        finding: unavailable
  *
  * Per unit: effective → invoke of the first operation after it that is ok, not lost, and followed
- * by 5 s without a refusal. An operation is a send to that unit; one whose unit nobody said is
- * counted for its destination's only unit. Second pass, after loss. An answer that took longer than
- * the time promised is a refusal: somebody waited.
+ * by 5 s without a refusal: from its invoke on nothing is refused until it is answered, nor for
+ * 5 s. An operation is a send to that unit; one whose unit nobody said is counted for its
+ * destination's only unit. Second pass, after loss. An answer that took longer than the time
+ * promised is a refusal: somebody waited.
  *
  * A driver that was short of CPU itself (EV_DRIVER) proves nothing about when a server was back: its
  * outages are inconclusive. What nobody served at the end needs no clock and stays a finding.
  *
  * Counter-example: a publisher hangs for a minute on a stopped server and is answered well when it
  * wakes: its first operation after the fault was ok, and nobody could work.
+ * And: one send is asked just after the fault and answered ten seconds later, while all others were
+ * refused: it is ok, and the unit was not back when it was asked.
  * And: a zombie leader's acknowledgement gives recovery 0: what it acknowledged is
  * lost, so it does not count.
  *
@@ -39,10 +42,11 @@ struct recover_args {
 struct outage {
     uint32_t window, unit;
     int64_t effective_ns;
-    int64_t candidate_ns; /* invoke of the first good operation since the last refusal; 0 none */
+    int64_t candidate_ns; /* earliest invoke of a good operation after the last refusal; 0 none */
     int64_t last_ns;      /* last operation looked at */
-    int64_t recovered_ns; /* settled: the candidate held 5 s */
-    uint64_t refusals, operations;
+    int64_t refused_ns;   /* last refusal; 0 none */
+    bool recovered;       /* settled: the candidate held 5 s */
+    uint64_t operations;
 };
 
 struct recover {
@@ -98,12 +102,20 @@ static void begin_outages(struct recover *s, const struct event *e)
             (struct outage){.window = e->epoch, .unit = u, .effective_ns = e->at_ns};
 }
 
-static void good(struct outage *o, int64_t invoked_ns, int64_t now_ns)
+/* Answers overtake each other: what is answered later may have been asked earlier. */
+static void good(struct outage *o, int64_t invoked_ns)
 {
-    if (!o->candidate_ns)
+    if (invoked_ns > o->refused_ns && (!o->candidate_ns || invoked_ns < o->candidate_ns))
         o->candidate_ns = invoked_ns;
-    if (now_ns - o->candidate_ns >= QUIET_NS)
-        o->recovered_ns = o->candidate_ns;
+}
+
+static void refused(struct outage *o, int64_t now_ns)
+{
+    o->refused_ns = now_ns;
+    if (o->candidate_ns && now_ns - o->candidate_ns >= QUIET_NS)
+        o->recovered = true;
+    else
+        o->candidate_ns = 0;
 }
 
 static void operation(struct recover *s, const struct event *e, uint32_t unit, int64_t invoked_ns,
@@ -112,19 +124,14 @@ static void operation(struct recover *s, const struct event *e, uint32_t unit, i
     for (size_t i = 0; i < s->n_outages; i++) {
         struct outage *o = &s->outages[i];
 
-        if (o->unit != unit || o->recovered_ns || invoked_ns < o->effective_ns)
+        if (o->unit != unit || o->recovered || invoked_ns < o->effective_ns)
             continue;
         o->operations++;
         o->last_ns = e->at_ns;
-        if (ok) {
-            good(o, invoked_ns, e->at_ns);
-        } else {
-            o->refusals++;
-            if (o->candidate_ns && e->at_ns - o->candidate_ns >= QUIET_NS)
-                o->recovered_ns = o->candidate_ns;
-            else
-                o->candidate_ns = 0;
-        }
+        if (ok)
+            good(o, invoked_ns);
+        else
+            refused(o, e->at_ns);
     }
 }
 
@@ -180,7 +187,7 @@ static bool driver_was_busy(const struct recover *s)
 
 static void judge(struct recover *s, const struct outage *o, struct findings *out)
 {
-    int64_t back_ns = o->recovered_ns ? o->recovered_ns : o->candidate_ns;
+    int64_t back_ns = o->candidate_ns;
     struct finding_sample sample = {.message = {.seq = UINT64_MAX},
                                     .unit = o->unit,
                                     .at_ns = o->effective_ns,
@@ -189,7 +196,7 @@ static void judge(struct recover *s, const struct outage *o, struct findings *ou
 
     if (o->operations == 0)
         return;
-    out->exercised += o->refusals > 0 || (back_ns && back_ns - o->effective_ns > 0);
+    out->exercised += o->refused_ns || (back_ns && back_ns - o->effective_ns > 0);
     if (driver_was_busy(s)) {
         findings_inconclusive(out, "the driver used %.1f %% of its %d cores, more than %d %%",
                               event_driver_percent(&s->driver), s->driver.code,

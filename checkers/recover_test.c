@@ -25,15 +25,20 @@ struct small {
     uint64_t seq;
 };
 
-static void fault(struct small *s, int64_t at_ns, enum fault_stamp stamp)
+static void fault_of(struct small *s, uint32_t window, int64_t at_ns, enum fault_stamp stamp)
 {
     events_add(&s->events, (struct event){.type = EV_FAULT,
                                           .at_ns = at_ns,
                                           .by = BY_COORDINATOR,
-                                          .epoch = 1,
+                                          .epoch = window,
                                           .code = (int16_t)stamp,
                                           .node = NO_NODE,
                                           .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)});
+}
+
+static void fault(struct small *s, int64_t at_ns, enum fault_stamp stamp)
+{
+    fault_of(s, 1, at_ns, stamp);
 }
 
 /* One send; what is not kept is acknowledged and lost. */
@@ -188,6 +193,37 @@ static void flapping_is_no_recovery(void **state)
     expect(&r, "unavailable", 1, false);
 }
 
+/* One hangs just after the fault and is answered well at last; all others were refused meanwhile. */
+static void one_slow_answer_among_refusals_is_no_recovery(void **state)
+{
+    struct small s;
+    struct check_result r;
+
+    (void)state;
+    open_recover(&s);
+    send_taking(&s, 14 * S, 11 * S, OUTCOME_OK, true);
+    for (int64_t at = 12; at < 30; at++)
+        send(&s, at * S, OUTCOME_FAIL, false);
+    for (int64_t at = 30; at < 40; at++)
+        send(&s, at * S, OUTCOME_OK, true);
+    r = check(&s);
+    expect(&r, "unavailable", 1, false);
+}
+
+/* Answers overtake each other: what is answered second was asked in time. */
+static void the_first_is_the_one_asked_first(void **state)
+{
+    struct small s;
+    struct check_result r;
+
+    (void)state;
+    open_recover(&s);
+    send_taking(&s, 5 * S, 25 * S, OUTCOME_OK, true);
+    send(&s, 26 * S, OUTCOME_OK, true);
+    r = check(&s);
+    expect(&r, "unavailable", 0, false);
+}
+
 static void nobody_asked_long_enough(void **state)
 {
     struct small s;
@@ -303,6 +339,29 @@ static void only_faults_have_a_budget(void **state)
     expect(&r, "lost", 0, false);
 }
 
+/* What was lost before two faults belongs to the one that took effect first, not to the one decided
+ * first. */
+static void the_next_fault_is_the_next_in_time(void **state)
+{
+    struct loss_choice one = {1, 0};
+    struct small s = {0};
+    struct check_result r;
+
+    (void)state;
+    world_init(&s.world, 1);
+    world_promise(&s.world, checker_named("loss"), &one);
+    fault_of(&s, 1, 1 * S, STAMP_DECIDED);
+    fault_of(&s, 2, 2 * S, STAMP_DECIDED);
+    fault_of(&s, 2, 20 * S, STAMP_EFFECTIVE);
+    fault_of(&s, 1, 30 * S, STAMP_EFFECTIVE);
+    fault_of(&s, 2, 31 * S, STAMP_HEAL_ASKED);
+    fault_of(&s, 1, 40 * S, STAMP_HEAL_ASKED);
+    send(&s, 10 * S, OUTCOME_OK, false);
+    send(&s, 35 * S, OUTCOME_OK, false);
+    r = check(&s);
+    expect(&r, "rpo", 0, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,12 +370,15 @@ int main(void)
         cmocka_unit_test(a_zombie_is_no_recovery),
         cmocka_unit_test(a_long_wait_is_no_recovery),
         cmocka_unit_test(flapping_is_no_recovery),
+        cmocka_unit_test(one_slow_answer_among_refusals_is_no_recovery),
+        cmocka_unit_test(the_first_is_the_one_asked_first),
         cmocka_unit_test(nobody_asked_long_enough),
         cmocka_unit_test(a_busy_driver_proves_nothing),
         cmocka_unit_test(a_driver_with_room_is_judged_by),
         cmocka_unit_test(a_bound_may_be_used_up),
         cmocka_unit_test(a_bound_is_a_bound),
         cmocka_unit_test(only_faults_have_a_budget),
+        cmocka_unit_test(the_next_fault_is_the_next_in_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,20 @@ const struct fault_window *windows_around(const struct windows *windows, int64_t
     return best;
 }
 
+const struct fault_window *windows_next(const struct windows *windows, int64_t at_ns)
+{
+    const struct fault_window *best = NULL;
+
+    for (size_t i = 0; i < windows->n; i++) {
+        const struct fault_window *w = &windows->items[i];
+
+        if (w->effective && w->effective_ns > at_ns &&
+            (!best || w->effective_ns < best->effective_ns))
+            best = w;
+    }
+    return best;
+}
+
 void windows_release(struct windows *windows)
 {
     free(windows->items);

@@ -21,7 +21,7 @@ struct fault_window {
 };
 
 struct windows {
-    struct fault_window *items; /* in order of their ids */
+    struct fault_window *items; /* as they were first heard of */
     size_t n;
 };
 
@@ -29,6 +29,8 @@ void windows_event(struct windows *windows,
                    const struct event *e); /* others than EV_FAULT are skipped */
 /* The earliest opened window with at_ns inside, or NULL. */
 const struct fault_window *windows_around(const struct windows *windows, int64_t at_ns);
+/* The one that opens first after at_ns, or NULL: not always the one decided first. */
+const struct fault_window *windows_next(const struct windows *windows, int64_t at_ns);
 bool window_contains(const struct fault_window *window, int64_t at_ns);
 void windows_release(struct windows *windows);
 

@@ -155,24 +155,30 @@ static void print_findings(const struct check_result *result, const char *kind)
         }
 }
 
+void agree_on(const struct check_result *result, const struct events *list, int64_t clock_error_ns,
+              uint64_t number, struct tally *tallies, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        uint64_t found = count_kind(result, tallies[k].kind);
+
+        tallies[k].violated += tallies[k].counted > 0;
+        if (found == tallies[k].counted)
+            continue;
+        print_history(list);
+        print_findings(result, tallies[k].kind);
+        fail_msg("history %llu, clock error %lld: %s: the oracle says %llu, the checker %llu",
+                 (unsigned long long)number, (long long)clock_error_ns, tallies[k].kind,
+                 (unsigned long long)tallies[k].counted, (unsigned long long)found);
+    }
+}
+
 void agree(const struct world *w, struct events *list, int64_t clock_error_ns, uint64_t number,
            struct tally *tallies, size_t n)
 {
     struct check_result result;
 
     check_list(w, list, clock_error_ns, &result);
-    for (size_t k = 0; k < n; k++) {
-        uint64_t found = count_kind(&result, tallies[k].kind);
-
-        tallies[k].violated += tallies[k].counted > 0;
-        if (found == tallies[k].counted)
-            continue;
-        print_history(list);
-        print_findings(&result, tallies[k].kind);
-        fail_msg("history %llu, clock error %lld: %s: the oracle says %llu, the checker %llu",
-                 (unsigned long long)number, (long long)clock_error_ns, tallies[k].kind,
-                 (unsigned long long)tallies[k].counted, (unsigned long long)found);
-    }
+    agree_on(&result, list, clock_error_ns, number, tallies, n);
     check_release(&result);
 }
 

@@ -41,6 +41,9 @@ struct tally {
 };
 void agree(const struct world *w, struct events *list, int64_t clock_error_ns, uint64_t number,
            struct tally *tallies, size_t n);
+/* The same of a result that is there already: for tests that look at more than counts. */
+void agree_on(const struct check_result *result, const struct events *list, int64_t clock_error_ns,
+              uint64_t number, struct tally *tallies, size_t n);
 /* ASSAY_ORACLE_HISTORIES, or 100000. */
 uint64_t histories_wanted(void);
 /* At least a fifth of them violated each kind. */
