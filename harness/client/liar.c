@@ -27,6 +27,12 @@ struct held {
     unsigned char payload[PAYLOAD_KEPT_MAX];
 };
 
+/* A send whose ok will be said to be a refusal. */
+struct denied {
+    bool there;
+    struct msg_id id;
+};
+
 struct doubled {
     uint64_t tag;
     bool settled; /* once: one more is to come */
@@ -36,12 +42,13 @@ struct liar {
     struct broker inner;
     struct lies lies;
     uint64_t run, n_deliveries, n_aborts;
-    struct msg_id last;                   /* sent */
-    uint32_t slots;                       /* of the layers above; doubles use the one beyond */
+    struct msg_id last; /* sent */
+    uint32_t slots;     /* of the layers above; what they know nothing of uses the one beyond */
     struct completion faked[HARVEST_MAX]; /* of lost sends, handed out by the next poll */
     size_t n_faked;
     struct held held;
-    bool double_open; /* the extra slot is in use */
+    bool extra_open;       /* the extra slot is in use */
+    struct denied *denied; /* by slot */
     unsigned char payload[PAYLOAD_KEPT_MAX];
     struct delivery *deliveries;          /* of this harvest, as handed up */
     struct doubled doubled[DOUBLED_KEPT]; /* handed up twice and not yet settled twice */
@@ -78,7 +85,7 @@ static enum submit send_twice(struct liar *l, const struct send *send, uint32_t 
     again = l->inner.ops->send(l->inner.self, send, l->slots, &extra);
     if (again == SUBMIT_BUSY)
         return answer; /* no room: then it was no lie */
-    l->double_open = again == SUBMIT_QUEUED;
+    l->extra_open = again == SUBMIT_QUEUED;
     lies_confess(&l->lies, LIE_DOUBLE, &send->msg->id, NULL);
     return answer;
 }
@@ -95,6 +102,32 @@ static enum submit send_corrupt(struct liar *l, const struct send *send, uint32_
     answer = l->inner.ops->send(l->inner.self, &changed, slot, c);
     if (answer != SUBMIT_BUSY)
         lies_confess(&l->lies, LIE_CORRUPT, &send->msg->id, NULL);
+    return answer;
+}
+
+static void deny(struct liar *l, struct completion *c)
+{
+    struct denied *d = &l->denied[c->slot];
+
+    if (d->there && c->outcome == OUTCOME_OK) {
+        lies_confess(&l->lies, LIE_DENY, &d->id, NULL);
+        c->outcome = OUTCOME_FAIL;
+        c->level = LEVEL_NONE;
+        c->position = -1;
+    }
+    d->there = false;
+}
+
+static enum submit send_to_deny(struct liar *l, const struct send *send, uint32_t slot,
+                                struct completion *c)
+{
+    enum submit answer = l->inner.ops->send(l->inner.self, send, slot, c);
+
+    if (answer == SUBMIT_BUSY)
+        return answer;
+    l->denied[slot] = (struct denied){true, send->msg->id};
+    if (answer == SUBMIT_DONE)
+        deny(l, c);
     return answer;
 }
 
@@ -160,7 +193,9 @@ static enum submit liar_send(void *self, const struct send *send, uint32_t slot,
         return lose(l, send, slot, c);
     if (lies_tempt(&l->lies, LIE_CORRUPT, index))
         return send_corrupt(l, send, slot, c);
-    if (lies_tempt(&l->lies, LIE_DOUBLE, index) && !l->double_open)
+    if (lies_tempt(&l->lies, LIE_DENY, index))
+        return send_to_deny(l, send, slot, c);
+    if (lies_tempt(&l->lies, LIE_DOUBLE, index) && !l->extra_open)
         return send_twice(l, send, slot, c);
     if (lies_tempt(&l->lies, LIE_SWAP, index))
         return hold_back(l, send, slot);
@@ -176,7 +211,7 @@ static void drop_extra(struct liar *l, struct harvest *h)
 
     for (size_t i = 0; i < h->n_completions; i++)
         if (h->completions[i].slot == l->slots)
-            l->double_open = false;
+            l->extra_open = false;
         else
             h->completions[kept++] = h->completions[i];
     h->n_completions = kept;
@@ -194,6 +229,30 @@ static void add_faked(struct liar *l, struct harvest *h)
     l->n_faked -= n;
 }
 
+static void deny_some(struct liar *l, struct harvest *h)
+{
+    for (size_t i = 0; i < h->n_completions; i++)
+        if (h->completions[i].slot < l->slots)
+            deny(l, &h->completions[i]);
+}
+
+/* Settled behind the application's back; false: no room to say so, then it was no lie. */
+static bool swallow(struct liar *l, const struct delivery *d, const struct msg *msg)
+{
+    struct settle settle = {.upto = d, .msg = msg};
+    struct completion extra = {.slot = l->slots};
+    enum submit answer;
+
+    if (l->extra_open)
+        return false;
+    answer = l->inner.ops->settle(l->inner.self, &settle, l->slots, &extra);
+    if (answer == SUBMIT_BUSY)
+        return false;
+    l->extra_open = answer == SUBMIT_QUEUED;
+    lies_confess(&l->lies, LIE_SWALLOW, &msg->id, NULL);
+    return true;
+}
+
 /* Forgets a delivery, or hands it up twice. A skipped one is never settled by itself. */
 static void change_deliveries(struct liar *l, struct harvest *h)
 {
@@ -209,6 +268,8 @@ static void change_deliveries(struct liar *l, struct harvest *h)
             lies_confess(&l->lies, LIE_SKIP, &msg.id, NULL);
             continue;
         }
+        if (mine && lies_tempt(&l->lies, LIE_SWALLOW, index) && swallow(l, d, &msg))
+            continue;
         l->deliveries[n++] = *d;
         if (mine && l->n_doubled < DOUBLED_KEPT && n + (h->n_deliveries - i) < HARVEST_MAX &&
             lies_tempt(&l->lies, LIE_TWICE, index)) {
@@ -236,8 +297,9 @@ static int liar_poll(void *self, struct harvest *harvest, int64_t until_ns)
     if (result < 0)
         return result;
     drop_extra(l, harvest);
+    deny_some(l, harvest);
     add_faked(l, harvest);
-    if (l->lies.one_in[LIE_SKIP] || l->lies.one_in[LIE_TWICE])
+    if (l->lies.one_in[LIE_SKIP] || l->lies.one_in[LIE_SWALLOW] || l->lies.one_in[LIE_TWICE])
         change_deliveries(l, harvest);
     return result;
 }
@@ -328,6 +390,7 @@ static void liar_close(void *self, enum close_how how)
     free(l->inner.self);
     close(l->lies.fd);
     free(l->deliveries);
+    free(l->denied);
 }
 
 static const struct broker_ops liar_ops = {
@@ -355,7 +418,8 @@ struct broker liar_wrap(struct broker inner, const struct liar_options *options,
     l->run = spec->run;
     l->slots = slots;
     l->deliveries = calloc(HARVEST_MAX, sizeof(*l->deliveries));
-    if (!l->deliveries)
+    l->denied = calloc(slots, sizeof(*l->denied));
+    if (!l->deliveries || !l->denied)
         abort();
     lies_open(&l->lies, options, spec);
     return (struct broker){.ops = &liar_ops, .self = l};

@@ -5,9 +5,10 @@
  *
  *     ASSAY_LIAR="lose:1000,double:700"     one send in 1000 is never sent, one in 700 sent twice
  *
- * Kinds:  lose, double, swap, corrupt   of sends: never sent but ok; sent twice; exchanged with the
- *                                       next one of its unit; one bit flipped
- *         skip, twice                   of deliveries: never handed up nor settled; handed up twice
+ * Kinds:  lose, double, swap, corrupt,  of sends: never sent but ok; sent twice; exchanged with the
+ *         deny                          next one of its unit; one bit flipped; refused, and there
+ *         skip, swallow, twice          of deliveries: never handed up nor settled; settled and never
+ *                                       handed up; handed up twice
  *         forget, repeat                of effects: says ok without a row; two rows
  *         skew, again, bypass           of stores: an amount is not added; the version before is
  *                                       said of what was put; an old fencing token is let through
@@ -29,7 +30,9 @@ enum lie {
     LIE_DOUBLE,
     LIE_SWAP,
     LIE_CORRUPT,
+    LIE_DENY,
     LIE_SKIP,
+    LIE_SWALLOW,
     LIE_TWICE,
     LIE_FORGET,
     LIE_REPEAT,

@@ -15,7 +15,10 @@ static const struct lied_system rabbitmq = {
     "consume: {queue: jobs, prefetch: 100}",
     "{by: key, at: effect}",
     NULL,
-    1};
+    1,
+    "swallow",
+    "{by: key, at: effect}",
+    "lost"};
 
 static void lies_are_found(void **state)
 {

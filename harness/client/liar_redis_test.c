@@ -14,7 +14,10 @@ static const struct lied_system redis = {"redis",
                                          "consume: {list: jobs, mode: blmove}",
                                          "{by: key, at: effect}",
                                          NULL,
-                                         1};
+                                         1,
+                                         "swallow",
+                                         "{by: key, at: effect}",
+                                         "lost"};
 
 static void lies_are_found(void **state)
 {

@@ -70,6 +70,8 @@ static int send_with(const char *asked)
     struct client_fixture *f = &fixture;
     struct liar_options lies = {.seed = 5};
     struct err err = {0};
+    int64_t denied = 0;
+    int told;
 
     mock_script = (struct mock_script){.complete_per_poll = 100, .first = OUTCOME_OK};
     client_fixture_open(f, "", "{outstanding: 200}", "produce", 1);
@@ -80,9 +82,12 @@ static int send_with(const char *asked)
     client_fixture_ask(f, CLIENT_BURST, 1, MESSAGES);
     client_fixture_done(f, 1);
     client_fixture_quit(f);
-    assert_int_equal(atomic_load(&f->board->bursts[1].ok), MESSAGES);
     look_at_what_arrived();
-    return read_confessions();
+    told = read_confessions();
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        denied += confessed[LIE_DENY][i];
+    assert_int_equal(atomic_load(&f->board->bursts[1].ok) + denied, MESSAGES);
+    return told;
 }
 
 static void off_it_changes_nothing(void **state)
@@ -95,7 +100,7 @@ static void off_it_changes_nothing(void **state)
 
 static void sends_are_lied_about_as_told(void **state)
 {
-    int lies = send_with("lose:200,double:210,corrupt:220,swap:230");
+    int lies = send_with("lose:200,double:210,corrupt:220,swap:230,deny:240");
     unsigned told[LIES] = {0};
 
     (void)state;
@@ -110,7 +115,7 @@ static void sends_are_lied_about_as_told(void **state)
         assert_int_equal(mock_seen.corrupt[i] != PAYLOAD_OK,
                          confessed[LIE_CORRUPT][mock_seen.log[i].id.seq]);
     assert_true(lies > 200);
-    for (int k = LIE_LOSE; k <= LIE_CORRUPT; k++)
+    for (int k = LIE_LOSE; k <= LIE_DENY; k++)
         assert_true(told[k] >= 20);
     client_fixture_release(&fixture);
 }
@@ -127,7 +132,7 @@ static void deliveries_are_lied_about_as_told(void **state)
         .complete_per_poll = 1000, .to_deliver = MESSAGES, .deliver_per_poll = 500};
     client_fixture_open(f, "", "", "consume", 1);
     lies.folder = f->folder;
-    assert_int_equal(liar_asked("skip:300,twice:310", "test", &lies, &err), 1);
+    assert_int_equal(liar_asked("skip:300,twice:310,swallow:320", "test", &lies, &err), 1);
     f->client->lies = &lies;
     client_fixture_start(f);
     client_fixture_until((_Atomic int64_t *)&mock_seen.delivered, MESSAGES);
@@ -139,7 +144,11 @@ static void deliveries_are_lied_about_as_told(void **state)
         if (log.events[i].type == EV_DELIVER)
             reached[log.events[i].seq]++;
     for (uint64_t i = 0; i < MESSAGES; i++)
-        assert_int_equal(reached[i], confessed[LIE_SKIP][i] ? 0 : confessed[LIE_TWICE][i] ? 2 : 1);
+        assert_int_equal(reached[i], confessed[LIE_SKIP][i] || confessed[LIE_SWALLOW][i] ? 0
+                                     : confessed[LIE_TWICE][i]                           ? 2
+                                                                                         : 1);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        assert_int_equal(mock_seen.settled_of[i], confessed[LIE_SKIP][i] ? 0 : 1);
     raw_log_release(&log);
     client_fixture_release(f);
 }

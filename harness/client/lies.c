@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const lie_names[LIES] = {"lose",   "double", "swap",   "corrupt", "skip",
-                                     "twice",  "forget", "repeat", "skew",    "again",
-                                     "bypass", "old",    "grant",  "commit"};
+const char *const lie_names[LIES] = {"lose",    "double", "swap",   "corrupt", "deny", "skip",
+                                     "swallow", "twice",  "forget", "repeat",  "skew", "again",
+                                     "bypass",  "old",    "grant",  "commit"};
 
 static int read_one(const char *item, size_t n, struct liar_options *options, struct err *err)
 {

@@ -14,6 +14,8 @@ struct lied_system {
     const char *order;   /* promise that a swap breaks */
     const char *doubled; /* finding of a message sent twice, beside its two effects; NULL: none */
     int readings;        /* of each stored message: 1 a queue's, 2 a log's (its consumer and the audit) */
+    /* A delivery nobody was handed: the lie, the promise that it breaks beside its effect, the finding. */
+    const char *unseen, *unseen_order, *unseen_is;
 };
 /* Runs, compares, fails the test where found is not told; skips it where the system is not
  * installed. The run is kept in /tmp when something differs. */
@@ -28,6 +30,7 @@ void lied_run(const char *cluster, const struct lied_case *cases, size_t n, cons
 long lied_told(const char *name, const char *lie); /* lies of a kind in this case */
 void lied_not(const char *name);                   /* it ended in order, with no finding */
 void lied_equal(const char *name, const char *kind, long lies); /* found == lies, and enough */
+void lied_some(const char *name, const char *kind, long lies);  /* as many at most, and enough */
 void lied_end(void);
 
 #endif
