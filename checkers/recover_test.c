@@ -193,7 +193,7 @@ static void flapping_is_no_recovery(void **state)
     expect(&r, "unavailable", 1, false);
 }
 
-/* One hangs just after the fault and is answered well at last; all others were refused meanwhile. */
+/* One hangs after the fault and is answered well at last; meanwhile all others were refused. */
 static void one_slow_answer_among_refusals_is_no_recovery(void **state)
 {
     struct small s;

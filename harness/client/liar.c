@@ -48,7 +48,7 @@ struct liar {
     size_t n_faked;
     struct held held;
     bool extra_open;       /* the extra slot is in use */
-    struct denied *denied; /* by slot */
+    struct denied *denied; /* by slot, the extra one's too */
     unsigned char payload[PAYLOAD_KEPT_MAX];
     struct delivery *deliveries;          /* of this harvest, as handed up */
     struct doubled doubled[DOUBLED_KEPT]; /* handed up twice and not yet settled twice */
@@ -232,8 +232,7 @@ static void add_faked(struct liar *l, struct harvest *h)
 static void deny_some(struct liar *l, struct harvest *h)
 {
     for (size_t i = 0; i < h->n_completions; i++)
-        if (h->completions[i].slot < l->slots)
-            deny(l, &h->completions[i]);
+        deny(l, &h->completions[i]);
 }
 
 /* Settled behind the application's back; false: no room to say so, then it was no lie. */
@@ -418,7 +417,7 @@ struct broker liar_wrap(struct broker inner, const struct liar_options *options,
     l->run = spec->run;
     l->slots = slots;
     l->deliveries = calloc(HARVEST_MAX, sizeof(*l->deliveries));
-    l->denied = calloc(slots, sizeof(*l->denied));
+    l->denied = calloc(slots + 1u, sizeof(*l->denied));
     if (!l->deliveries || !l->denied)
         abort();
     lies_open(&l->lies, options, spec);

@@ -7,8 +7,8 @@
  *
  * Kinds:  lose, double, swap, corrupt,  of sends: never sent but ok; sent twice; exchanged with the
  *         deny                          next one of its unit; one bit flipped; refused, and there
- *         skip, swallow, twice          of deliveries: never handed up nor settled; settled and never
- *                                       handed up; handed up twice
+ *         skip, swallow, twice          of deliveries: never handed up nor settled; settled and
+ *                                       never handed up; handed up twice
  *         forget, repeat                of effects: says ok without a row; two rows
  *         skew, again, bypass           of stores: an amount is not added; the version before is
  *                                       said of what was put; an old fencing token is let through
