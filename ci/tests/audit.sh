@@ -11,6 +11,12 @@ audit() { # name, lines of redis.conf, options… → its rows: "CASE=RESULT" a 
     rows_of "$scratch/$name"
 }
 
+ask() { # name, lines of redis.conf → which rows apply
+    printf "$2" >"$scratch/$1.conf"
+    run_assay run suites/audits/redis.yaml --applicable --set redis_conf="$scratch/$1.conf" --set sentinel_conf="$scratch/sentinel.conf" --out "$scratch/$1" --quiet
+    rows_asked
+}
+
 sentinels() { # down-after-milliseconds
     printf "sentinel monitor prod 10.0.0.1 6379 2\nsentinel down-after-milliseconds prod $1\nacllog-max-len 128\n" >"$scratch/sentinel.conf"
 }
@@ -42,6 +48,16 @@ check "nobody need follow the primary: breaks" row "primary-cut-off=breaks"
 check "Sentinel is quicker than a restart: not applicable" row "quick-restart=not applicable"
 audit followed 'appendonly no\nmin-replicas-to-write 1\nmin-replicas-max-lag 2\n' --case primary-cut-off
 check "min-replicas-to-write: holds" row "primary-cut-off=holds"
+audit ahead 'appendonly no\n' --case primary-dies-alone
+check "what nobody else has dies with the primary: breaks" row "primary-dies-alone=breaks"
+audit waited 'appendonly no\n' --case primary-dies-alone --set wait=2
+check "WAIT for both replicas: holds" row "primary-dies-alone=holds"
+sentinels 90000
+ask slow 'maxmemory 100mb\nmaxmemory-policy allkeys-lru\n'
+check "Sentinel waits for longer than a minute: not waited for" row "primary-cut-off=not applicable"
+check "by neither row" row "primary-dies-alone=not applicable"
+check "more memory than is filled here: not applicable" row "memory-full=not applicable"
+check "with its reason" says 'memory-full: not applicable: more than 64 MiB is not filled here.*\(maxmemory is 104857600\)'
 sentinels 6000
 audit empty 'save ""\nappendonly no\n' --case quick-restart
 check "a restart is quicker than Sentinel, and nothing is saved: breaks" row "quick-restart=breaks"
