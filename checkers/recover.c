@@ -2,8 +2,8 @@
  * recover: {within: 15s, per: partition}                        finding: unavailable
  *
  * Per unit: effective → invoke of the first operation after it that is ok, not lost, and followed
- * by 5 s without a refusal: from its invoke on nothing is refused until it is answered, nor for
- * 5 s. An operation is a send to that unit; one whose unit nobody said is counted for its
+ * by 5 s without a refusal: nothing is refused from its invoke until it is answered, nor for 5 s
+ * from then on. An operation is a send to that unit; one whose unit nobody said is counted for its
  * destination's only unit. Second pass, after loss. An answer that took longer than the time
  * promised is a refusal: somebody waited.
  *
@@ -33,19 +33,26 @@
 #include <string.h>
 
 #define QUIET_NS INT64_C(5000000000) /* "followed by 5 s without a refusal" */
+#define CANDIDATES_MAX 16 /* asked in the opposite order of their answers; more are inconclusive */
 
 struct recover_args {
     int64_t within_ns;
     int per;
 };
 
+/* A good operation after the last refusal. */
+struct candidate {
+    int64_t asked_ns, answered_ns;
+};
+
 struct outage {
     uint32_t window, unit;
     int64_t effective_ns;
-    int64_t candidate_ns; /* earliest invoke of a good operation after the last refusal; 0 none */
-    int64_t last_ns;      /* last operation looked at */
-    int64_t refused_ns;   /* last refusal; 0 none */
-    bool recovered;       /* settled: the candidate held 5 s */
+    int64_t last_ns;    /* last operation looked at */
+    int64_t refused_ns; /* last refusal; 0 none */
+    bool recovered;     /* settled: the last candidate held 5 s */
+    unsigned n_candidates;
+    struct candidate candidates[CANDIDATES_MAX];
     uint64_t operations;
 };
 
@@ -102,20 +109,35 @@ static void begin_outages(struct recover *s, const struct event *e)
             (struct outage){.window = e->epoch, .unit = u, .effective_ns = e->at_ns};
 }
 
-/* Answers overtake each other: what is answered later may have been asked earlier. */
-static void good(struct outage *o, int64_t invoked_ns)
+/* Answers overtake each other: what is answered later may have been asked earlier, and only then
+ * does it matter. So the candidates are in the order of their answers, each asked before the last. */
+static bool good(struct outage *o, int64_t invoked_ns, int64_t answered_ns)
 {
-    if (invoked_ns > o->refused_ns && (!o->candidate_ns || invoked_ns < o->candidate_ns))
-        o->candidate_ns = invoked_ns;
+    if (invoked_ns <= o->refused_ns ||
+        (o->n_candidates > 0 && invoked_ns >= o->candidates[o->n_candidates - 1].asked_ns))
+        return true;
+    if (o->n_candidates == CANDIDATES_MAX)
+        return false;
+    o->candidates[o->n_candidates++] = (struct candidate){invoked_ns, answered_ns};
+    return true;
 }
 
+/* Those that were answered 5 s ago have held; of the others none has. */
 static void refused(struct outage *o, int64_t now_ns)
 {
+    unsigned held = 0;
+
     o->refused_ns = now_ns;
-    if (o->candidate_ns && now_ns - o->candidate_ns >= QUIET_NS)
-        o->recovered = true;
-    else
-        o->candidate_ns = 0;
+    while (held < o->n_candidates && now_ns - o->candidates[held].answered_ns >= QUIET_NS)
+        held++;
+    o->n_candidates = held;
+    o->recovered = held > 0;
+}
+
+/* When it was asked; 0: it was not back. */
+static int64_t back_at(const struct outage *o)
+{
+    return o->n_candidates > 0 ? o->candidates[o->n_candidates - 1].asked_ns : 0;
 }
 
 static void operation(struct recover *s, const struct event *e, uint32_t unit, int64_t invoked_ns,
@@ -129,7 +151,7 @@ static void operation(struct recover *s, const struct event *e, uint32_t unit, i
         o->operations++;
         o->last_ns = e->at_ns;
         if (ok)
-            good(o, invoked_ns);
+            s->full |= !good(o, invoked_ns, e->at_ns);
         else
             refused(o, e->at_ns);
     }
@@ -187,7 +209,7 @@ static bool driver_was_busy(const struct recover *s)
 
 static void judge(struct recover *s, const struct outage *o, struct findings *out)
 {
-    int64_t back_ns = o->candidate_ns;
+    int64_t back_ns = back_at(o);
     struct finding_sample sample = {.message = {.seq = UINT64_MAX},
                                     .unit = o->unit,
                                     .at_ns = o->effective_ns,

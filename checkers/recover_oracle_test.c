@@ -230,7 +230,7 @@ static bool worked(const struct events *list, size_t i, int64_t invoked_ns)
            c->at_ns - invoked_ns <= WITHIN_NS;
 }
 
-/* Nothing was refused from `since_ns` until operation i was answered, nor for five seconds. */
+/* Nothing was refused from `since_ns` until operation i was answered, nor for five seconds then. */
 static bool lasts(const struct events *list, size_t i, uint32_t unit, int64_t since_ns,
                   int64_t fault_ns)
 {
@@ -238,7 +238,7 @@ static bool lasts(const struct events *list, size_t i, uint32_t unit, int64_t si
         int64_t at_ns = list->items[k].at_ns, invoked_ns = asked_ns(list, k, unit);
 
         if (invoked_ns >= fault_ns && !worked(list, k, invoked_ns) && at_ns >= since_ns &&
-            (k < i || at_ns < since_ns + QUIET_NS))
+            at_ns < list->items[i].at_ns + QUIET_NS)
             return false;
     }
     return true;

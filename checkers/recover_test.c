@@ -210,6 +210,23 @@ static void one_slow_answer_among_refusals_is_no_recovery(void **state)
     expect(&r, "unavailable", 1, false);
 }
 
+/* The five seconds count from its answer: while it was waited for, nobody else had one. */
+static void a_slow_answer_before_refusals_is_no_recovery(void **state)
+{
+    struct small s;
+    struct check_result r;
+
+    (void)state;
+    open_recover(&s);
+    send_taking(&s, 6 * S, 11 * S, OUTCOME_OK, true);
+    for (int64_t at = 18; at < 40; at++)
+        send(&s, at * S, OUTCOME_FAIL, false);
+    for (int64_t at = 40; at < 50; at++)
+        send(&s, at * S, OUTCOME_OK, true);
+    r = check(&s);
+    expect(&r, "unavailable", 1, false);
+}
+
 /* Answers overtake each other: what is answered second was asked in time. */
 static void the_first_is_the_one_asked_first(void **state)
 {
@@ -371,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_long_wait_is_no_recovery),
         cmocka_unit_test(flapping_is_no_recovery),
         cmocka_unit_test(one_slow_answer_among_refusals_is_no_recovery),
+        cmocka_unit_test(a_slow_answer_before_refusals_is_no_recovery),
         cmocka_unit_test(the_first_is_the_one_asked_first),
         cmocka_unit_test(nobody_asked_long_enough),
         cmocka_unit_test(a_busy_driver_proves_nothing),

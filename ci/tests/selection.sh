@@ -23,7 +23,7 @@ PY
 }
 
 selection redis R10 R12 R14 R16 R21 R25 R28 R30
-selection cache C09 C10 C14 C16
+selection cache C09 C10 C14 C16 C21
 selection effects E03 E05 E11
 selection rabbitmq Q09 Q13 Q19 Q22
 selection kafka K12 K13 K20 K28 K32

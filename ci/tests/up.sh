@@ -1,6 +1,7 @@
 #!/bin/bash
 # `assay up`: a cluster to play with, a shell on a client node, everything gone on exit.
 . "$(dirname "$0")/lib.sh"
+export SHELL=/bin/bash # /dev/tcp is its own
 echo 'redis-cli -h 10.77.1.1 ping' | "$assay" up redis >"$scratch/out" 2>&1
 status=$?
 check "a shell beside a cluster ends with status 0" status_is 0

@@ -98,6 +98,7 @@ void driver_begin(struct run *run)
     size_t n = parts_of(run);
     struct driver_part *parts = run_alloc(run, n * sizeof(*parts));
 
+    pthread_mutex_lock(&run->lock); /* clients may die meanwhile */
     pthread_mutex_lock(&driver->lock);
     driver->parts = parts;
     driver->n_parts = n;
@@ -106,6 +107,7 @@ void driver_begin(struct run *run)
     driver->began_ns = clock_now_ns();
     driver->counting = true;
     pthread_mutex_unlock(&driver->lock);
+    pthread_mutex_unlock(&run->lock);
 }
 
 void driver_look(struct run *run)
@@ -128,6 +130,7 @@ void driver_end(struct run *run)
     struct driver *driver = &run->driver;
     struct event event;
 
+    pthread_mutex_lock(&run->lock);
     pthread_mutex_lock(&driver->lock);
     look(run);
     driver->counting = false;
@@ -136,5 +139,6 @@ void driver_end(struct run *run)
                            .position = clock_now_ns() - driver->began_ns,
                            .code = (int16_t)cores()};
     pthread_mutex_unlock(&driver->lock);
+    pthread_mutex_unlock(&run->lock);
     chronicle(run, event);
 }

@@ -116,6 +116,7 @@ static void child_start(const struct spawn_request *request, struct spawn_string
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGHUP, SIG_DFL); /* ignored under nohup: clients are asked to leave by it */
     int kept_gate = fcntl(gate, F_DUPFD_CLOEXEC, 3 + 2 * WIRE_FDS);
     if (kept_gate < 0 || place_fds(request, fds, n_fds) < 0)
         goto failed;

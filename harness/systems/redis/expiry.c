@@ -16,12 +16,14 @@
  * Counter-example: a list and a cache in one server, 1000 keys evicted, the list is gone. All 1000
  * may have been the cache's. If 1000 were set and one of them is still there, one was the list.
  *
- * Nothing is told where clients keep keys beside (processing lists, leases, idempotency keys), of
- * what is taken away from otherwise (a list by its consumers, a stream by trims and by noack), nor
- * of two lists that may both have gone. Clients have no command that deletes a key.
+ * Nothing is told where clients keep keys beside (processing lists, leases, idempotency keys, the
+ * entries, locks and marks of who has a cache), of what is taken away from otherwise (a list by its
+ * consumers, a stream by trims and by noack), nor of two lists that may both have gone. No other
+ * client has a command that deletes a key.
  */
 #include "systems/redis/client.h"
 
+#include "api/workload.h"
 #include "base/buf.h"
 #include "history/history.h"
 
@@ -119,12 +121,24 @@ static bool is_taken_from(const struct plan_case *plan, const char *name)
     return false;
 }
 
+/* Entries, locks, leases and marks of done work. */
+static bool has_cache(const struct plan_case *plan, size_t client)
+{
+    struct worker_needs needs = {0};
+
+    if (plan->workload->needs)
+        plan->workload->needs(plan->workload_args, plan->clients[client].role_args, &needs);
+    return needs.cache != NULL;
+}
+
 /* Keys that hold nobody's message, or some of another unit's. */
 static bool keeps_keys_beside(const struct plan_case *plan)
 {
     for (size_t i = 0; i < plan->n_clients; i++) {
         const struct redis_client_args *a = args_of(plan, i);
 
+        if (has_cache(plan, i))
+            return true;
         if (a && (a->push.once || a->add.once || a->reap.list ||
                   (a->consume.list &&
                    (a->consume.mode == TAKE_BLMOVE || a->consume.mode == TAKE_VISIBILITY))))
