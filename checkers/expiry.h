@@ -13,8 +13,8 @@
  * An EXPIRED event names a message (value 0), or says how many of a unit are gone: then they are
  * its oldest, all below the log start where there is one. So it is asked in the order of sending:
  * each answer of the second kind uses one up. Or it says that the unit itself went, with all there
- * was in it (EXPIRED_WHOLE): whatever was acknowledged and is missing of it. Where a compaction is declared a message may be gone
- * if, and only if, a later one of its key is in the final log.
+ * was in it (EXPIRED_WHOLE): whatever was acknowledged and is missing of it. Where a compaction is
+ * declared a message may be gone if, and only if, a later one of its key is in the final log.
  *
  * Counter-example: a declared compaction excuses no key's newest message. A declared rule nobody
  * saw at work excuses nothing: without the owner's word what is gone is lost.

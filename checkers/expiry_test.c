@@ -239,6 +239,16 @@ static void the_oracle_agrees(void **state)
     events_release(&list);
 }
 
+/* Every unit was read to its end. */
+static void drained(struct events *list)
+{
+    for (uint32_t u = LOG; u <= JOBS; u++)
+        events_add(list,
+                   (struct event){.type = EV_DRAIN,
+                                  .unit = u,
+                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+}
+
 /* What expired as declared is what retention was put to; a record whose node is dead may be there.
  */
 static void stages_by_hand(void **state)
@@ -263,11 +273,7 @@ static void stages_by_hand(void **state)
     events_add(&list, (struct event){.type = EV_NODE_STATE, .node = 2, .code = NODE_DEAD});
     events_add(&list, (struct event){
                           .type = EV_EXPIRED, .code = EXPIRY_RETENTION, .value = 3, .position = 3});
-    for (uint32_t u = LOG; u <= JOBS; u++)
-        events_add(&list,
-                   (struct event){.type = EV_DRAIN,
-                                  .unit = u,
-                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+    drained(&list);
     events_restamp(&list);
     world_init(&w, 1);
     world_promise(&w, checker_named("loss"), NULL);
@@ -312,11 +318,7 @@ static void a_unit_that_went_whole(void **state)
                                      .unit = w.queue_unit,
                                      .code = EXPIRY_EVICTED,
                                      .value = EXPIRED_WHOLE});
-    for (uint32_t u = LOG; u <= JOBS; u++)
-        events_add(&list,
-                   (struct event){.type = EV_DRAIN,
-                                  .unit = u,
-                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+    drained(&list);
     events_restamp(&list);
     world_promise(&w, checker_named("loss"), NULL);
     check_list(&w, &list, 0, &result);
@@ -361,11 +363,7 @@ static void missing_effects_by_hand(void **state)
     }
     events_add(&list, (struct event){
                           .type = EV_EXPIRED, .code = EXPIRY_RETENTION, .value = 1, .position = 1});
-    for (uint32_t u = LOG; u <= JOBS; u++)
-        events_add(&list,
-                   (struct event){.type = EV_DRAIN,
-                                  .unit = u,
-                                  .outcome_level = event_result(OUTCOME_OK, (enum level)DRAIN_D2)});
+    drained(&list);
     events_add(&list,
                (struct event){.type = EV_DRAIN,
                               .unit = NO_UNIT,

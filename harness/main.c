@@ -59,7 +59,8 @@ static int usage(FILE *out)
     fprintf(
         out,
         "\nExit status: 0 as expected, 1 a violation (or one that should be there and is not),\n"
-        "2 wrong input, 3 broken, 4 inconclusive or vacuous, 129 hung up on, 130 interrupted, 143 terminated.\n");
+        "2 wrong input, 3 broken, 4 inconclusive or vacuous, 129 hung up on, 130 interrupted, "
+        "143 terminated.\n");
     return out == stdout ? 0 : 2;
 }
 

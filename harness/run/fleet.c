@@ -396,6 +396,15 @@ struct burst_count fleet_count(const struct run *run, unsigned burst)
     return sum;
 }
 
+int64_t fleet_outstanding(const struct run *run)
+{
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < run->n_instances; i++)
+        sum += atomic_load(&run->instances[i].board->outstanding);
+    return sum;
+}
+
 struct burst_count fleet_count_client(const struct run *run, const struct plan_client *client)
 {
     struct burst_count sum = {0};

@@ -227,8 +227,7 @@ void progress_tick(struct run *run)
         answered += count.ok + count.fail;
         s.acked += count.ok;
     }
-    for (size_t i = 0; i < run->n_instances; i++)
-        s.in_flight += atomic_load(&run->instances[i].board->outstanding);
+    s.in_flight = fleet_outstanding(run);
     s.per_s = rate_of(&run->console.rate, answered, now_ns);
     s.windows = windows_unhealed(run);
     console_status(&run->console, &s, now_ns);

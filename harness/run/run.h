@@ -204,6 +204,8 @@ struct burst_count {
     int64_t sent, ok, fail, unknown, believed, reads, hits;
 };
 struct burst_count fleet_count(const struct run *run, unsigned burst);
+/* Sends of all clients without a completion right now. */
+int64_t fleet_outstanding(const struct run *run);
 /* Over all its bursts, and what it sends outside of any. */
 struct burst_count fleet_count_client(const struct run *run, const struct plan_client *client);
 /* Does it take messages from a broker? All others are done when the script is. */

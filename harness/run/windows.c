@@ -104,15 +104,6 @@ static void lend_everybody(struct fault_ctx *ctx, struct fault_targets *out)
                                                      .address = run->instances[i].address};
 }
 
-static int64_t outstanding(const struct run *run)
-{
-    int64_t sum = 0;
-
-    for (size_t i = 0; i < run->n_instances; i++)
-        sum += atomic_load(&run->instances[i].board->outstanding);
-    return sum;
-}
-
 static void lend_doomed(struct fault_ctx *ctx, const struct fault_target *target)
 {
     struct context *context = ctx->run;
@@ -125,13 +116,13 @@ static void lend_doomed(struct fault_ctx *ctx, const struct fault_target *target
     chronicle(context->run, (struct event){.type = EV_HAZARD,
                                            .code = HAZARD_OUTSTANDING,
                                            .node = target->id,
-                                           .value = outstanding(context->run)});
+                                           .value = fleet_outstanding(context->run)});
 }
 
 static void lend_severs(struct fault_ctx *ctx)
 {
     struct context *context = ctx->run;
-    int64_t n = outstanding(context->run);
+    int64_t n = fleet_outstanding(context->run);
 
     if (n > 0)
         chronicle(context->run, (struct event){.type = EV_HAZARD,

@@ -1,7 +1,7 @@
 /*
- * What this machine can do, for `assay doctor` and before a run: each capability is tried, in a throw-away child,
- * not guessed from versions. Namespaces, links and rules are tried inside namespaces of the child's
- * own, so nothing on the host changes.
+ * What this machine can do, for `assay doctor` and before a run: each capability is tried, in a
+ * throw-away child, not guessed from versions. Namespaces, links and rules are tried inside
+ * namespaces of the child's own, so nothing on the host changes.
  */
 #include "sandbox/permission.h"
 #include "sandbox/sandbox.h"

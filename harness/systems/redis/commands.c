@@ -4,7 +4,7 @@
  *     - failover: {}                      SENTINEL FAILOVER; without sentinels FAILOVER of the primary
  *     - cluster_failover: {to: $replica, how: force}   CLUSTER FAILOVER of Redis Cluster
  *     - promote: $replica                 REPLICAOF NO ONE there, the others that answer follow it
- *     - follow: {node: $old, of: $new}    REPLICAOF
+ *     - follow: $old                      REPLICAOF the present primary
  *     - kill_clients: {node: primary, type: pubsub}   CLIENT KILL TYPE
  */
 #include "systems/redis/redis.h"
