@@ -472,6 +472,47 @@ static void what_is_gone_follows_from_the_counters(void **state)
     }
 }
 
+/* The tellers' marks are keys in the same server, and any of them may be the one that was evicted. */
+static void nothing_is_told_beside_a_cache(void **state)
+{
+    static const char text[] = "cases:\n"
+                               "  one:\n"
+                               "    clusters: {kv: r, db: s}\n"
+                               "    workload: {transfer: {dedupe: %s}}\n"
+                               "    clients: {bank: {add: jobs, confirm: reply}, teller: {consume: "
+                               "{stream: jobs, group: g}}}\n"
+                               "    script: [{send: {from: bank, count: 1, name: b}}]\n"
+                               "    promise: {loss: 0}\n"
+                               "    expect: pass\n";
+    static const struct {
+        const char *dedupe;
+        int64_t gone;
+    } cases[] = {{"none", 1}, {"redis_after, marks: kv", 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct redis_counts before = counts_of((struct info){0});
+        struct redis_counts after =
+            counts_of((struct info){.evicted = 1, .sets = 300, .keys = 300});
+        enum expiry why = EXPIRY_NONE;
+        struct err err = {0};
+        struct plan *plan;
+        char suite[600];
+
+        snprintf(suite, sizeof(suite), text, cases[i].dedupe);
+        plan = load_case("{redis: {topology: standalone}}\n  s: {sqlite: {}}", suite, &err);
+        if (!plan)
+            fail_msg("%s: %s", cases[i].dedupe, err.text);
+        assert_int_equal(
+            redis_keys_gone(
+                plan->cases[0],
+                plan->cases[0]->dests[plan_dest_named(plan->cases[0], "jobs")].first_unit, &before,
+                &after, &why),
+            cases[i].gone);
+        plan_free(plan);
+    }
+}
+
 /* A counter nobody could read is not 0. */
 static void counters_are_read_or_not_known(void **state)
 {
@@ -506,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_cluster_starts_knowing_itself),
         cmocka_unit_test(replies_are_of_the_type_the_server_sent),
         cmocka_unit_test(what_is_gone_follows_from_the_counters),
+        cmocka_unit_test(nothing_is_told_beside_a_cache),
         cmocka_unit_test(counters_are_read_or_not_known),
     };
 
