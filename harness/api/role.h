@@ -15,7 +15,7 @@ enum role_kind {
     ROLE_LEADER,        /* leader of a unit, by the controller quorum / sentinel majority / queue's own cluster */
     ROLE_CLAIMS_LEADER, /* acts as one, by its own word */
     ROLE_FOLLOWER,      /* replica of the unit, not its leader */
-    ROLE_IN_SYNC,       /* in the ISR; synchronised mirror; online quorum member; replica with link up */
+    ROLE_IN_SYNC,       /* in the ISR; synchronised mirror; online quorum member; replica whose link to the primary is up */
     ROLE_CONTROLLER,    /* active controller (Kafka), sentinel leader */
     ROLE_REGISTERED,    /* broker registered and unfenced; node running in the cluster */
     ROLE_COORDINATOR,   /* of a group: unit is the group's destination id | 1<<31 */

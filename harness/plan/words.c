@@ -24,8 +24,9 @@ const struct word_help word_table[] = {
      "the primary, by the sentinel majority"},
     {"claims_primary", WORD_LIVE, "cluster, where several have it",
      "every node that says it is a primary"},
-    {"replicas", WORD_LIVE, "cluster, where several have it",
-     "nodes that say they are replicas"},
+    {"replicas", WORD_LIVE, "cluster, where several have it", "nodes that say they are replicas"},
+    {"in_sync", WORD_LIVE, "cluster, where several have it",
+     "nodes that say their link to the primary is up: to the one the sentinel majority names"},
     {"controller", WORD_LIVE, "cluster, where several have it",
      "the active controller; the sentinel leader"},
     {"registered", WORD_LIVE, "cluster, where several have it",
@@ -170,9 +171,10 @@ static bool role_is_offered(const struct plan_case *c, const char *name)
 
 static bool is_role(const char *name)
 {
-    static const char *const roles[] = {"leader",     "followers",  "claims_leader",  "isr",
-                                        "online",     "primary",    "claims_primary", "replicas",
-                                        "controller", "registered", "coordinator",    NULL};
+    static const char *const roles[] = {"leader",  "followers",  "claims_leader",  "isr",
+                                        "online",  "primary",    "claims_primary", "replicas",
+                                        "in_sync", "controller", "registered",     "coordinator",
+                                        NULL};
 
     for (const char *const *r = roles; *r; r++)
         if (strcmp(*r, name) == 0)

@@ -394,6 +394,7 @@ static const struct word words[] = {
     {"primary", cluster_role, true, ROLE_LEADER, false},
     {"claims_primary", cluster_role, true, ROLE_CLAIMS_LEADER, true},
     {"replicas", cluster_role, true, ROLE_FOLLOWER, true},
+    {"in_sync", cluster_role, true, ROLE_IN_SYNC, true},
     {"controller", cluster_role, true, ROLE_CONTROLLER, false},
     {"registered", cluster_role, true, ROLE_REGISTERED, false},
     {"others", others, true, 0, false},

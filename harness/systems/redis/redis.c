@@ -13,8 +13,8 @@ static const struct plane planes[] = {{"client", {REDIS_PORT}},
                                       {"bus", {REDIS_BUS_PORT}},
                                       {0}};
 
-static const char *const roles[] = {"primary", "claims_primary", "replicas", "registered",
-                                    "leader",  "followers",      NULL};
+static const char *const roles[] = {"primary",    "claims_primary", "replicas",  "in_sync",
+                                    "registered", "leader",         "followers", NULL};
 
 static int installed(struct err *err)
 {
@@ -28,7 +28,8 @@ static const char *const blames[] = {">>> '", ">>> 'sentinel ", NULL};
 
 const struct system_ops redis_system = {
     .name = "redis",
-    .about = "Redis 7 and 8, Valkey: standalone, replication, Sentinel, Cluster; lists, streams, channels and "
+    .about = "Redis 7 and 8, Valkey: standalone, replication, Sentinel, Cluster; lists, streams, "
+             "channels and "
              "plain keys",
     .params = redis_params,
     .config_size = sizeof(struct redis_config),

@@ -204,7 +204,7 @@ int redis_observe(struct cluster *cluster, struct role_table *table, struct dead
         if (views[i].sentinel)
             continue;
         say(cluster, table, i, self, views[i].primary ? ROLE_CLAIMS_LEADER : ROLE_FOLLOWER, 0);
-        if (views[i].linked)
+        if (views[i].linked && (redis_is_cluster(redis_config(cluster)) || views[i].of == primary))
             say(cluster, table, i, self, ROLE_IN_SYNC, 0);
     }
     if (redis_is_cluster(redis_config(cluster)))
