@@ -36,7 +36,7 @@ enum expiry fate_of(struct fate *f, const struct event *completion, uint32_t des
     struct stage_facts facts = {.invoked = true,
                                 .ok = ok,
                                 .believed = !ok,
-                                .kept_back = !ok && e->code != 0,
+                                .kept_back = stage_kept_back(e),
                                 .node_down = e->node < plan->n_nodes && f->node_down[e->node]};
 
     facts.expired = expiry_cause(&f->expiry, &m);

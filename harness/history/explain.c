@@ -14,6 +14,7 @@
 #include "history/history.h"
 #include "history/names.h"
 #include "history/show.h"
+#include "history/stage.h"
 #include "history/words.h"
 
 #include <stdlib.h>
@@ -55,7 +56,7 @@ static void count(struct life *life, const struct event *e)
     life->fail += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_FAIL;
     life->unknown += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_UNKNOWN;
     life->believed += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_BELIEVED;
-    life->kept_back += e->type == EV_SEND_COMPLETE && outcome == OUTCOME_BELIEVED && e->code != 0;
+    life->kept_back += e->type == EV_SEND_COMPLETE && stage_kept_back(e);
     if (e->type == EV_SEND_COMPLETE && outcome == OUTCOME_OK) {
         life->position = e->position;
         life->node = e->node;

@@ -3,6 +3,12 @@
 
 #include <stdio.h>
 
+bool stage_kept_back(const struct event *completion)
+{
+    return event_outcome(completion) == OUTCOME_BELIEVED && completion->code != 0 &&
+           event_level(completion) == LEVEL_NONE;
+}
+
 static const char *of_sending(const struct stage_facts *f)
 {
     if (!f->invoked || f->kept_back)

@@ -23,6 +23,10 @@ struct stage_facts {
     bool node_down;      /* who acknowledged it is dead at the end */
 };
 
+/* A completion the application took for sent, though its library had refused the message at once:
+ * what went out and was not looked at has LEVEL_SENT. */
+bool stage_kept_back(const struct event *completion);
+
 /*
  * never sent · refused · unknown, not in the log · believed sent, not in the log ·
  * acknowledged but not in the log · on a dead node's disk · expired(CAUSE) ·
