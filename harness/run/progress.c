@@ -136,6 +136,15 @@ void console_clear(struct console *c)
     pthread_mutex_unlock(&c->lock);
 }
 
+void console_clear_left(FILE *out)
+{
+    struct console left;
+
+    console_init(&left, out);
+    left.drawn = left.terminal;
+    console_release(&left);
+}
+
 void console_line(struct console *c, const char *text)
 {
     if (!c->out)

@@ -61,6 +61,8 @@ bool console_due(struct console *c, int64_t now_ns);
 void console_status(struct console *c, const struct status *s, int64_t now_ns);
 void console_clear(struct console *c);
 void console_release(struct console *c);
+/* Takes away the status line that a process which was killed left standing on this terminal. */
+void console_clear_left(FILE *out);
 
 struct run;
 /* Supervisor: the status of the run as it is now, when one is due. */

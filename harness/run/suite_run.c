@@ -8,6 +8,7 @@
 #include "report/report.h"
 #include "report/timeline.h"
 #include "run/case_folders.h"
+#include "run/progress.h"
 #include "run/run.h"
 #include "run/shell.h"
 
@@ -185,12 +186,14 @@ int suite_run(const struct plan *plan, const struct suite_run_options *options, 
 
     fflush(NULL);
     status = sandbox_run(coordinate, &job, &box, &died, err);
-    if (status < 0 && died)
+    if (status < 0 && died) {
+        console_clear_left(stderr);
         fprintf(stderr,
                 "assay: the coordinator died (signal %d); what it recorded can be judged: assay "
                 "check %s\n",
                 died, options->out);
-    return status >= 0 || !died ? status
+    }
+    return status >= 0 || !died                                  ? status
            : died == SIGINT || died == SIGTERM || died == SIGHUP ? 128 + died
                                                                  : 3;
 }

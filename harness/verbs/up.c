@@ -14,6 +14,7 @@
 #include "suite/nearest.h"
 #include "systems/server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,15 +109,17 @@ static int name_one(const char *word)
 
 int verb_up(int argc, char **argv)
 {
+    const char *temporary = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     struct up up = {0};
     struct err err = {0};
     int status;
 
     if (argc != 2 || !system_named(argv[1]) || !system_named(argv[1])->broker)
         return name_one(argc == 2 ? argv[1] : "");
-    snprintf(up.folder, sizeof(up.folder), "/tmp/assay-up-XXXXXX");
-    if (!mkdtemp(up.folder)) {
-        perror("assay: /tmp");
+    if (snprintf(up.folder, sizeof(up.folder), "%s/assay-up-XXXXXX", temporary) >=
+            (int)sizeof(up.folder) ||
+        !mkdtemp(up.folder)) {
+        fprintf(stderr, "assay: no folder in %s: %s\n", temporary, strerror(errno));
         return 3;
     }
     cache_folder(up.cache, sizeof(up.cache));
