@@ -127,6 +127,8 @@ static inline size_t write_completion(struct recorder *r, struct event *e,
     return 1;
 }
 
+#define PAYLOADS_AHEAD 8
+
 /* Committed together: before any of them is acted upon. */
 static void record_completions(struct recorder *r, const struct completion *c, size_t n,
                                int64_t now_ns)
@@ -336,6 +338,8 @@ static void record_deliveries(struct recorder *r, struct delivery *d, size_t n, 
 
         for (size_t i = 0; i < room; i++) {
             history_ahead(&first[i]);
+            if (room - i > PAYLOADS_AHEAD) /* nobody has read it yet: its line is still to come */
+                __builtin_prefetch(d[PAYLOADS_AHEAD].payload);
             write_delivery(r, &first[i], d++, msg++, now_ns);
             first[i].by = by;
         }
