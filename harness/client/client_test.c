@@ -309,6 +309,27 @@ static void unknown_is_sent_again_as_next_attempt(void **state)
     client_fixture_release(f);
 }
 
+/* One is in flight, the next was refused (BUSY) and waits: what is sent again goes before it. */
+static void sent_again_goes_before_what_is_new(void **state)
+{
+    struct client_fixture *f = &fixture;
+
+    (void)state;
+    mock_script = (struct mock_script){
+        .complete_per_poll = 10, .first = OUTCOME_UNKNOWN, .again = OUTCOME_OK, .busy_every = 1};
+    client_fixture_open(f, "", "{outstanding: 4, resend: on_unknown, attempts: 2}", "produce", 1);
+    client_fixture_start(f);
+    client_fixture_ask(f, CLIENT_BURST, 1, 20);
+    client_fixture_done(f, 1);
+    client_fixture_quit(f);
+    assert_int_equal(mock_seen.sends, 40);
+    for (uint64_t i = 0; i < 40; i++) {
+        assert_int_equal(mock_seen.log[i].id.seq, i / 2);
+        assert_int_equal(mock_seen.log[i].attempt, i % 2);
+    }
+    client_fixture_release(f);
+}
+
 static void attempts_are_bounded_and_unknown_stays(void **state)
 {
     struct client_fixture *f = &fixture;
@@ -673,6 +694,7 @@ int main(void)
         cmocka_unit_test(poisson_arrivals_are_exponential),
         cmocka_unit_test(busy_is_offered_again_in_order),
         cmocka_unit_test(unknown_is_sent_again_as_next_attempt),
+        cmocka_unit_test(sent_again_goes_before_what_is_new),
         cmocka_unit_test(attempts_are_bounded_and_unknown_stays),
         cmocka_unit_test(no_resend_by_default),
         cmocka_unit_test(invoke_is_committed_before_the_call),

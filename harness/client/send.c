@@ -311,6 +311,26 @@ static bool sends_again(const struct worker *w, const struct send_slot *slot, en
     return outcome == OUTCOME_UNKNOWN || (w->resend == RESEND_UNTIL_OK && outcome == OUTCOME_FAIL);
 }
 
+/*
+ * Again in the order of numbers, so before what was only offered yet: an older message that comes
+ * after newer ones is out of order in a log, and where a product knows messages by rising ids (a
+ * stream's publishing ids) it is taken for one that is there.
+ */
+static void wait_again(struct worker *w, uint32_t number)
+{
+    uint64_t seq = w->slots[number].msg.id.seq;
+    uint32_t at = w->n_retry++;
+
+    for (; at > 0; at--) {
+        const struct send_slot *before = &w->slots[w->retry[at - 1]];
+
+        if (before->copy || before->msg.id.seq < seq)
+            break;
+        w->retry[at] = w->retry[at - 1];
+    }
+    w->retry[at] = number;
+}
+
 /* An attempt that did not end well; true: the message's slot is wanted for another. */
 __attribute__((noinline)) static bool tries_again(struct worker *w, uint32_t number,
                                                   enum outcome outcome)
@@ -322,7 +342,7 @@ __attribute__((noinline)) static bool tries_again(struct worker *w, uint32_t num
         return false;
     slot->msg.attempt++;
     slot->intended_ns = 0;
-    w->retry[w->n_retry++] = number;
+    wait_again(w, number);
     return true;
 }
 
