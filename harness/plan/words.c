@@ -52,6 +52,7 @@ const struct word_help word_table[] = {
     {"unknown", WORD_ALWAYS, "send, client or client.step",
      "messages nobody knows about: timed out, reset, killed"},
     {"believed", WORD_ALWAYS, "send or client", "messages sent without asking for a completion"},
+    {"resent", WORD_JUDGED, "send or client", "attempts beyond the first, of all its messages"},
     {"completed", WORD_ALWAYS, "send or client", "ok, fail or unknown"},
     {"outstanding", WORD_LIVE, "client", "messages without a completion right now"},
     {"kills", WORD_ALWAYS, "client", "deaths by SIGKILL that the case asked for"},
@@ -254,7 +255,7 @@ static const struct plan_client *who_sends(const struct plan_case *c, const char
 static int check_counted(struct build *b, const struct expr *call, const struct expr *arg)
 {
     static const char *const of_messages[] = {"sent",    "acked",    "ok",        "fail",
-                                              "unknown", "believed", "completed", NULL};
+                                              "unknown", "believed", "completed", "resent", NULL};
     const struct plan_client *client = arg->name ? who_sends(b->c, arg->name) : NULL;
     const char *const *word = of_messages;
 

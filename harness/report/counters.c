@@ -82,17 +82,25 @@ static void count_send(struct counters *c, const struct event *e, unsigned outco
         *outcome_count(&client->sends, outcome) += change;
 }
 
+static void count_attempt(struct send_counts *counts, const struct event *e)
+{
+    if (e->attempt == 0)
+        counts->sent++;
+    else
+        counts->resent++;
+}
+
 static void invoked(struct counters *c, const struct event *e)
 {
     struct client_counts *client = client_of(c, e->client);
 
     latency_invoked(&c->latency, e);
-    if (e->attempt > 0 || e->flags & EV_MARKER)
+    if (e->flags & EV_MARKER)
         return;
-    c->all.sent++;
-    c->bursts[e->ref <= c->plan->n_bursts ? e->ref : 0].sent++;
+    count_attempt(&c->all, e);
+    count_attempt(&c->bursts[e->ref <= c->plan->n_bursts ? e->ref : 0], e);
     if (client)
-        client->sends.sent++;
+        count_attempt(&client->sends, e);
 }
 
 /* Of two outcomes of one message: ok over unknown over fail. */

@@ -22,6 +22,7 @@
 
 struct send_counts {
     int64_t sent, ok, fail, unknown, believed; /* messages, by their outcome */
+    int64_t resent;                            /* attempts beyond the first */
     int64_t reads, hits;                       /* reads answered, by a cache */
 };
 

@@ -27,6 +27,7 @@ static void add(struct send_counts *to, const struct send_counts *from)
     to->fail += from->fail;
     to->unknown += from->unknown;
     to->believed += from->believed;
+    to->resent += from->resent;
     to->reads += from->reads;
     to->hits += from->hits;
 }
@@ -43,6 +44,8 @@ static int64_t pick(const struct send_counts *s, const char *word)
         return s->unknown;
     if (strcmp(word, "believed") == 0)
         return s->believed;
+    if (strcmp(word, "resent") == 0)
+        return s->resent;
     if (strcmp(word, "reads") == 0)
         return s->reads;
     if (strcmp(word, "hits") == 0)
@@ -128,8 +131,9 @@ static bool among(const char *word, const char *const *words)
 
 static int call(const struct counters *c, const struct expr *e, struct value *out, struct err *err)
 {
-    static const char *const send_words[] = {"sent",      "acked",    "ok",    "fail", "unknown",
-                                             "completed", "believed", "reads", "hits", NULL};
+    static const char *const send_words[] = {"sent",    "acked",     "ok",       "fail",
+                                             "unknown", "completed", "believed", "resent",
+                                             "reads",   "hits",      NULL};
     static const char *const client_words[] = {"kills",   "dead",    "delivered", "redeliveries",
                                                "settled", "effects", NULL};
     const struct plan_client *client;

@@ -396,8 +396,9 @@ static bool timed_line(struct story *s, char **w, size_t n)
 
     w++;
     n--;
-    if (n >= 2 && strcmp(w[0], "send") == 0) {
+    if (n >= 2 && (strcmp(w[0], "send") == 0 || strcmp(w[0], "again") == 0)) {
         e.type = EV_SEND_INVOKE;
+        e.attempt = strcmp(w[0], "again") == 0;
         e.unit = NO_UNIT;
         e.ref = burst(s, n > 2 ? w[2] : NULL);
         return add_run(s, e, w[1]);

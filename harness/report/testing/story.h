@@ -5,6 +5,7 @@
  *     promise loss                              expect fail lost == acked(doomed)
  *     require acked(before) == 500              promise effect
  *     0.100 send app/0..499 before              attempts invoked, as part of burst "before"
+ *     0.150 again app/0..9 before              the same as second attempts
  *     0.200 ok app/0..499 n1 orders@0 before    completed: acknowledged by n1 from position 0 on
  *     0.300 fault 1 decided cut|lag|n1,n2       its stamps: asked, effective, bitten, probed …
  *     0.300 leader orders n1                    as the quorum says
