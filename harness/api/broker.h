@@ -112,6 +112,8 @@ struct broker_ops {
     int (*implicit_kind)(const void *args);
     /* pure: why these args make no sense together, for so many instances; NULL: they do. NULL here: never asked */
     const char *(*senseless)(const void *args, unsigned instances);
+    /* pure: why it cannot send to a destination of this kind (enum unit_kind); NULL: it can. NULL here: never asked */
+    const char *(*misfit)(const void *args, int unit_kind);
     /* pure: whether the client library takes the user's own words; err with status INPUT and their mark. NULL: all */
     int (*check)(const void *args, struct err *err);
     /* pure: what the client library makes of one of its keys, other names and defaults included; false: it has no

@@ -301,6 +301,20 @@ static int fill_duties(struct build *b, struct drafted *d, const char *sends_to)
     return 0;
 }
 
+/* What it speaks may not reach every kind of destination. */
+static int check_fit(struct build *b, const struct drafted *d, const char *sends_to)
+{
+    const struct broker_ops *broker = d->client->broker;
+    long dest = dest_in(b->c, d->client->cluster, sends_to);
+    const char *why = broker->misfit && dest >= 0
+                          ? broker->misfit(d->client->broker_args, (int)b->c->dests[dest].kind)
+                          : NULL;
+
+    return why ? mark_err(b->err, &d->entry->mark, "client \"%s\": \"%s\": %s", d->client->name,
+                          sends_to, why)
+               : 0;
+}
+
 static int name_destinations(struct build *b, struct drafted *d)
 {
     const struct broker_ops *broker = d->client->broker;
@@ -317,6 +331,8 @@ static int name_destinations(struct build *b, struct drafted *d)
     if (reads && read < 0)
         return unknown_dest(b, d, &d->entry->mark, reads, "reads");
     if (reads && group && add_group(b, d, group, read) < 0)
+        return -1;
+    if (check_fit(b, d, sends_to) < 0)
         return -1;
     if (is_one_of(broker->send_verbs, d->client->verb) || sends_to)
         return fill_duties(b, d, sends_to);

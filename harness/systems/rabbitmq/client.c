@@ -1,115 +1,21 @@
 /*
  * The life of a data plane handle: connect, read and write without blocking, break, connect again,
- * leave. What is published and consumed on it is publish.c's and consume.c's business.
- *
- * rabbitmq-c's traps that this knows of: amqp_simple_wait_frame_noblock may leave whole frames in
- * its buffer, so poll(2) sleeps only when neither a frame is enqueued nor data buffered; its
- * buffers are reused only after amqp_maybe_release_buffers_on_channel; a blocked socket blocks its
- * publish.
+ * leave. What is said on the connection is its protocol's business: client_amqp.c,
+ * client_stream.c.
  */
 #include "systems/rabbitmq/client.h"
 
 #include "base/clock.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_WITHIN_NS (2 * SECOND_NS)
 #define OPEN_WITHIN_NS (10 * SECOND_NS)
 #define FLUSH_WITHIN_NS (10 * SECOND_NS)
 #define OPEN_RETRY_NS (100 * MS_NS)
 #define FLUSH_AT_BYTES ((size_t)32 << 10) /* sent right away: the broker may as well begin */
-
-/* ---- keys of a client entry */
-
-static const char *const blocked_words[] = {"unheard", "wait", NULL};
-static const char *const unconfirmed_words[] = {"unknown", "forgotten", NULL};
-#define PUBLISH(member) offsetof(struct publish_args, member)
-static const struct param publish_params[] = {
-    {"queue", PARAM_STRING, PUBLISH(queue),
-     .help = "straight into this queue, by the default exchange"},
-    {"exchange", PARAM_STRING, PUBLISH(exchange), .help = "or to this exchange …"},
-    {"key", PARAM_STRING, PUBLISH(key), .help = "… with this routing key"},
-    {"mandatory", PARAM_BOOL, PUBLISH(mandatory), .fallback = "false",
-     .help = "a message without a queue comes back (basic.return): rejected"},
-    {"confirm", PARAM_BOOL, PUBLISH(confirm), .fallback = "true",
-     .help = "publisher confirms; without them a message is believed to be sent"},
-    {"confirm_timeout", PARAM_DURATION, PUBLISH(confirm_within_ns), .max = 3600 * SECOND_NS,
-     .help = "gives the connection up when a confirm has not come for so long; 0s: waits for ever"},
-    {"unconfirmed", PARAM_CHOICE, PUBLISH(unconfirmed), .fallback = "unknown",
-     .choices = unconfirmed_words,
-     .help = "what the application takes those for whose confirm is missing when the connection "
-             "breaks: forgotten ones it believes to be sent"},
-    {"blocked", PARAM_CHOICE, PUBLISH(blocked), .fallback = "unheard", .choices = blocked_words,
-     .help = "connection.blocked is not listened to, or publishing (and the wait for confirms) "
-             "stands still until connection.unblocked"},
-    {"tx", PARAM_INT, PUBLISH(tx), .fallback = "0", .max = 10000, .unit = "messages",
-     .help = "instead of confirms a transaction (tx.select, tx.commit) of so many messages"},
-    {"properties", PARAM_VERBATIM, PUBLISH(properties),
-     .help = "of every message, AMQP's names: delivery_mode, expiration, priority …; the values of "
-             "a list by turns"},
-    {"headers", PARAM_VERBATIM, PUBLISH(headers),
-     .help = "of every message, as a headers exchange wants them; lists by turns"},
-    {0}};
-
-#define CONSUME(member) offsetof(struct consume_args, member)
-static const struct param consume_params[] = {
-    {"queue", PARAM_STRING, CONSUME(queue), .required = true, .help = "which queue"},
-    {"no_ack", PARAM_BOOL, CONSUME(no_ack), .fallback = "false",
-     .help = "the broker forgets a message when it hands it over"},
-    {"prefetch", PARAM_INT, CONSUME(prefetch), .fallback = "0", .max = 65535, .unit = "messages",
-     .help = "unacknowledged at most (basic.qos); 0: no bound"},
-    {"arguments", PARAM_VERBATIM, CONSUME(arguments), .help = "as in basic.consume: x-priority …"},
-    {0}};
-
-#define ARGS(member) offsetof(struct rabbit_client_args, member)
-static const struct param client_params[] = {
-    {"publish", PARAM_STRUCT, ARGS(publish), .sub = publish_params,
-     .sub_size = sizeof(struct publish_args), .shorthand = "queue", .help = "a publisher"},
-    {"consume", PARAM_STRUCT, ARGS(consume), .sub = consume_params,
-     .sub_size = sizeof(struct consume_args), .shorthand = "queue", .help = "a consumer"},
-    {"outstanding", PARAM_INT, ARGS(outstanding), .fallback = "1000", .min = 1,
-     .max = OUTSTANDING_MAX, .unit = "messages",
-     .help = "published and not yet confirmed at most, per worker"},
-    {"heartbeat", PARAM_DURATION, ARGS(heartbeat_ns), .fallback = "10s", .max = 3600 * SECOND_NS,
-     .help = "AMQP heartbeat: twice this long without a word and the connection is given up; 0s: "
-             "never"},
-    /* The Java client waits 5 s, pika asks its user. At once is dangerous: a channel of 3.10 that
-     * is opened between a quorum queue's leader's death and the word of the next one nacks
-     * everything until the dead node is back (rabbit_fifo_client:enqueue, {badrpc, nodedown}). */
-    {"recovery", PARAM_DURATION, ARGS(recovery_ns), .fallback = "2s", .max = 3600 * SECOND_NS,
-     .help =
-         "waits this long before it connects again (other libraries: network recovery interval)"},
-    {0}};
-
-static const char *const send_verbs[] = {"publish", NULL};
-static const char *const receive_verbs[] = {"consume", NULL};
-
-/* With an exchange its bindings decide: the suite says meant_for. */
-static int client_names(const void *self, const char **sends_to, const char **reads,
-                        const char **group)
-{
-    const struct rabbit_client_args *args = self;
-    const struct publish_args *publish = &args->publish;
-
-    *sends_to = publish->queue;
-    if (!publish->queue && publish->exchange && !*publish->exchange)
-        *sends_to = publish->key;
-    *reads = args->consume.queue;
-    *group = NULL;
-    return 0;
-}
-
-static bool client_hands_over(const void *self)
-{
-    const struct rabbit_client_args *args = self;
-
-    return args->consume.no_ack;
-}
 
 /* ---- completions that wait to be told */
 
@@ -117,6 +23,20 @@ void client_complete(struct rabbit_client *c, struct completion done)
 {
     assert(c->done_n < c->room);
     c->done[(c->done_first + c->done_n++) % c->room] = done;
+}
+
+struct completion client_completion(const struct rabbit_client *c, uint32_t slot,
+                                    enum outcome outcome, enum level level, int code)
+{
+    unsigned first = c->spec.plan->clusters[c->spec.client->cluster].first_node;
+
+    return (struct completion){.slot = slot,
+                               .outcome = outcome,
+                               .level = level,
+                               .code = (int16_t)code,
+                               .node = (uint16_t)(first + c->home),
+                               .unit = c->unit,
+                               .position = -1};
 }
 
 static void tell_completions(struct rabbit_client *c, struct harvest *harvest)
@@ -147,24 +67,12 @@ static void tell_ownership(struct rabbit_client *c, struct harvest *harvest)
 
 void client_break(struct rabbit_client *c, int code)
 {
-    if (!c->connection)
+    if (!c->connected)
         return;
+    c->connected = false;
     c->broken = true;
     c->broke_ns = clock_now_ns();
-    c->broken_code = (int16_t)code;
-    if (c->spec.sends)
-        publish_break(c, (int16_t)code);
-    if (c->spec.receives)
-        consume_break(c, (int16_t)code);
-    /* Deliveries in the caller's hands may lie in its buffers: it goes with the next release. */
-    c->dead = c->connection;
-    c->connection = NULL;
-}
-
-static void bury(struct rabbit_client *c)
-{
-    rabbit_disconnect(c->dead, false);
-    c->dead = NULL;
+    c->protocol->broke(c, (int16_t)code);
 }
 
 static const struct plan_cluster *cluster_of(const struct rabbit_client *c)
@@ -179,29 +87,17 @@ static uint32_t epoch_of(const struct client_spec *spec, uint32_t connection)
            (connection & 0xfff);
 }
 
-/* Everything up to confirm.select and basic.consume; afterwards the library writes no more. */
 static int connect_to(struct rabbit_client *c, unsigned node, struct err *err)
 {
     const struct plan_node *plan = &c->spec.plan->nodes[cluster_of(c)->first_node + node];
-    int heartbeat_s = (int)((c->args->heartbeat_ns + SECOND_NS - 1) / SECOND_NS);
+    unsigned before = c->home;
 
-    bury(c);
-    c->connection =
-        rabbit_connect(plan->address, heartbeat_s, deadline_in(CONNECT_WITHIN_NS, NULL), err);
-    if (!c->connection)
-        return err_prefix(err, "%s", plan->name);
     c->home = node;
-    if ((c->spec.sends && publish_start(c, err) < 0) ||
-        (c->spec.receives && consume_start(c, err) < 0)) {
-        rabbit_disconnect(c->connection, false);
-        c->connection = NULL;
-        c->gained = false;
+    if (c->protocol->connect(c, plan, err) < 0) {
+        c->home = before;
         return err_prefix(err, "%s", plan->name);
     }
-    amqp_tune_connection(c->connection, amqp_get_channel_max(c->connection),
-                         amqp_get_frame_max(c->connection), 0);
-    c->fd = amqp_get_sockfd(c->connection);
-    c->frame_max = (size_t)amqp_get_frame_max(c->connection);
+    c->connected = true;
     wire_reset(&c->wire);
     c->blocked = false;
     c->epoch = epoch_of(&c->spec, ++c->connections);
@@ -216,14 +112,13 @@ static int client_reconnect(void *self, struct err *err)
     unsigned n = cluster_of(c)->n_nodes;
     unsigned first = c->home;
 
-    if (c->connection)
+    if (c->connected)
         return 0;
     if (c->broke_ns && clock_now_ns() - c->broke_ns < c->args->recovery_ns)
         return err_set(err, "waits before it connects again");
     for (unsigned i = 0; i < n; i++)
         if (connect_to(c, (first + i) % n, err) == 0)
             return 0;
-    c->home = first;
     return -1;
 }
 
@@ -238,12 +133,13 @@ static int client_open(void *self, const struct client_spec *spec, int wake_fd, 
                                 .fd = -1,
                                 .unit = NO_UNIT,
                                 .read_unit = NO_UNIT};
-    c->room = (size_t)c->args->outstanding + OUTSTANDING_MAX;
+    c->protocol = c->args->publish.over == OVER_STREAM ? &rabbit_over_stream : &rabbit_over_amqp;
+    c->limit = (size_t)c->args->outstanding;
+    c->room = c->limit + OUTSTANDING_MAX;
     c->done = calloc(c->room, sizeof(*c->done));
     if (!c->done || wire_init(&c->wire, err) < 0)
         return err_set(err, "out of memory");
-    if ((spec->sends && publish_prepare(c, err) < 0) ||
-        (spec->receives && consume_prepare(c, err) < 0))
+    if (c->protocol->open(c, err) < 0)
         return -1;
     while (client_reconnect(c, err) < 0)
         if (deadline_sleep(&deadline, OPEN_RETRY_NS) < 0)
@@ -259,14 +155,13 @@ static int go_to(struct rabbit_client *c, uint16_t via)
     struct err why;
 
     assert(node < cluster_of(c)->n_nodes);
-    if (c->connection && c->home == node)
+    if (c->connected && c->home == node)
         return 1;
     if (c->in_flight > 0 || c->done_n > 0 || c->spec.receives || !wire_is_empty(&c->wire))
         return 0;
-    if (c->connection) {
-        rabbit_disconnect(c->connection, true);
-        c->connection = NULL;
-    }
+    if (c->connected)
+        c->protocol->disconnect(c, true);
+    c->connected = false;
     return connect_to(c, node, &why) == 0 ? 1 : -1;
 }
 
@@ -293,10 +188,10 @@ static enum submit client_send(void *self, const struct send *send, uint32_t slo
             return SUBMIT_DONE;
         }
     }
-    if (!c->connection)
+    if (!c->connected)
         return SUBMIT_BUSY;
-    answer = publish_send(c, send, slot, done);
-    if (c->wire.end - c->wire.start >= FLUSH_AT_BYTES && c->connection &&
+    answer = c->protocol->send(c, send, slot, done);
+    if (c->wire.end - c->wire.start >= FLUSH_AT_BYTES && c->connected &&
         wire_flush(&c->wire, c->fd) < 0 && answer == SUBMIT_QUEUED)
         client_break(c, AMQP_STATUS_SOCKET_ERROR);
     return answer;
@@ -324,72 +219,26 @@ static size_t client_outstanding(void *self)
 
 /* ---- reading */
 
-static int close_code(const amqp_method_t *method)
-{
-    if (method->id == AMQP_CHANNEL_CLOSE_METHOD)
-        return ((const amqp_channel_close_t *)method->decoded)->reply_code;
-    if (method->id == AMQP_CONNECTION_CLOSE_METHOD)
-        return ((const amqp_connection_close_t *)method->decoded)->reply_code;
-    return 0;
-}
-
-static void take_frame(struct rabbit_client *c, const amqp_frame_t *frame)
-{
-    int code = frame->frame_type == AMQP_FRAME_METHOD ? close_code(&frame->payload.method) : 0;
-
-    if (frame->frame_type == AMQP_FRAME_METHOD &&
-        (frame->payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD ||
-         frame->payload.method.id == AMQP_CONNECTION_UNBLOCKED_METHOD)) {
-        c->blocked = frame->payload.method.id == AMQP_CONNECTION_BLOCKED_METHOD;
-        c->unblocked_ns = clock_now_ns();
-    }
-    if (code)
-        client_break(c, code);
-    else if (frame->channel == PUBLISH_CHANNEL)
-        publish_frame(c, frame);
-    else if (frame->channel == CONSUME_CHANNEL)
-        consume_frame(c, frame);
-}
-
-static bool has_room(const struct rabbit_client *c)
+bool client_has_room(const struct rabbit_client *c)
 {
     return c->kept_n < DELIVERIES_KEPT_MAX && c->done_n < HARVEST_MAX;
 }
 
-/* Reads one portion of the socket and all whole frames in it. */
-static void read_frames(struct rabbit_client *c)
-{
-    do {
-        struct timeval now = {0, 0};
-        amqp_frame_t frame;
-        int status = amqp_simple_wait_frame_noblock(c->connection, &frame, &now);
-
-        if (status == AMQP_STATUS_OK)
-            take_frame(c, &frame);
-        else if (status != AMQP_STATUS_TIMEOUT)
-            client_break(c, status);
-        else
-            break;
-    } while (c->connection && has_room(c) &&
-             (amqp_frames_enqueued(c->connection) || amqp_data_in_buffer(c->connection)));
-}
-
 static bool can_read_now(const struct rabbit_client *c)
 {
-    return c->connection && has_room(c) &&
-           (amqp_frames_enqueued(c->connection) || amqp_data_in_buffer(c->connection));
+    return c->connected && client_has_room(c) && c->protocol->has_more(c);
 }
 
-/* Heartbeats both ways (AMQP 0-9-1, 4.2.7): a word each half interval, silence of two is the end.
- */
+/* Heartbeats both ways (AMQP 0-9-1, 4.2.7; the server's heart is the same for streams,
+ * rabbit_heartbeat.erl): a word each half interval, silence of two is the end. */
 static void beat(struct rabbit_client *c, int64_t now_ns)
 {
     int64_t interval = c->args->heartbeat_ns;
 
-    if (interval == 0 || !c->connection)
+    if (interval == 0 || !c->connected)
         return;
     if (now_ns - c->sent_ns > interval / 2 && wire_is_empty(&c->wire)) {
-        wire_heartbeat(&c->wire);
+        c->protocol->heartbeat(c);
         c->sent_ns = now_ns;
     }
     if (now_ns - c->heard_ns > 2 * interval)
@@ -398,7 +247,7 @@ static void beat(struct rabbit_client *c, int64_t now_ns)
 
 static void write_frames(struct rabbit_client *c, int64_t now_ns)
 {
-    if (!c->connection || wire_is_empty(&c->wire))
+    if (!c->connected || wire_is_empty(&c->wire))
         return;
     if (wire_flush(&c->wire, c->fd) < 0)
         client_break(c, AMQP_STATUS_SOCKET_ERROR);
@@ -409,14 +258,13 @@ static void write_frames(struct rabbit_client *c, int64_t now_ns)
 static int wait_ms(const struct rabbit_client *c, int64_t now_ns, int64_t until_ns)
 {
     int64_t at_ns = until_ns;
+    int64_t due_ns = c->connected ? c->protocol->due_ns(c, now_ns) : INT64_MAX;
     int64_t ms;
 
-    if (c->connection && c->args->heartbeat_ns && c->sent_ns + c->args->heartbeat_ns / 2 < at_ns)
+    if (c->connected && c->args->heartbeat_ns && c->sent_ns + c->args->heartbeat_ns / 2 < at_ns)
         at_ns = c->sent_ns + c->args->heartbeat_ns / 2;
-    if (c->connection && c->spec.sends && publish_due_ns(c) < at_ns)
-        at_ns = publish_due_ns(c);
-    if (c->settled_end > c->settled_first && !c->sync_covers && at_ns > now_ns + 5 * MS_NS)
-        at_ns = now_ns + 5 * MS_NS; /* a sync is due */
+    if (due_ns < at_ns)
+        at_ns = due_ns;
     ms = (at_ns - now_ns + MS_NS - 1) / MS_NS;
     return ms < 0 ? 0 : ms > 60000 ? 60000 : (int)ms;
 }
@@ -426,16 +274,16 @@ static bool wait_for_more(struct rabbit_client *c, int timeout_ms)
 {
     struct pollfd fds[2] = {{.fd = c->wake_fd, .events = POLLIN}, {.fd = -1}};
 
-    if (c->connection) {
+    if (c->connected) {
         fds[1].fd = c->fd;
         fds[1].events =
-            (short)((has_room(c) ? POLLIN : 0) | (wire_is_empty(&c->wire) ? 0 : POLLOUT));
+            (short)((client_has_room(c) ? POLLIN : 0) | (wire_is_empty(&c->wire) ? 0 : POLLOUT));
     }
     if (poll(fds, 2, timeout_ms) <= 0)
         return false;
-    if (c->connection && (fds[1].revents & (POLLIN | POLLERR | POLLHUP))) {
+    if (c->connected && (fds[1].revents & (POLLIN | POLLERR | POLLHUP))) {
         c->heard_ns = clock_now_ns();
-        read_frames(c);
+        c->protocol->read(c);
     }
     return fds[0].revents != 0;
 }
@@ -466,14 +314,12 @@ static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
     for (;;) {
         int64_t now_ns = clock_now_ns();
 
-        if (c->spec.receives && c->connection)
-            consume_sync(c, now_ns);
-        if (c->spec.sends && c->connection)
-            publish_tick(c, now_ns);
+        if (c->connected)
+            c->protocol->tick(c, now_ns);
         beat(c, now_ns);
         write_frames(c, now_ns);
         if (can_read_now(c))
-            read_frames(c);
+            c->protocol->read(c);
         fill(c, harvest);
         if (!harvest_is_empty(harvest) || wanted || (now_ns >= until_ns && until_ns != INT64_MAX))
             return 0;
@@ -486,11 +332,7 @@ static void client_release(void *self, struct harvest *harvest)
     struct rabbit_client *c = self;
 
     (void)harvest;
-    if (c->spec.receives)
-        consume_released(c);
-    if (c->connection && !c->returned.method)
-        amqp_maybe_release_buffers_on_channel(c->connection, PUBLISH_CHANNEL);
-    bury(c);
+    c->protocol->released(c);
 }
 
 /* ---- leaving */
@@ -500,18 +342,15 @@ static void flush(struct rabbit_client *c)
 {
     struct deadline deadline = deadline_in(FLUSH_WITHIN_NS, NULL);
 
-    while (c->connection && client_outstanding(c) > 0 && !deadline_passed(&deadline)) {
+    while (c->connected && client_outstanding(c) > 0 && !deadline_passed(&deadline)) {
         int64_t now_ns = clock_now_ns();
 
         c->done_n = 0;
-        if (c->spec.receives)
-            consume_sync(c, now_ns);
-        if (c->spec.sends)
-            publish_tick(c, now_ns);
+        c->protocol->tick(c, now_ns);
         write_frames(c, now_ns);
         if (can_read_now(c))
-            read_frames(c);
-        else if (c->connection)
+            c->protocol->read(c);
+        else if (c->connected)
             wait_for_more(c, 5);
     }
 }
@@ -522,34 +361,26 @@ static void client_close(void *self, enum close_how how)
 
     if (how == CLOSE_FLUSH)
         flush(c);
-    rabbit_disconnect(c->connection, how == CLOSE_FLUSH && wire_is_empty(&c->wire));
-    bury(c);
-    for (; c->kept_n > 0; c->kept_n--) {
-        free(c->kept[c->kept_first].owned);
-        c->kept_first = (c->kept_first + 1) % DELIVERIES_KEPT_MAX;
-    }
-    for (size_t i = 0; i < c->lent_n; i++)
-        free(c->lent[i].owned);
-    content_next(&c->incoming);
-    content_next(&c->returned);
-    publish_release(c);
+    if (c->connected)
+        c->protocol->disconnect(c, how == CLOSE_FLUSH && wire_is_empty(&c->wire));
+    c->connected = false;
+    c->protocol->close(c);
     wire_release(&c->wire);
     arena_release(&c->arena);
     free(c->done);
-    free(c->kept);
-    free(c->lent);
-    free(c->settling);
     memset(c, 0, sizeof(*c));
 }
 
 const struct broker_ops rabbit_broker = {
     .name = "rabbitmq",
-    .params = client_params,
+    .params = rabbit_client_params,
     .args_size = sizeof(struct rabbit_client_args),
-    .send_verbs = send_verbs,
-    .receive_verbs = receive_verbs,
-    .names = client_names,
-    .hands_over = client_hands_over,
+    .send_verbs = rabbit_send_verbs,
+    .receive_verbs = rabbit_receive_verbs,
+    .names = rabbit_client_names,
+    .hands_over = rabbit_client_hands_over,
+    .senseless = rabbit_client_senseless,
+    .misfit = rabbit_client_misfit,
     .size = sizeof(struct rabbit_client),
     .open = client_open,
     .send = client_send,

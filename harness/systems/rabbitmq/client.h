@@ -1,9 +1,14 @@
 /*
- * The data plane: one connection per worker, publishing on channel 1, consuming on channel 2. What
- * client.c (life, poll), publish.c and consume.c share.
+ * The data plane: one connection per worker, over AMQP 0-9-1 or the stream protocol. What its files
+ * share:
  *
- * Reading is rabbitmq-c's (frames), writing goes through a buffer of ours (wire.h): after login the
- * library must never write by itself, so its heartbeats are off and ours on.
+ *     client_params.c  keys of a client entry
+ *     client.c         the life of a handle: connect, poll, break, leave
+ *     client_amqp.c    AMQP on its connection: publish.c on channel 1, consume.c on channel 2
+ *     client_stream.c  or the stream protocol: publishing
+ *
+ * Reading AMQP is rabbitmq-c's (frames), writing goes through a buffer of ours (wire.h): after
+ * login the library must never write by itself, so its heartbeats are off and ours on.
  */
 #ifndef ASSAY_SYSTEMS_RABBITMQ_CLIENT_H
 #define ASSAY_SYSTEMS_RABBITMQ_CLIENT_H
@@ -12,6 +17,9 @@
 #include "systems/rabbitmq/content.h"
 #include "systems/rabbitmq/rabbitmq.h"
 #include "systems/rabbitmq/wire.h"
+
+struct rabbit_client;
+struct rabbit_stream; /* client_stream.c */
 
 #define PUBLISH_CHANNEL 1
 #define CONSUME_CHANNEL 2
@@ -27,8 +35,15 @@ enum client_code {
     CODE_NOT_CONNECTED = 6,
     CODE_COMMITTED = 7,
     CODE_FORGOTTEN = 8,
-    CODE_CONFIRM_TIMEOUT = 9
+    CODE_CONFIRM_TIMEOUT = 9,
+    CODE_STREAM_CONFIRMED = 10,
+    CODE_STREAM_LATE = 11,
+    CODE_STREAM_NONSENSE = 12
 };
+/* A response code of the stream protocol (stream_wire.h), apart from ours and from AMQP's. */
+#define STREAM_CODE(code) (1000 + (code))
+
+enum publish_over { OVER_AMQP, OVER_STREAM };
 
 /* What the application makes of connection.blocked. */
 enum when_blocked { BLOCKED_UNHEARD, BLOCKED_WAITS };
@@ -38,7 +53,8 @@ enum unconfirmed { UNCONFIRMED_UNKNOWN, UNCONFIRMED_FORGOTTEN };
 /* A client entry's keys. */
 struct rabbit_client_args {
     struct publish_args {
-        const char *queue, *exchange, *key;
+        const char *queue, *exchange, *key, *producer;
+        int over; /* enum publish_over */
         bool mandatory, confirm;
         int64_t tx, confirm_within_ns;
         int unconfirmed; /* enum unconfirmed */
@@ -70,14 +86,41 @@ struct kept {
     void *owned; /* freed after release; NULL: the library's buffer */
 };
 
+/*
+ * What a protocol does with a connection. The life around it (client.c) is the same for both:
+ * connecting again, going over to another node, heartbeats, waiting, telling what was completed.
+ */
+struct rabbit_protocol {
+    int (*open)(struct rabbit_client *c, struct err *err); /* once, before any connection */
+    void (*close)(struct rabbit_client *c);                /* once, after disconnect */
+    /* Blocks until messages may be sent and handed out; sets `fd`. -1: nothing is left behind. */
+    int (*connect)(struct rabbit_client *c, const struct plan_node *node, struct err *err);
+    void (*disconnect)(struct rabbit_client *c, bool orderly);
+
+    /* none of these blocks */
+    enum submit (*send)(struct rabbit_client *c, const struct send *send, uint32_t slot,
+                        struct completion *done);
+    void (*read)(
+        struct rabbit_client *c); /* a portion of the socket, and all that is whole in it */
+    bool (*has_more)(const struct rabbit_client *c); /* read would find some without the socket */
+    void (*heartbeat)(struct rabbit_client *c);
+    void (*tick)(struct rabbit_client *c, int64_t now_ns);            /* what time brings */
+    int64_t (*due_ns)(const struct rabbit_client *c, int64_t now_ns); /* of the next one */
+    void (*broke)(struct rabbit_client *c, int16_t code); /* what was open is completed, unknown */
+    void (*released)(struct rabbit_client *c); /* the harvest in hand; a broken one's buffers too */
+};
+extern const struct rabbit_protocol rabbit_over_amqp, rabbit_over_stream;
+
 struct rabbit_client {
     struct client_spec spec; /* a copy: the caller's ends with open */
     const struct rabbit_client_args *args;
+    const struct rabbit_protocol *protocol;
     struct arena arena;
     int wake_fd;
 
     /* connection */
-    amqp_connection_state_t connection; /* NULL: broken or not yet */
+    bool connected;                     /* else broken or not yet */
+    amqp_connection_state_t connection; /* AMQP: while it is connected */
     amqp_connection_state_t dead;       /* broken; freed when nobody borrows from it */
     int fd;
     unsigned home;        /* index in the cluster of the node it is connected to */
@@ -90,7 +133,6 @@ struct rabbit_client {
     bool blocked;              /* connection.blocked: nothing that is published is read */
     int64_t unblocked_ns;
     bool broken; /* to be told by poll */
-    int16_t broken_code;
 
     /* completions to be told, a ring of `room` */
     struct completion *done;
@@ -107,8 +149,9 @@ struct rabbit_client {
                                 for, 0 none */
     int64_t published_ns;    /* the last one, in a transaction */
     struct content returned;
-    uint32_t unit;    /* where its messages go, as far as known */
-    enum level level; /* what a confirm means there */
+    uint32_t unit;                /* where its messages go, as far as known */
+    enum level level;             /* what a confirm means there */
+    struct rabbit_stream *stream; /* over the stream protocol */
 
     /* consuming */
     struct content incoming;
@@ -124,12 +167,29 @@ struct rabbit_client {
     bool gained, lost;    /* ownership changes to be told */
 };
 
+/* ---- client_params.c */
+extern const struct param rabbit_client_params[];
+extern const char *const rabbit_send_verbs[], *const rabbit_receive_verbs[];
+int rabbit_client_names(const void *args, const char **sends_to, const char **reads,
+                        const char **group);
+bool rabbit_client_hands_over(const void *args);
+const char *rabbit_client_senseless(const void *args, unsigned instances);
+const char *rabbit_client_misfit(const void *args, int kind);
+
 /* ---- client.c */
+#define CONNECT_WITHIN_NS (2 * SECOND_NS)
 void client_complete(struct rabbit_client *c, struct completion done);
+/* Of a message of this client, by the node it is connected to. */
+struct completion client_completion(const struct rabbit_client *c, uint32_t slot,
+                                    enum outcome outcome, enum level level, int code);
+/* True while there is room for what is read. */
+bool client_has_room(const struct rabbit_client *c);
 /* The connection is gone: everything open is unknown. */
 void client_break(struct rabbit_client *c, int code);
 
 /* ---- publish.c */
+/* Sets `unit`; the destination it is of, -1: where the messages go is not known. */
+long publish_find_unit(struct rabbit_client *c);
 int publish_prepare(struct rabbit_client *c, struct err *err); /* once, at open */
 int publish_start(struct rabbit_client *c, struct err *err);   /* on every connection */
 enum submit publish_send(struct rabbit_client *c, const struct send *send, uint32_t slot,

@@ -122,7 +122,8 @@ const struct config_rule rabbit_config_rules[] = {
     {CONF, "raft.data_dir", CONFIG_REPLACED, OURS},
     {CONF, "mqtt.*", CONFIG_REFUSED, "the plugin is not started"},
     {CONF, "stomp.*", CONFIG_REFUSED, "the plugin is not started"},
-    {CONF, "stream.*", CONFIG_REFUSED, "the plugin is not started"},
+    {CONF, "stream.*", CONFIG_REFUSED,
+     "the plugin has its own defaults, where a client publishes over: stream"},
     {0}};
 
 /* ---- JSON */

@@ -399,6 +399,8 @@ int rabbit_reset(struct cluster *cluster, const struct plan_case *next, struct d
     bool whole;
 
     (void)next; /* cluster->plan is the next case's already */
+    if (!rabbit_has_its_plugins(cluster))
+        return err_set(err, "the next case's clients speak another protocol");
     if (rabbit_look(cluster, &view, deadline, err) < 0)
         return -1;
     whole = rabbit_agrees(&view, all_nodes(cluster));
@@ -525,7 +527,9 @@ int rabbit_effective(struct cluster *cluster, const struct kv_sink *sink, struct
         "iolist_to_binary([io_lib:format(\"~s ~s~n\",[K,lists:sublist(lists:flatten("
         "io_lib:format(\"~0p\",[V])),400)])||{K,V}<-lists:sort(application:get_all_env(rabbit)),"
         "K=/=default_pass]++[io_lib:format(\"net_ticktime "
-        "~0p~n\",[net_kernel:get_net_ticktime()])]).";
+        "~0p~n\",[net_kernel:get_net_ticktime()])]++"
+        "[io_lib:format(\"stream.~s ~0p~n\",[K,V])||{K,V}<-lists:sort(application:get_all_env("
+        "rabbitmq_stream))]).";
     static const char policies[] =
         "iolist_to_binary([io_lib:format(\"policy.~s ~0p~n\",[proplists:get_value(name,P),P])"
         "||P<-rabbit_policy:list()]).";

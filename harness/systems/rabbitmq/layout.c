@@ -31,6 +31,7 @@ static const struct {
 };
 
 #define FORMATION_TURN_S 5u
+#define STREAM_PLUGIN "rabbitmq_stream"
 
 /* ---- which server */
 
@@ -176,6 +177,29 @@ static const char *formation_text(struct cluster *cluster, unsigned node, const 
                         tries, delay_s, delay_s);
 }
 
+static bool names(const struct strings *strings, const char *word)
+{
+    for (size_t i = 0; i < strings->n; i++)
+        if (strcmp(strings->items[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* Others are to reach it at the address we know it by (stream.advertised_host is what the server
+ * tells who asks for a leader). */
+static const char *stream_text(struct cluster *cluster, const struct rabbit_config *config,
+                               unsigned node)
+{
+    if (!rabbit_speaks_stream(cluster->plan, cluster->spec) &&
+        !names(&config->server.plugins, STREAM_PLUGIN))
+        return "";
+    return arena_printf(cluster->arena,
+                        "stream.listeners.tcp.1 = 0.0.0.0:%d\n"
+                        "stream.advertised_host = %s\n"
+                        "stream.advertised_port = %d\n",
+                        RABBIT_STREAM_PORT, cluster->nodes[node].plan->address, RABBIT_STREAM_PORT);
+}
+
 static const char *conf_text(struct cluster *cluster, const struct rabbit_config *config,
                              unsigned node, const char *version)
 {
@@ -196,6 +220,7 @@ static const char *conf_text(struct cluster *cluster, const struct rabbit_config
         text = arena_printf(cluster->arena,
                             "%scluster_formation.classic_config.nodes.%lld = rabbit@n%lld\n", text,
                             (long long)i, (long long)i);
+    text = arena_printf(cluster->arena, "%s%s", text, stream_text(cluster, config, node));
     for (size_t k = 0; k < config->conf.n; k++)
         if (config_is_kept(&rabbitmq_system, "rabbitmq.conf", config->conf.items[k].key))
             text = arena_printf(cluster->arena, "%s%s = %s\n", text, config->conf.items[k].key,
@@ -220,14 +245,29 @@ static const char *hosts_text(struct cluster *cluster)
     return text;
 }
 
+#define PLUGINS_FILE "enabled_plugins"
+
+/* Those of the suite, and what its clients speak. */
 static const char *plugins_text(struct cluster *cluster, const struct rabbit_config *config)
 {
+    const struct strings *plugins = &config->server.plugins;
     const char *text = "";
 
-    for (size_t i = 0; i < config->server.plugins.n; i++)
-        text = arena_printf(cluster->arena, "%s%s%s", text, i ? "," : "",
-                            config->server.plugins.items[i]);
+    for (size_t i = 0; i < plugins->n; i++)
+        text = arena_printf(cluster->arena, "%s%s%s", text, i ? "," : "", plugins->items[i]);
+    if (rabbit_speaks_stream(cluster->plan, cluster->spec) && !names(plugins, STREAM_PLUGIN))
+        text = arena_printf(cluster->arena, "%s%s%s", text, *text ? "," : "", STREAM_PLUGIN);
     return arena_printf(cluster->arena, "[%s].\n", text);
+}
+
+bool rabbit_has_its_plugins(struct cluster *cluster)
+{
+    const struct node_spec *spec = &cluster->nodes[0].spec;
+
+    for (size_t i = 0; i < spec->n_files; i++)
+        if (strcmp(spec->files[i].path, PLUGINS_FILE) == 0)
+            return strcmp(spec->files[i].text, plugins_text(cluster, cluster->spec->config)) == 0;
+    return false;
 }
 
 /*
@@ -327,7 +367,7 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
                            .mode = 0644,
                            .of_version = true};
     files[n++] = (struct file_spec){
-        .path = "enabled_plugins", .text = plugins_text(cluster, config), .mode = 0644};
+        .path = PLUGINS_FILE, .text = plugins_text(cluster, config), .mode = 0644};
     if (modules)
         files[n++] = (struct file_spec){.path = "modules", .text = modules, .mode = 0644};
     if (config->advanced)

@@ -3,9 +3,11 @@
  * are AMQP reply codes or ours for methods that have none; negative ones are rabbitmq-c's statuses.
  */
 #include "systems/rabbitmq/client.h"
+#include "systems/rabbitmq/stream_wire.h"
 
 #define SPEC "AMQP 0-9-1, 1.2 reply codes"
 #define CONFIRMS "rabbitmq.com/confirms.html"
+#define READER "rabbit_stream_reader.erl"
 
 const struct outcome_rule rabbit_outcomes[] = {
     {0, "CONFIRM_NOT_ASKED", OUTCOME_BELIEVED,
@@ -45,6 +47,29 @@ const struct outcome_rule rabbit_outcomes[] = {
      "rabbitmq.com/consumer-cancel.html: the queue went away or its node did"},
     {CODE_NOT_CONNECTED, "NOT_CONNECTED", OUTCOME_FAIL,
      "no connection could be made: nothing left the process"},
+    {CODE_STREAM_CONFIRMED, "PUBLISH_CONFIRM", OUTCOME_OK,
+     "osiris_writer.erl: a majority has it, or had it before under this producer's name and id"},
+    {CODE_STREAM_LATE, "PUBLISHING_ID_TOO_LOW", OUTCOME_FAIL,
+     "osiris_writer.erl, is_duplicate: it would be confirmed and not stored; nothing left the "
+     "process"},
+    {CODE_STREAM_NONSENSE, "BAD_STREAM_DATA", OUTCOME_UNKNOWN,
+     "PROTOCOL.adoc: no such frame; the connection is given up"},
+    {STREAM_CODE(STREAM_OK), "CLOSED (stream)", OUTCOME_UNKNOWN,
+     "PROTOCOL.adoc: Close by the server, others were in flight"},
+    {STREAM_CODE(STREAM_DOES_NOT_EXIST), "STREAM_DOES_NOT_EXIST", OUTCOME_UNKNOWN,
+     READER ": MetadataUpdate when the stream is deleted, others were in flight"},
+    {STREAM_CODE(STREAM_NOT_AVAILABLE), "STREAM_NOT_AVAILABLE", OUTCOME_UNKNOWN,
+     READER ": MetadataUpdate when its leader is gone, which may have stored what was in flight"},
+    {STREAM_CODE(STREAM_FRAME_TOO_LARGE), "FRAME_TOO_LARGE (stream)", OUTCOME_FAIL,
+     "PROTOCOL.adoc, Tune: longer than was agreed; nothing left the process"},
+    {STREAM_CODE(STREAM_INTERNAL_ERROR), "INTERNAL_ERROR (stream)", OUTCOME_UNKNOWN,
+     "PROTOCOL.adoc names it and does not say what became of the message"},
+    {STREAM_CODE(STREAM_ACCESS_REFUSED), "ACCESS_REFUSED (stream)", OUTCOME_FAIL,
+     READER ": PublishError before anything is handed to the stream"},
+    {STREAM_CODE(STREAM_PRECONDITION_FAILED), "PRECONDITION_FAILED (stream)", OUTCOME_UNKNOWN,
+     "PROTOCOL.adoc names it and does not say what became of the message"},
+    {STREAM_CODE(STREAM_PUBLISHER_DOES_NOT_EXIST), "PUBLISHER_DOES_NOT_EXIST", OUTCOME_FAIL,
+     READER ": PublishError of an unknown publisher: nothing is handed to the stream"},
     {AMQP_STATUS_CONNECTION_CLOSED, "CONNECTION_CLOSED", OUTCOME_UNKNOWN, "amqp.h"},
     {AMQP_STATUS_SOCKET_ERROR, "SOCKET_ERROR", OUTCOME_UNKNOWN, "amqp.h"},
     {AMQP_STATUS_HEARTBEAT_TIMEOUT, "HEARTBEAT_TIMEOUT", OUTCOME_UNKNOWN,

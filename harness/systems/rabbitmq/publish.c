@@ -87,7 +87,7 @@ static enum level level_of(const struct rabbit_client *c, const char *queue_name
                : LEVEL_LEADER;
 }
 
-static void find_unit(struct rabbit_client *c)
+long publish_find_unit(struct rabbit_client *c)
 {
     const struct plan_case *plan = c->spec.plan;
     const struct publish_args *args = &c->args->publish;
@@ -96,7 +96,7 @@ static void find_unit(struct rabbit_client *c)
     if (dest < 0 && c->spec.client->n_duties == 1)
         dest = (long)c->spec.client->duties[0];
     c->unit = dest < 0 ? NO_UNIT : plan->dests[dest].first_unit;
-    c->level = dest < 0 ? LEVEL_LEADER : level_of(c, plan->dests[dest].name);
+    return dest;
 }
 
 /* ---- a list of values is used by turns: message i has the (i mod n)th */
@@ -163,11 +163,11 @@ int publish_prepare(struct rabbit_client *c, struct err *err)
 {
     const struct publish_args *args = &c->args->publish;
     size_t size = 1;
+    long dest;
 
     c->turns = count_turns(&args->headers, count_turns(&args->properties, 1));
     if (c->turns > TURNS_MAX)
         return err_input(err, "properties and headers: more than %d combinations", TURNS_MAX);
-    c->limit = (size_t)c->args->outstanding;
     while (size < c->limit)
         size *= 2;
     c->mask = size - 1;
@@ -175,7 +175,8 @@ int publish_prepare(struct rabbit_client *c, struct err *err)
     c->frames = calloc(c->turns, sizeof(*c->frames));
     if (!c->ring || !c->frames)
         return err_set(err, "out of memory");
-    find_unit(c);
+    dest = publish_find_unit(c);
+    c->level = dest < 0 ? LEVEL_LEADER : level_of(c, c->spec.plan->dests[dest].name);
     for (size_t turn = 0; turn < c->turns; turn++)
         if (prepare_turn(c, turn, err) < 0)
             return -1;
@@ -206,20 +207,6 @@ int publish_start(struct rabbit_client *c, struct err *err)
 }
 
 /* ---- sending */
-
-static struct completion completion_of(const struct rabbit_client *c, uint32_t slot,
-                                       enum outcome outcome, enum level level, int code)
-{
-    unsigned first = c->spec.plan->clusters[c->spec.client->cluster].first_node;
-
-    return (struct completion){.slot = slot,
-                               .outcome = outcome,
-                               .level = level,
-                               .code = (int16_t)code,
-                               .node = (uint16_t)(first + c->home),
-                               .unit = c->unit,
-                               .position = -1};
-}
 
 /* The tx.commit of what was published so far. False: no room, or one is under way. */
 static bool commit(struct rabbit_client *c)
@@ -271,7 +258,7 @@ enum submit publish_send(struct rabbit_client *c, const struct send *send, uint3
         return SUBMIT_BUSY; /* room comes with the next poll */
     }
     if (!args->confirm && args->tx == 0) {
-        *done = completion_of(c, slot, OUTCOME_BELIEVED, LEVEL_SENT, 0);
+        *done = client_completion(c, slot, OUTCOME_BELIEVED, LEVEL_SENT, 0);
         return SUBMIT_DONE;
     }
     remember(c, send, slot);
@@ -332,7 +319,7 @@ static void resolve(struct rabbit_client *c, uint64_t tag, enum outcome outcome,
     c->in_flight--;
     if (f->returned && outcome == OUTCOME_OK)
         outcome = OUTCOME_FAIL, code = f->returned;
-    client_complete(c, completion_of(c, f->slot, outcome, level_of_outcome(c, outcome), code));
+    client_complete(c, client_completion(c, f->slot, outcome, level_of_outcome(c, outcome), code));
 }
 
 static void resolve_upto(struct rabbit_client *c, uint64_t tag, bool multiple, enum outcome outcome,
@@ -350,9 +337,8 @@ static void resolve_upto(struct rabbit_client *c, uint64_t tag, bool multiple, e
 /* Returned messages keep their order, so the search goes on from the last one found. */
 static void message_returned(struct rabbit_client *c)
 {
-    const struct msg_id mine = {.client = c->spec.client_id,
-                                .incarnation = c->spec.incarnation,
-                                .worker = c->spec.worker};
+    const struct msg_id mine = {
+        .client = c->spec.client_id, .incarnation = c->spec.incarnation, .worker = c->spec.worker};
     struct msg msg;
     uint64_t tag = c->return_tag > c->oldest_tag ? c->return_tag : c->oldest_tag;
 

@@ -2,7 +2,7 @@
 #include "systems/rabbitmq/rabbitmq.h"
 #include "systems/rabbitmq/view.h"
 
-static const struct plane planes[] = {{"client", {RABBIT_AMQP_PORT}},
+static const struct plane planes[] = {{"client", {RABBIT_AMQP_PORT, RABBIT_STREAM_PORT}},
                                       {"replication", {RABBIT_DIST_PORT}},
                                       {"mgmt", {RABBIT_MGMT_PORT}},
                                       {0}};

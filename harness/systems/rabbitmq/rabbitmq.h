@@ -8,7 +8,8 @@
  *     roles.c     who leads what, according to whom           drain.c    quiesce, D1 and D2
  *     audit.c     what the queues hold at the end             expiry.c   what they dropped
  *     commands.c  script verbs of this system                 outcomes.c which reply means what
- *     client.c    the data plane (client.h)                   rabbitmq.c ends in the ops
+ *     client_*.c  the data plane (client.h)                   rabbitmq.c ends in the ops
+ *     stream_*.c  what the stream protocol needs
  *
  * Nodes: rabbit-1 …, Erlang nodes rabbit@n1 …; they find each other by an /etc/hosts of their own.
  */
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #define RABBIT_AMQP_PORT 5672
+#define RABBIT_STREAM_PORT 5552
 #define RABBIT_DIST_PORT 25672
 #define RABBIT_MGMT_PORT 15672
 #define RABBIT_NODES_MAX 16
@@ -91,6 +93,8 @@ int rabbit_installed(struct err *err);
 /* Where the list of modules that a server loads is kept between runs; NULL: nowhere. */
 #define MODULES_BYTES ((size_t)64 << 10)
 char *rabbit_modules_path(const struct cluster *cluster, char *out, size_t size);
+/* Its nodes were started with the plugins that cluster->plan wants. */
+bool rabbit_has_its_plugins(struct cluster *cluster);
 
 /* ---- form.c */
 int rabbit_form(struct cluster *cluster, struct deadline deadline, struct err *err);
@@ -118,6 +122,8 @@ int rabbit_drain(struct cluster *cluster, struct history_writer *audit, struct d
                  struct err *err);
 
 /* ---- commands.c, outcomes.c, client.c */
+/* A client of the plan publishes to this cluster over the stream protocol. */
+bool rabbit_speaks_stream(const struct plan_case *plan, const struct plan_cluster *cluster);
 /* The memory alarm: publishers are blocked. */
 int rabbit_squeeze(struct cluster *cluster, struct node *node, bool on, struct deadline deadline,
                    struct err *err);

@@ -1,9 +1,9 @@
 /* labels: servers */
 /*
  * A real RabbitMQ node: forming with a policy and definitions.json, roles, publishing (acks, nacks,
- * returns, none asked for), long messages, consuming with redelivery, stale and synchronised
- * settles, a cancelled consumer, drain and audit, kill and return. In private namespaces, without
- * the sandbox.
+ * returns, none asked for) and over the stream protocol, long messages, consuming with redelivery,
+ * stale and synchronised settles, a cancelled consumer, drain and audit, kill and return. In
+ * private namespaces, without the sandbox.
  */
 #include "systems/rabbitmq/client.h"
 #include "systems/rabbitmq/view.h"
@@ -56,6 +56,7 @@ static const char suite[] =
     "      orders: {arguments: {x-queue-type: quorum}, leader: 1}\n"
     "      few: {}\n"
     "      brief: {durable: false}\n"
+    "      log: {arguments: {x-queue-type: stream}}\n"
     "    exchanges: {shop: {type: topic, bindings: [{queue: orders, key: \"order.#\"}]}}\n"
     "cases:\n"
     "  one:\n"
@@ -69,6 +70,9 @@ static const char suite[] =
     "      deaf: {publish: {queue: imported, confirm: false}}\n"
     "      much: {publish: few, outstanding: 1}\n"
     "      gone: {publish: brief}\n"
+    "      named: {publish: {queue: log, over: stream, producer: shop}}\n"
+    "      lost: {publish: {queue: log, over: stream}}\n"
+    "      reader: {consume: {queue: log, prefetch: 10, arguments: {x-stream-offset: first}}}\n"
     "      work: {consume: {queue: orders, prefetch: 10}, heartbeat: 1s}\n"
     "      doomed: {consume: brief}\n"
     "    script: [{send: {from: app, count: 1, name: b}}]\n"
@@ -98,6 +102,33 @@ static void publishing(struct live *live)
     app_open(&a, live, "much", 0);
     check(app_send(&a, 20, 100, NO_NODE) == 20 && a.outcomes[OUTCOME_OK] == 5);
     check(a.outcomes[OUTCOME_FAIL] == 15 && a.last.code == CODE_NACK);
+    app_close(&a, CLOSE_FLUSH);
+}
+
+/* A restarted client has the same name and goes on with higher ids; one without a name begins anew
+ * whenever it likes. What AMQP reads is the payload as it was written. */
+static void publishing_over_stream(struct live *live)
+{
+    struct app a;
+    struct seen s;
+
+    app_open(&a, live, "named", 0);
+    check(app_send(&a, 1000, 100, NO_NODE) == 1000 && a.outcomes[OUTCOME_OK] == 1000);
+    check(a.last.level == LEVEL_QUORUM && a.last.code == CODE_STREAM_CONFIRMED);
+    check(app_send(&a, 1, 300000, 0) == 1 && a.outcomes[OUTCOME_OK] == 1001);
+    app_close(&a, CLOSE_FLUSH);
+    app_open(&a, live, "named", 0); /* the same messages: confirmed again, and not stored */
+    check(app_send(&a, 700, 100, NO_NODE) == 700 && a.outcomes[OUTCOME_OK] == 700);
+    app_close(&a, CLOSE_FLUSH);
+    app_open(&a, live, "named", 1);
+    check(app_send(&a, 20, 100, NO_NODE) == 20 && a.outcomes[OUTCOME_OK] == 20);
+    app_close(&a, CLOSE_FLUSH);
+    app_open(&a, live, "lost", 0);
+    check(app_send(&a, 3, 100, NO_NODE) == 3 && a.outcomes[OUTCOME_OK] == 3);
+    app_close(&a, CLOSE_FLUSH);
+    app_open(&a, live, "reader", 0);
+    s = app_consume(&a, 1024, 1024);
+    check(s.delivered == 1024);
     app_close(&a, CLOSE_FLUSH);
 }
 
@@ -157,6 +188,7 @@ static int body(void)
     must(rabbitmq_system.form(&live.cluster, soon(), &err));
     check(is_led(&live, "orders", &ready) && ready == 0);
     publishing(&live);
+    publishing_over_stream(&live);
     check(is_led(&live, "orders", &ready) && ready == 100);
     check(is_led(&live, "jobs", &ready) && ready == 1000);
     consuming(&live);
@@ -175,6 +207,7 @@ static int body(void)
     check(proofs[live_unit(&live, "brief")].proven &&
           proofs[live_unit(&live, "brief")].counted == 0);
     check(proofs[live_unit(&live, "imported")].counted == 70);
+    check(live_drain(&live, live_unit(&live, "log"), NULL, 0, proofs) == 1024);
 
     app_open(&a, &live, "app", 1);
     check(app_send(&a, 10, 100, NO_NODE) == 10);

@@ -170,6 +170,59 @@ static void who_may_still_lead(void **state)
     }
 }
 
+/* ---- clients */
+
+/* One case with one client, on a cluster with a stream and a queue; `rest`: more of `rabbitmq:`. */
+static struct plan *load_client(const char *client, const char *rest, struct err *err)
+{
+    char text[1200];
+    int n =
+        snprintf(text, sizeof(text),
+                 "assay: 1\nclusters:\n  r:\n    rabbitmq: {nodes: 2%s}\n"
+                 "    queues: {orders: {arguments: {x-queue-type: stream}}, jobs: {}}\n"
+                 "cases:\n  one:\n    clusters: {bus: r}\n    workload: {queue: {}}\n"
+                 "    clients: {app: %s}\n    script: [{send: {from: app, count: 1, name: b}}]\n"
+                 "    promise: {loss: 0}\n    expect: pass\n",
+                 rest, client);
+
+    return plan_load_text(text, (size_t)n, "x", ".", 1, err);
+}
+
+static void senseless_clients_are_refused(void **state)
+{
+    static const struct {
+        const char *client, *why;
+    } refused[] = {
+        {"{publish: {queue: jobs, over: stream}}", "client \"app\": \"jobs\": over: stream needs a "
+                                                   "stream: arguments: {x-queue-type: stream}"},
+        {"{publish: {exchange: shop, over: stream}}", "the stream protocol has no exchanges"},
+        {"{publish: {queue: orders, key: k, over: stream}}",
+         "the stream protocol has no exchanges"},
+        {"{publish: {queue: orders, over: stream, tx: 10}}", "has no transactions"},
+        {"{publish: {queue: orders, over: stream, mandatory: true}}", "nothing is routed there"},
+        {"{publish: {queue: orders, over: stream, confirm: false}}", "confirms every message"},
+        {"{publish: {queue: orders, over: stream, properties: {priority: 1}}}", "a payload alone"},
+        {"{publish: {queue: orders, over: stream, headers: {a: b}}}", "a payload alone"},
+        {"{publish: {queue: orders, over: stream, blocked: wait}}", "nobody is told"},
+        {"{publish: {queue: orders, over: stream, unconfirmed: forgotten}}", "stays unknown"},
+        {"{publish: {queue: orders, over: stream, producer: \"\"}}", "a name of 1 to 200 bytes"},
+        {"{publish: {queue: orders, over: stream}, consume: jobs}", "consume with another client"},
+        {"{publish: {queue: orders, producer: shop}}", "over: stream"},
+        {"{publish: {queue: orders, over: streams}}", "did you mean \"stream\"?"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        struct err err = {0};
+
+        assert_null(load_client(refused[i].client, "", &err));
+        assert_int_equal(err.status, ERR_INPUT);
+        assert_non_null(strstr(err.text, "suite x:10:"));
+        if (!strstr(err.text, refused[i].why))
+            fail_msg("%s: %s", refused[i].client, err.text);
+    }
+}
+
 /* A folder that looks like a server, so that the test needs none installed. */
 static void make_home(char *home)
 {
@@ -236,6 +289,70 @@ static void layout_lays_their_config_over_ours(void **state)
     arena_release(&arena);
     snprintf(remove, sizeof(remove), "rm -r %s", home);
     assert_int_equal(system(remove), 0);
+}
+
+/* Lays out node 0 of the plan's only cluster. */
+static void lay_out(struct plan *plan, struct cluster *cluster, struct node nodes[2],
+                    struct arena *arena)
+{
+    struct plan_case *c = plan->cases[0];
+    struct err err = {0};
+
+    for (unsigned i = 0; i < 2; i++)
+        nodes[i] = (struct node){.plan = &c->nodes[i], .data = "/d"};
+    *cluster = (struct cluster){.plan = c, .spec = c->clusters, .nodes = nodes, .arena = arena};
+    if (rabbit_layout(cluster, &nodes[0], &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void who_publishes_over_streams_gets_the_plugin(void **state)
+{
+    static const struct {
+        const char *client, *plugins, *enabled;
+        bool speaks;
+    } cases[] = {
+        {"{publish: orders}", "", "[].\n", false},
+        {"{publish: {queue: orders, over: stream}}", "", "[rabbitmq_stream].\n", true},
+        {"{publish: {queue: orders, over: stream}}", ", plugins: [rabbitmq_shovel]",
+         "[rabbitmq_shovel,rabbitmq_stream].\n", true},
+        {"{publish: {queue: orders, over: stream}}", ", plugins: rabbitmq_stream",
+         "[rabbitmq_stream].\n", true},
+        {"{publish: orders}", ", plugins: rabbitmq_stream", "[rabbitmq_stream].\n", true},
+    };
+    char home[] = "/tmp/rabbit-home-XXXXXX", rest[200];
+
+    (void)state;
+    make_home(home);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct err err = {0};
+        struct plan *plan, *plain;
+        struct arena arena = {0};
+        struct cluster cluster;
+        struct node nodes[2];
+        const char *conf;
+
+        snprintf(rest, sizeof(rest), ", home: %s%s", home, cases[i].plugins);
+        plan = load_client(cases[i].client, rest, &err);
+        if (!plan)
+            fail_msg("%s", err.text);
+        lay_out(plan, &cluster, nodes, &arena);
+        conf = nodes[0].spec.files[1].text;
+        assert_string_equal(nodes[0].spec.files[2].text, cases[i].enabled);
+        assert_int_equal(strstr(conf, "stream.listeners.tcp.1 = 0.0.0.0:5552\n") != NULL,
+                         cases[i].speaks);
+        assert_int_equal(strstr(conf, "stream.advertised_host = 10.77.1.1\n") != NULL,
+                         cases[i].speaks);
+        assert_true(rabbit_has_its_plugins(&cluster));
+        plain = load_client("{publish: jobs}", rest, &err); /* the next case on this cluster */
+        cluster.plan = plain->cases[0];
+        cluster.spec = cluster.plan->clusters;
+        assert_int_equal(rabbit_has_its_plugins(&cluster), i == 0 || i >= 3);
+        arena_release(&arena);
+        plan_free(plain);
+        plan_free(plan);
+    }
+    snprintf(rest, sizeof(rest), "rm -r %s", home);
+    assert_int_equal(system(rest), 0);
 }
 
 static void arguments_have_amqp_types(void **state)
@@ -398,6 +515,8 @@ int main(void)
         cmocka_unit_test(wrong_entries_are_refused),
         cmocka_unit_test(who_may_still_lead),
         cmocka_unit_test(layout_lays_their_config_over_ours),
+        cmocka_unit_test(senseless_clients_are_refused),
+        cmocka_unit_test(who_publishes_over_streams_gets_the_plugin),
         cmocka_unit_test(arguments_have_amqp_types),
         cmocka_unit_test(long_bodies_are_cut_into_frames),
         cmocka_unit_test(a_full_buffer_is_no_wait),

@@ -8,7 +8,7 @@
 
 #define METHOD_BYTES 1024 /* of a method's arguments: names of 255 bytes at most, two of them */
 
-static void store(uint8_t *at, uint64_t value, unsigned bytes)
+void wire_store(uint8_t *at, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++)
         at[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
@@ -36,8 +36,7 @@ bool wire_is_empty(const struct wire *wire)
     return wire->start == wire->end;
 }
 
-/* Room for n bytes behind `end`, or NULL. */
-static uint8_t *reserve(struct wire *wire, size_t n)
+uint8_t *wire_reserve(struct wire *wire, size_t n)
 {
     if (wire->start > 0 && WIRE_BYTES - wire->end < n) {
         memmove(wire->bytes, wire->bytes + wire->start, wire->end - wire->start);
@@ -50,8 +49,8 @@ static uint8_t *reserve(struct wire *wire, size_t n)
 static size_t put_head(uint8_t *at, unsigned type, amqp_channel_t channel, size_t size)
 {
     at[0] = (uint8_t)type;
-    store(at + 1, channel, 2);
-    store(at + 3, size, 4);
+    wire_store(at + 1, channel, 2);
+    wire_store(at + 3, size, 4);
     return 7;
 }
 
@@ -63,14 +62,14 @@ static size_t put_method(uint8_t *at, amqp_channel_t channel, amqp_method_number
     if (n < 0)
         return 0;
     put_head(at, AMQP_FRAME_METHOD, channel, (size_t)n + 4);
-    store(at + 7, id, 4);
+    wire_store(at + 7, id, 4);
     at[11 + n] = AMQP_FRAME_END;
     return (size_t)n + 12;
 }
 
 bool wire_method(struct wire *wire, amqp_channel_t channel, amqp_method_number_t id, void *method)
 {
-    uint8_t *at = reserve(wire, METHOD_BYTES + 12);
+    uint8_t *at = wire_reserve(wire, METHOD_BYTES + 12);
     size_t n = at ? put_method(at, channel, id, method) : 0;
 
     wire->end += n;
@@ -79,7 +78,7 @@ bool wire_method(struct wire *wire, amqp_channel_t channel, amqp_method_number_t
 
 bool wire_heartbeat(struct wire *wire)
 {
-    uint8_t *at = reserve(wire, FRAME_OVERHEAD);
+    uint8_t *at = wire_reserve(wire, FRAME_OVERHEAD);
 
     if (!at)
         return false;
@@ -93,13 +92,13 @@ bool wire_publish(struct wire *wire, const struct publish_frames *frames, const 
 {
     size_t part_max = frame_max - FRAME_OVERHEAD;
     size_t parts = (size + part_max - 1) / part_max;
-    uint8_t *at = reserve(wire, frames->size + size + parts * FRAME_OVERHEAD);
+    uint8_t *at = wire_reserve(wire, frames->size + size + parts * FRAME_OVERHEAD);
     uint8_t *begin = at;
 
     if (!at)
         return false;
     memcpy(at, frames->bytes, frames->size);
-    store(at + frames->body_size_at, size, 8);
+    wire_store(at + frames->body_size_at, size, 8);
     at += frames->size;
     for (size_t done = 0; done < size;) {
         size_t part = size - done < part_max ? size - done : part_max;
@@ -151,9 +150,9 @@ int publish_frames_init(struct publish_frames *frames, amqp_channel_t channel, c
     if (size < 0)
         return err_input(err, "properties do not fit a frame");
     put_head(header, AMQP_FRAME_HEADER, channel, (size_t)size + 12);
-    store(header + 7, AMQP_BASIC_CLASS, 2);
-    store(header + 9, 0, 2);
-    store(header + 11, 0, 8);
+    wire_store(header + 7, AMQP_BASIC_CLASS, 2);
+    wire_store(header + 9, 0, 2);
+    wire_store(header + 11, 0, 8);
     frames->body_size_at = n + 11;
     header[19 + size] = AMQP_FRAME_END;
     frames->size = n + 20 + (size_t)size;

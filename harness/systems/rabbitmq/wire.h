@@ -46,6 +46,11 @@ bool wire_heartbeat(struct wire *wire);
 bool wire_publish(struct wire *wire, const struct publish_frames *frames, const void *body,
                   size_t size, size_t frame_max);
 int wire_flush(struct wire *wire, int fd);
+/* Room for n bytes of a frame that somebody else writes, NULL: none now. They count once `end` has
+ * moved by n. */
+uint8_t *wire_reserve(struct wire *wire, size_t n);
+/* In network order. */
+void wire_store(uint8_t *at, uint64_t value, unsigned bytes);
 
 int publish_frames_init(struct publish_frames *frames, amqp_channel_t channel, const char *exchange,
                         const char *key, bool mandatory, amqp_basic_properties_t *properties,
