@@ -109,6 +109,7 @@ static enum submit stream_send(struct rabbit_client *c, const struct send *send,
     struct rabbit_stream *s = c->stream;
     uint64_t id = stream_id_of(&send->msg->id);
     size_t size = stream_publish_size(send->size);
+    bool timed = c->args->publish.confirm_within_ns > 0;
     uint8_t *at;
 
     if (c->in_flight + c->done_n >= c->limit)
@@ -121,7 +122,7 @@ static enum submit stream_send(struct rabbit_client *c, const struct send *send,
             client_break(c, AMQP_STATUS_SOCKET_ERROR);
         return SUBMIT_BUSY; /* room comes with the next poll */
     }
-    switch (stream_ids_add(&s->ids, id, slot, clock_now_ns())) {
+    switch (stream_ids_add(&s->ids, id, slot, timed ? clock_now_ns() : 0)) {
     case IDS_FULL:
         return SUBMIT_BUSY;
     case IDS_LATE:

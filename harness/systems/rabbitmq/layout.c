@@ -338,6 +338,26 @@ static const char *const *environment(struct cluster *cluster, const struct node
     return env;
 }
 
+/* A server that lacks a plugin it is to start dies of it, in many words. */
+static int check_stream_plugin(struct cluster *cluster, const struct server_place *place,
+                               const char *home, struct err *err)
+{
+    char pattern[1300];
+    glob_t found = {0};
+    bool there;
+
+    if (!rabbit_speaks_stream(cluster->plan, cluster->spec))
+        return 0;
+    snprintf(pattern, sizeof(pattern), "%s%s/plugins/" STREAM_PLUGIN "-[0-9]*", place->root, home);
+    there = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return there ? 0
+                 : err_input(err,
+                             "cluster \"%s\": RabbitMQ %s has no plugin " STREAM_PLUGIN
+                             " (it came with 3.9), and a client publishes over: stream",
+                             cluster->spec->alias, place->version);
+}
+
 int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
 {
     const struct rabbit_config *config = cluster->spec->config;
@@ -350,7 +370,8 @@ int rabbit_layout(struct cluster *cluster, struct node *node, struct err *err)
     size_t n = 0;
 
     if (server_find(wish_of(config), &place, err) < 0 ||
-        find_home(place.root, config->server.home, home, sizeof(home), err) < 0)
+        find_home(place.root, config->server.home, home, sizeof(home), err) < 0 ||
+        check_stream_plugin(cluster, &place, home, err) < 0)
         return -1;
     argv[0] = "/bin/sh";
     argv[1] = "-c";

@@ -121,7 +121,7 @@ int rabbit_drain(struct cluster *cluster, struct history_writer *audit, struct d
                  const uint16_t *down_nodes, size_t n_down, struct deadline deadline,
                  struct err *err);
 
-/* ---- commands.c, outcomes.c, client.c */
+/* ---- commands.c, outcomes.c, client_params.c, client.c */
 /* A client of the plan publishes to this cluster over the stream protocol. */
 bool rabbit_speaks_stream(const struct plan_case *plan, const struct plan_cluster *cluster);
 /* The memory alarm: publishers are blocked. */

@@ -230,9 +230,9 @@ static void make_home(char *home)
 
     assert_non_null(mkdtemp(home));
     snprintf(path, sizeof(path),
-             "mkdir -p %s/sbin %s/plugins/rabbit-9.8.7 && touch %s/sbin/rabbitmq-server && "
-             "chmod +x %s/sbin/rabbitmq-server",
-             home, home, home, home);
+             "mkdir -p %s/sbin %s/plugins/rabbit-9.8.7 %s/plugins/rabbitmq_stream-9.8.7 && "
+             "touch %s/sbin/rabbitmq-server && chmod +x %s/sbin/rabbitmq-server",
+             home, home, home, home, home);
     assert_int_equal(system(path), 0);
 }
 
@@ -353,6 +353,37 @@ static void who_publishes_over_streams_gets_the_plugin(void **state)
     }
     snprintf(rest, sizeof(rest), "rm -r %s", home);
     assert_int_equal(system(rest), 0);
+}
+
+static void a_server_without_the_plugin_is_told(void **state)
+{
+    char home[] = "/tmp/rabbit-home-XXXXXX", command[200];
+    struct err err = {0};
+    struct arena arena = {0};
+    struct node node = {.data = "/d"};
+    struct cluster cluster;
+    struct plan *plan;
+
+    (void)state;
+    make_home(home);
+    snprintf(command, sizeof(command), "rmdir %s/plugins/rabbitmq_stream-*", home);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof(command), ", home: %s", home);
+    plan = load_client("{publish: {queue: orders, over: stream}}", command, &err);
+    if (!plan)
+        fail_msg("%s", err.text);
+    node.plan = plan->cases[0]->nodes;
+    cluster = (struct cluster){
+        .plan = plan->cases[0], .spec = plan->cases[0]->clusters, .nodes = &node, .arena = &arena};
+    assert_int_equal(rabbit_layout(&cluster, &node, &err), -1);
+    assert_int_equal(err.status, ERR_INPUT);
+    assert_string_equal(err.text,
+                        "cluster \"bus\": RabbitMQ 9.8.7 has no plugin rabbitmq_stream (it came "
+                        "with 3.9), and a client publishes over: stream");
+    arena_release(&arena);
+    plan_free(plan);
+    snprintf(command, sizeof(command), "rm -r %s", home);
+    assert_int_equal(system(command), 0);
 }
 
 static void arguments_have_amqp_types(void **state)
@@ -517,6 +548,7 @@ int main(void)
         cmocka_unit_test(layout_lays_their_config_over_ours),
         cmocka_unit_test(senseless_clients_are_refused),
         cmocka_unit_test(who_publishes_over_streams_gets_the_plugin),
+        cmocka_unit_test(a_server_without_the_plugin_is_told),
         cmocka_unit_test(arguments_have_amqp_types),
         cmocka_unit_test(long_bodies_are_cut_into_frames),
         cmocka_unit_test(a_full_buffer_is_no_wait),
