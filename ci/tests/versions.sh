@@ -1,6 +1,6 @@
 #!/bin/bash
-# Servers of other versions: root folders are made where they are missing, the catalogue's rows run on each of
-# them, bad and good; a version that nobody has and a root folder that is not there are refused.
+# Servers and client libraries of other versions: root folders are made where they are missing, the catalogue's
+# rows run on each of them, bad and good; a version that nobody has and a root folder that is not there are refused.
 . "$(dirname "$0")/lib.sh"
 export ASSAY_CACHE=${ASSAY_CACHE:-$(dirname "$assay")/cache}
 
@@ -13,6 +13,9 @@ check "and a second time has nothing to do" test -z "$(ci/roots 2>&1)"
 run_assay doctor
 for line in 'redis 8\.0' 'valkey 8\.1' 'rabbitmq 4\.0' 'postgres 17' 'mariadb 11\.8'; do
     check "doctor lists $line" says "^$line +yes .*root folder debian-13"
+done
+for library in librdkafka librabbitmq; do
+    check "doctor lists $library for clients" says "^$library for clients +yes .*root folder debian-13"
 done
 check "doctor lists kafka 4.1.1" says '^kafka 4\.1\.1 +yes'
 check "doctor lists rabbitmq 3.8" says '^rabbitmq 3\.8 +yes .*root folder debian-11'
@@ -46,6 +49,45 @@ check "a root folder that is not there ends with 3" status_is 3
 check "and the command that makes it" says 'ci/roots makes it'
 ASSAY_CACHE=$scratch/nothing run_assay doctor
 check "which doctor says, too" says '^redis 8\.0 +no .*ci/roots makes it'
+
+cat >"$scratch/libraries.yaml" <<'YAML'
+assay: 1
+clusters:
+  one-broker: {kafka: {brokers: 1, controllers: 1}, topics: {orders: {replicas: [[1]]}}}
+  one-node: {rabbitmq: {nodes: 1}, queues: {jobs: {durable: true}}}
+cases:
+  clients:
+    about: Messages are sent and read by clients on a root folder's libraries, and by one on this machine's.
+    clusters: {bus: one-broker, mail: one-node}
+    workload: {queue: {}}
+    clients:
+      app: {produce: orders, librdkafka: {acks: all}, libraries: debian-13}
+      work: {consume: {topic: orders, group: g}, librdkafka: {auto.offset.reset: earliest}}
+      sender: {publish: {queue: jobs, mandatory: true}, libraries: debian-13}
+      reader: {consume: {queue: jobs}, libraries: debian-13}
+    script:
+      - send: {from: app, count: 100, name: log}
+      - send: {from: sender, count: 100, name: mail}
+      - kill: app
+      - start: app
+      - send: {from: app, count: 100, name: again}
+    promise: {loss: 0, delivery: at_least_once}
+    require: [acked(log) == 100, acked(mail) == 100, acked(again) == 100, kills(app) == 1]
+    expect: pass
+YAML
+run_assay run "$scratch/libraries.yaml" --out "$scratch/libraries"
+check "clients run on the libraries of a root folder" status_is 0
+own=$(pkg-config --modversion rdkafka)
+check "results name both versions of librdkafka" grep -qE "librdkafka.: .$own, 2\.8\." "$scratch/libraries/results.json"
+check "and the one of librabbitmq" grep -qE 'librabbitmq.: .0\.15\.' "$scratch/libraries/results.json"
+run_assay show "$scratch/libraries/001-clients"
+check "every start of a client says its own" test "$(grep -cE '(app|work) +client_start .*"librdkafka ' "$scratch/out")" = 3
+check "which are the root folder's and this machine's" test "$(grep -cE ' work +client_start .*"librdkafka '"$own" "$scratch/out")" = 1
+ASSAY_CACHE=$scratch/nothing run_assay run "$scratch/libraries.yaml" --out "$scratch/no-libraries"
+check "a root folder that is not there ends with 3" status_is 3
+check "client, folder and the command that makes it are named" \
+    says 'client app takes its libraries from the root folder debian-13, which is not there: ci/roots makes it'
+check "before any server was started" test ! -e "$scratch/no-libraries/001-clients/nodes-bus"
 
 cat >"$scratch/mirrored.yaml" <<'YAML'
 assay: 1

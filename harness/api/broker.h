@@ -119,6 +119,8 @@ struct broker_ops {
     /* pure: what the client library makes of one of its keys, other names and defaults included; false: it has no
      * such key. NULL: the user's own words are all there is */
     bool (*setting)(const void *args, const char *key, char *out, size_t size);
+    /* pure: name and version the client library has at run time: "librdkafka 2.0.2", one word each. NULL: it tells none */
+    void (*library)(char *out, size_t size);
     size_t size;                  /* of a handle */
     int (*open)(void *self, const struct client_spec *spec, int wake_fd, struct err *err); /* *spec ends with the call: copied */
     enum submit (*send)(void *self, const struct send *send, uint32_t slot, struct completion *c);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,4 +77,19 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 void file_remove_tree(const char *path)
 {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A loader that is told what to run gives it its whole path as its name. */
+int file_self(char *out, size_t size)
+{
+    bool whole = program_invocation_name[0] == '/';
+    char *real = realpath(whole ? program_invocation_name : "/proc/self/exe", NULL);
+    size_t n = real ? strlen(real) : 0;
+
+    if (real && n < size)
+        memcpy(out, real, n + 1);
+    free(real);
+    if (real && n >= size)
+        errno = ENAMETOOLONG;
+    return real && n < size ? 0 : -1;
 }

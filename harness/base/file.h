@@ -19,4 +19,8 @@ int file_make_parents(const char *path);
 /* rm -r, of a folder of ours: what cannot be removed stays. */
 void file_remove_tree(const char *path);
 
+/* The file of our own binary, also where another loader than its own was given it (then
+ * /proc/self/exe is the loader). -1: errno says why. */
+int file_self(char *out, size_t size);
+
 #endif

@@ -90,14 +90,34 @@ static void begin_steady_load(struct client *client)
     atomic_fetch_add(&client->generation, 1);
 }
 
-static void record_life(struct client *client, uint8_t type)
+/* Which library it is only this process knows: where clients run is the suite's to say. */
+static uint32_t library_text(const struct client *client)
 {
-    struct event e = {.type = type, .at_ns = clock_now_ns()};
+    const struct broker_ops *broker = client->spec->broker;
+    char text[100];
 
-    if (type == EV_CLIENT_START)
-        e.position = getpid();
-    else
-        e.outcome_level = event_result(OUTCOME_OK, LEVEL_NONE);
+    if (!broker || !broker->library)
+        return NO_REF;
+    broker->library(text, sizeof(text));
+    return history_text(client->workers[0].log, text);
+}
+
+static void record_start(struct client *client)
+{
+    struct event e = {.type = EV_CLIENT_START,
+                      .at_ns = clock_now_ns(),
+                      .position = getpid(),
+                      .ref = library_text(client)};
+
+    history_record(client->workers[0].log, &e);
+}
+
+static void record_stop(struct client *client)
+{
+    struct event e = {.type = EV_CLIENT_STOP,
+                      .at_ns = clock_now_ns(),
+                      .outcome_level = event_result(OUTCOME_OK, LEVEL_NONE)};
+
     history_record(client->workers[0].log, &e);
 }
 
@@ -115,7 +135,7 @@ static int start_workers(struct client *client, struct err *err)
         if (worker_open(&client->workers[i], client, i, err) < 0)
             return -1;
     begin_steady_load(client);
-    record_life(client, EV_CLIENT_START);
+    record_start(client);
     for (unsigned i = 0; i < n; i++)
         if (pthread_create(&client->workers[i].thread, NULL, worker_main, &client->workers[i]) != 0)
             abort();
@@ -287,7 +307,7 @@ static int end_in_order(struct client *client, struct err *err)
             err_prefix(err, "worker %u", i);
             return fail(client, err);
         }
-    record_life(client, EV_CLIENT_STOP);
+    record_stop(client);
     return 0;
 }
 

@@ -56,6 +56,27 @@ static void burst_is_split_over_workers(void **state)
     client_fixture_release(f);
 }
 
+static void what_it_runs_on_is_told_first(void **state)
+{
+    struct client_fixture *f = &fixture;
+    struct raw_log log;
+    char text[100];
+
+    (void)state;
+    mock_script = (struct mock_script){.blocking = true, .first = OUTCOME_OK};
+    client_fixture_open(f, "", "", "produce", 2);
+    client_fixture_start(f);
+    client_fixture_quit(f);
+    log = raw_log_read(f->folder);
+    assert_int_equal(raw_log_count(&log, EV_CLIENT_START), 1);
+    assert_int_equal(log.events[0].type, EV_CLIENT_START);
+    assert_int_equal(log.events[0].position, getpid());
+    raw_log_text(f->folder, EV_CLIENT_START, text, sizeof(text));
+    assert_string_equal(text, "mocklib 1.2");
+    raw_log_release(&log);
+    client_fixture_release(f);
+}
+
 /* ---- transactions: their ends are told with the messages they hold */
 
 extern const struct workload_ops txn_workload;
@@ -685,6 +706,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(burst_is_split_over_workers),
+        cmocka_unit_test(what_it_runs_on_is_told_first),
         cmocka_unit_test(fewer_messages_than_workers),
         cmocka_unit_test(transactions_hold_their_messages),
         cmocka_unit_test(a_client_without_transactions_is_told),

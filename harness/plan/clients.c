@@ -18,6 +18,10 @@
 
 #define CLIENTS_MAX 64
 
+/* Root folders with libraries for clients (systems/libraries.h). Our own binary runs on them, so
+ * their libc must be as new as the one it was linked with. */
+static const char *const libraries[] = {"installed", "debian-13", NULL};
+
 static const struct param restart_params[] = {
     {"after", PARAM_DURATION, 0, .required = true, .help = "how long it stays dead"}, {0}};
 
@@ -30,6 +34,11 @@ const struct param client_params[] = {
      .max = 256, .help = "threads inside each"},
     {"autostart", PARAM_BOOL, offsetof(struct client_common, autostart), .fallback = "true",
      .help = "false: the script starts it"},
+    {"libraries", PARAM_CHOICE, offsetof(struct client_common, libraries), .fallback = "installed",
+     .choices = libraries,
+     .help = "where its client library comes from: a root folder that ci/roots makes, of which it "
+             "takes librdkafka 2.8, librabbitmq 0.15, libpq 17 and the libc below them; what has "
+             "another soname there (hiredis) stays this machine's"},
     {"restart", PARAM_STRUCT, offsetof(struct client_common, restart_after_ns),
      .sub = restart_params, .sub_size = sizeof(int64_t), .shorthand = "after",
      .present = offsetof(struct client_common, restarts),
@@ -360,7 +369,8 @@ static int connect_client(struct build *b, struct drafted *d)
         return -1;
     if (chosen >= 0 && check_refused(b, b->c->clusters[chosen].system, d->entry) < 0)
         return -1;
-    if (broker && broker->check && broker->check(args, b->err) < 0)
+    /* what another version of the library takes only that one can tell, when it is opened */
+    if (broker && broker->check && !d->common.libraries && broker->check(args, b->err) < 0)
         return -1;
     client->broker = broker;
     client->broker_args = broker ? args : NULL;
@@ -384,6 +394,7 @@ static int number_client(struct build *b, struct drafted *d)
     client->instances = (uint16_t)d->common.instances;
     client->workers = (uint16_t)d->common.workers;
     client->autostart = d->common.autostart;
+    client->libraries = d->common.libraries ? libraries[d->common.libraries] : NULL;
     client->restart_after_ns = d->common.restarts ? d->common.restart_after_ns : -1;
     b->c->n_client_ids += client->instances;
     if (b->c->n_client_ids > CLIENT_IDS_MAX)

@@ -72,6 +72,7 @@ struct plan_client {
     uint16_t first_id;       /* instance i is client number first_id + i */
     uint16_t instances, workers;
     bool autostart;
+    const char *libraries;    /* root folder it has its shared libraries from; NULL: the machine's */
     int64_t restart_after_ns; /* -1: never by itself */
     unsigned cluster;         /* where it connects; the first that offers a broker */
     const struct broker_ops *broker;

@@ -31,7 +31,7 @@ static const char suite_text[] =
     "    clients:\n"
     "      app: {produce: orders, library: {acks: \"1\"}, outstanding: 10}\n"
     "      work: {consume: {topic: orders, group: g}, instances: 2, restart: {after: 1s}}\n"
-    "      side: {push: jobs, rate: 5k/s, autostart: false}\n"
+    "      side: {push: jobs, rate: 5k/s, autostart: false, libraries: debian-13}\n"
     "    matrix: {n: [1, 1000]}\n"
     "    script:\n"
     "      - send: {from: app, count: 500, name: before}\n"
@@ -145,6 +145,8 @@ static void clients_have_brokers_duties_and_groups(void **state)
     assert_int_equal(group->n_units, 2);
     assert_int_equal(side->cluster, 1);
     assert_false(side->autostart);
+    assert_string_equal(side->libraries, "debian-13");
+    assert_null(app->libraries);
     assert_string_equal(side->address, "10.77.100.4");
     assert_ptr_equal(plan_client_of_id(c, 2), work);
     plan_free(plan);

@@ -46,6 +46,11 @@ static const struct refusal refusals[] = {
      HEAD CLUSTERS WORKLOAD PROMISE GOOD
      "    clients:\n      app: {produce: orders, librrary: {}}\n",
      "suite x:12:30: unknown key \"librrary\" (did you mean \"library\"?)"},
+    {"libraries of a root folder that has none for clients",
+     HEAD CLUSTERS WORKLOAD PROMISE GOOD
+     "    clients:\n      app: {produce: orders, libraries: debian-12}\n",
+     "suite x:12:41: libraries: \"debian-12\" is none of installed, debian-13 (did you mean "
+     "\"debian-13\"?)"},
     {"unknown verb of a client",
      HEAD CLUSTERS WORKLOAD PROMISE GOOD "    clients:\n      app: {prodcue: orders}\n",
      "suite x:12:13: unknown key \"prodcue\" of client \"app\" (did you mean \"produce\"?); what "

@@ -12,6 +12,7 @@ struct client_common {
     const char *on;
     int64_t instances, workers;
     bool autostart;
+    int libraries; /* which of its words, 0: the machine's own */
     int64_t restart_after_ns;
     bool restarts;
     struct strings meant_for;

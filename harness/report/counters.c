@@ -291,10 +291,20 @@ static void audited(struct counters *c, const struct event *e)
         c->remaining++;
 }
 
+static void started(struct counters *c, const struct event *e)
+{
+    struct client_counts *client = client_of(c, e->by);
+    char library[200];
+
+    if (client)
+        client->dead = false;
+    text_of(c, e, library, sizeof(library));
+    client_libraries_told(&c->libraries, library);
+}
+
 static void rare_event(struct counters *c, const struct event *e)
 {
     char name[200];
-    struct client_counts *client;
 
     switch (e->type) {
     case EV_NOTE:
@@ -317,8 +327,7 @@ static void rare_event(struct counters *c, const struct event *e)
         died(c, e);
         break;
     case EV_CLIENT_START:
-        if ((client = client_of(c, e->by)))
-            client->dead = false;
+        started(c, e);
         break;
     case EV_BROKEN:
     case EV_FULL:

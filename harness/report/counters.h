@@ -17,6 +17,7 @@
 #include "checkers/streams.h"
 #include "checkers/windows.h"
 #include "plan/plan.h"
+#include "report/client_libraries.h"
 #include "report/latency.h"
 #include "suite/expr.h"
 
@@ -69,6 +70,7 @@ struct counters {
     struct latency latency;
     int64_t stalls, longest_stall_ns;
     struct event driver; /* EV_DRIVER; type 0: not recorded */
+    struct client_libraries libraries;
     struct windows stamps;
     struct window_counts *windows;
     size_t n_windows; /* filled by finish, kept up for the open ones */

@@ -91,6 +91,7 @@ static void conclude(struct judgement *j)
     bool whole = j->info.complete && !j->info.damage[0] && !j->counters.full;
 
     counters_finish(&j->counters);
+    client_libraries_lines(&j->counters.libraries, j->versions, sizeof(j->versions));
     if (!j->broken[0] && j->info.damage[0])
         snprintf(j->broken, sizeof(j->broken), "the history is damaged: %s", j->info.damage);
     if (!j->broken[0] && j->counters.broken[0])

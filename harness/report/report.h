@@ -58,7 +58,7 @@ struct judgement {
     const struct plan_case *plan; /* of the caller, or owned (arena) */
     struct arena arena;
     char title[300], folder[1000];
-    char versions[2000]; /* "kafka: 3.9.1\n…" */
+    char versions[2000]; /* "kafka: 3.9.1\nlibrdkafka: 2.0.2\n…": of clients their libraries */
     enum verdict verdict;
     bool as_expected;
     int status; /* exit status this case asks for: 0 to 4 */

@@ -470,9 +470,9 @@ int case_run(const struct case_options *options, struct err *err)
     int result = open_case(run, err);
 
     if (result == 0)
-        result = raise_clusters(run, options, err);
-    if (result == 0)
         result = fleet_open(run, err); /* the supervisor looks at it from its first tick on */
+    if (result == 0)
+        result = raise_clusters(run, options, err);
     if (result == 0)
         result = supervise(run, options, err);
     fleet_close(run);

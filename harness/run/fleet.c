@@ -7,6 +7,7 @@
 
 #include "api/broker.h"
 #include "api/workload.h"
+#include "systems/libraries.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,6 +40,21 @@ static int open_board(struct instance *instance, struct err *err)
     return 0;
 }
 
+/* Looked for before any server is started; the same for every instance. */
+static int find_libraries(struct run *run, const struct plan_client *client, struct err *err)
+{
+    struct libraries *libraries;
+    char user[200];
+
+    if (!client->libraries)
+        return 0;
+    libraries = run_alloc(run, sizeof(*libraries));
+    snprintf(user, sizeof(user), "client %.100s takes its libraries from", client->name);
+    for (unsigned i = 0; i < client->instances; i++)
+        run->instances[client->first_id + i].libraries = libraries;
+    return libraries_find(client->libraries, user, libraries, err);
+}
+
 static void name_instance(struct instance *instance, const struct plan_client *client, unsigned i)
 {
     unsigned a, b, c, d;
@@ -65,6 +81,9 @@ int fleet_open(struct run *run, struct err *err)
     for (size_t c = 0; c < plan->n_clients; c++)
         for (unsigned i = 0; i < plan->clients[c].instances; i++)
             name_instance(&run->instances[plan->clients[c].first_id + i], &plan->clients[c], i);
+    for (size_t c = 0; c < plan->n_clients; c++)
+        if (find_libraries(run, &plan->clients[c], err) < 0)
+            return -1;
     for (size_t i = 0; i < run->n_instances; i++)
         if (open_board(&run->instances[i], err) < 0)
             return -1;
@@ -106,11 +125,28 @@ static bool claim_start(struct run *run, struct instance *instance)
     return claimed;
 }
 
+/* With libraries of its own their loader is started, and told what to run. */
+#define LOADER_ARGS 3
+static void with_loader(const struct libraries *libraries, const char *const *client,
+                        const char **argv)
+{
+    if (libraries) {
+        *argv++ = libraries->loader;
+        *argv++ = "--library-path";
+        *argv++ = libraries->folder;
+        *argv++ = libraries->self;
+        client++;
+    }
+    while ((*argv++ = *client++))
+        ;
+}
+
 static struct child *spawn(struct run *run, struct instance *instance, int *control,
                            struct err *err)
 {
     char id[16], incarnation[16], log[700];
-    const char *argv[] = {"assay", "_client", run->folder, id, incarnation, NULL};
+    const char *client[] = {"assay", "_client", run->folder, id, incarnation, NULL};
+    const char *argv[LOADER_ARGS + sizeof(client) / sizeof(*client)];
     struct child_options options = {
         .address = instance->address, .n_fds = 2, .cpu = -1, .log = log};
     struct child *child;
@@ -129,6 +165,7 @@ static struct child *spawn(struct run *run, struct instance *instance, int *cont
     snprintf(log, sizeof(log), "%s/client-%s.log", run->folder, instance->name);
     atomic_store(&instance->board->ready, 0);
     atomic_store(&instance->board->failed, 0);
+    with_loader(instance->libraries, client, argv);
     child = child_spawn(run->sandbox, instance->name, argv, &options, err);
     close(sockets[1]);
     if (!child)

@@ -45,6 +45,7 @@ struct cluster_slot {
 
 struct instance { /* one client process, through its incarnations */
     const struct plan_client *client;
+    const struct libraries *libraries; /* that it runs on; NULL: this machine's */
     uint16_t id, incarnation;
     char name[64]; /* "app" or "app-1" */
     char address[16];

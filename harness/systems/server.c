@@ -4,12 +4,13 @@
  */
 #include "systems/server.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NEAREST_MAX 3
 
@@ -26,13 +27,13 @@ const struct root_server root_servers[] = {
 void cache_folder(char *out, size_t size)
 {
     const char *chosen = getenv("ASSAY_CACHE");
-    ssize_t n = readlink("/proc/self/exe", out, size - 8);
 
     if (chosen) {
         snprintf(out, size, "%s", chosen);
         return;
     }
-    out[n > 0 ? n : 0] = '\0';
+    if (file_self(out, size - 8) < 0)
+        out[0] = '\0';
     if (strrchr(out, '/'))
         *strrchr(out, '/') = '\0';
     strcat(out, "/cache");
@@ -186,25 +187,44 @@ static void upstream_version(const char *debian, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)strcspn(debian, "-+~ \n"), debian);
 }
 
-int root_server_version(const struct root_server *server, char *out, size_t size, struct err *err)
+int root_package_version(const char *root, const char *package, char *out, size_t size,
+                         struct err *err)
 {
     char path[600], line[300], wanted[100];
     int found = 0;
     FILE *in;
 
-    if (root_path(server->root, ".packages", path, sizeof(path), err) < 0)
+    if (root_path(root, ".packages", path, sizeof(path), err) < 0)
         return -1;
     in = fopen(path, "re");
     if (!in)
         return err_errno(err, "%s", path);
-    snprintf(wanted, sizeof(wanted), "%s ", server->package);
+    snprintf(wanted, sizeof(wanted), "%s ", package);
     while (!found && fgets(line, sizeof(line), in))
         if (strncmp(line, wanted, strlen(wanted)) == 0) {
             upstream_version(line + strlen(wanted), out, size);
             found = 1;
         }
     fclose(in);
-    return found ? 0 : err_set(err, "%s lists no package %s", path, server->package);
+    return found ? 0
+                 : err_set(err, "%s lists no package %s: ci/roots --again makes the folder anew",
+                           path, package);
+}
+
+int root_server_version(const struct root_server *server, char *out, size_t size, struct err *err)
+{
+    return root_package_version(server->root, server->package, out, size, err);
+}
+
+int root_folder(const char *root, const char *user, char *out, size_t size, struct err *err)
+{
+    char list[600]; /* written last: without it the folder is not whole */
+
+    if (root_path(root, ".packages", list, sizeof(list), err) < 0 ||
+        root_path(root, "", out, size, err) < 0)
+        return err_prefix(err, "%s the root folder %s, which is not there: ci/roots makes it", user,
+                          root);
+    return 0;
 }
 
 /* 0: the machine's own is it, 1: look among the root folders. */
@@ -234,16 +254,15 @@ int server_find(struct server_wish wish, struct server_place *out, struct err *e
 {
     const struct root_server *server = root_server_of(&wish);
     int result = find_installed(&wish, out, err);
+    char user[100];
 
     if (result <= 0)
         return result;
-    if (root_server_version(server, out->version, sizeof(out->version), err) < 0 ||
-        root_path(server->root, "", out->root, sizeof(out->root), err) < 0)
-        return err_prefix(err,
-                          "%s %s runs from the root folder %s, which is not there: ci/roots makes "
-                          "it",
-                          server->flavour ? server->flavour : wish.system, server->version,
-                          server->root);
+    snprintf(user, sizeof(user), "%s %s runs from", server->flavour ? server->flavour : wish.system,
+             server->version);
+    if (root_folder(server->root, user, out->root, sizeof(out->root), err) < 0 ||
+        root_server_version(server, out->version, sizeof(out->version), err) < 0)
+        return -1;
     if (wish.version && !version_begins(out->version, wish.version) &&
         !version_begins(wish.version, out->version))
         return err_input(err,

@@ -51,6 +51,12 @@ const char *server_root(const struct server_place *place, struct arena *arena);
 void server_roots(char *out, size_t size);
 /* Version of a root folder's server, from its list of packages: 0, or -1 when it is not there. */
 int root_server_version(const struct root_server *server, char *out, size_t size, struct err *err);
+/* The same of any package of a root folder. */
+int root_package_version(const char *root, const char *package, char *out, size_t size,
+                         struct err *err);
+/* A root folder's whole path; what is not there is refused with the command that makes it. `user`
+ * begins that sentence: "redis 8.0 runs from". */
+int root_folder(const char *root, const char *user, char *out, size_t size, struct err *err);
 /* Does `version` begin with `wanted` ("8" and "8.0" take 8.0.2)? */
 bool version_begins(const char *version, const char *wanted);
 

@@ -12,6 +12,7 @@
 #include "run/suite_run.h"
 #include "sandbox/sandbox.h"
 #include "suite/units.h"
+#include "systems/libraries.h"
 #include "systems/server.h"
 #include "verbs/options.h"
 
@@ -425,6 +426,21 @@ static void show_roots(void)
     }
 }
 
+/* What `libraries:` of a client may name. */
+static void show_libraries(void)
+{
+    for (const struct library_package *p = library_packages; p->root; p++) {
+        char name[60], version[64];
+        bool there = root_package_version(p->root, p->package, version, sizeof(version), NULL) == 0;
+
+        snprintf(name, sizeof(name), "%s for clients", p->name);
+        if (there)
+            printf("%-28s yes  %s, in the root folder %s\n", name, version, p->root);
+        else
+            printf("%-28s no   root folder %s: ci/roots --again makes it\n", name, p->root);
+    }
+}
+
 /* And those that are no packages. */
 static void show_offers(const struct system_ops *system)
 {
@@ -466,5 +482,6 @@ int verb_doctor(int argc, char **argv)
     for (size_t i = 0; all_systems[i]; i++)
         show_offers(all_systems[i]);
     show_roots();
+    show_libraries();
     return 0;
 }

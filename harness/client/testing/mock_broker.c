@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MOCK_PAYLOAD 100u
@@ -192,10 +193,16 @@ static enum submit mock_txn(void *self, enum txn_verb verb, uint32_t slot, struc
     return SUBMIT_DONE;
 }
 
+static void mock_library(char *out, size_t size)
+{
+    snprintf(out, size, "mocklib 1.2");
+}
+
 const struct broker_ops mock_broker_ops = {
     .name = "mock",
     .send_verbs = send_verbs,
     .receive_verbs = receive_verbs,
+    .library = mock_library,
     .size = sizeof(struct mock),
     .open = mock_open,
     .send = mock_send,

@@ -4,6 +4,7 @@
 #include "history/history.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BATCH 4096
@@ -40,4 +41,19 @@ size_t raw_log_count(const struct raw_log *log, enum event_type type)
     for (size_t i = 0; i < log->n; i++)
         n += log->events[i].type == type;
     return n;
+}
+
+void raw_log_text(const char *case_folder, enum event_type type, char *out, size_t size)
+{
+    struct err err = {0};
+    struct history_reader *reader =
+        history_open(case_folder, PER_WRITER, UINT64_C(1) << type, &err);
+    struct event first;
+    long n;
+
+    assert(reader);
+    n = history_next(reader, &first, 1, &err);
+    assert(n == 1);
+    snprintf(out, size, "%s", history_text_of(reader, first.by, first.ref));
+    history_close(reader);
 }

@@ -14,5 +14,7 @@ struct raw_log {
 struct raw_log raw_log_read(const char *case_folder);
 void raw_log_release(struct raw_log *log);
 size_t raw_log_count(const struct raw_log *log, enum event_type type);
+/* The text of the first event of this type, cut to fit; "" when it has none. */
+void raw_log_text(const char *case_folder, enum event_type type, char *out, size_t size);
 
 #endif

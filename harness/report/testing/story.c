@@ -295,6 +295,7 @@ static bool state(struct story *s, struct event e, char **w, size_t n)
     } else if (strcmp(w[0], "start") == 0 && n >= 2 && plan_client_named(&s->plan, w[1])) {
         e.type = EV_CLIENT_START;
         e.by = plan_client_named(&s->plan, w[1])->first_id;
+        e.ref = n > 3 ? text(s, arena_printf(&s->arena, "%s %s", w[2], w[3])) : NO_REF;
     } else {
         return false;
     }

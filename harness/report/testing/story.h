@@ -10,6 +10,7 @@
  *     0.300 fault 1 decided cut|lag|n1,n2       its stamps: asked, effective, bitten, probed …
  *     0.300 leader orders n1                    as the quorum says
  *     0.400 node n1 dead
+ *     0.400 start worker librdkafka 2.8.0       a client, and the library it runs on where it tells one
  *     0.500 deliver worker app/0 jobs@1         also: redeliver
  *     0.600 settle worker app/0 jobs@1
  *     9.000 log app/0..499 orders@0             the final audit

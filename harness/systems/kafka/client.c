@@ -220,6 +220,11 @@ static int client_poll(void *self, struct harvest *harvest, int64_t until_ns)
     }
 }
 
+static void client_library(char *out, size_t size)
+{
+    snprintf(out, size, "librdkafka %s", rd_kafka_version_str());
+}
+
 const struct broker_ops kafka_broker_ops = {
     .name = "kafka",
     .params = kafka_client_params,
@@ -230,6 +235,7 @@ const struct broker_ops kafka_broker_ops = {
     .senseless = kafka_client_senseless,
     .check = kafka_client_check,
     .setting = kafka_client_setting,
+    .library = client_library,
     .size = sizeof(struct kafka_handle),
     .open = client_open,
     .send = client_send,

@@ -371,6 +371,11 @@ static void client_close(void *self, enum close_how how)
     memset(c, 0, sizeof(*c));
 }
 
+static void client_library(char *out, size_t size)
+{
+    snprintf(out, size, "librabbitmq %s", amqp_version());
+}
+
 const struct broker_ops rabbit_broker = {
     .name = "rabbitmq",
     .params = rabbit_client_params,
@@ -381,6 +386,7 @@ const struct broker_ops rabbit_broker = {
     .hands_over = rabbit_client_hands_over,
     .senseless = rabbit_client_senseless,
     .misfit = rabbit_client_misfit,
+    .library = client_library,
     .size = sizeof(struct rabbit_client),
     .open = client_open,
     .send = client_send,
