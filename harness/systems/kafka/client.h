@@ -24,6 +24,7 @@ enum commit_mode {
     COMMIT_TRANSACTION
 };
 enum commit_offset { COMMIT_NEXT, COMMIT_LAST };
+enum commit_epoch { EPOCH_CARRIED, EPOCH_LEFT_OUT };
 enum on_revoke { REVOKE_NOTHING, REVOKE_COMMIT };
 
 /* A client entry's keys that are Kafka's. */
@@ -44,6 +45,7 @@ struct kafka_args {
         int commit;                /* enum commit_mode */
         int64_t every_ns;          /* COMMIT_PERIODIC */
         int offset;                /* enum commit_offset: what a commit names */
+        int leader_epoch;          /* enum commit_epoch: beside it */
         int on_revoke;             /* enum on_revoke */
     } consume;
     struct pairs librdkafka;
@@ -56,6 +58,18 @@ int kafka_client_names(const void *args, const char **sends_to, const char **rea
 const char *kafka_client_senseless(const void *args, unsigned instances);
 int kafka_client_check(const void *args, struct err *err);
 bool kafka_client_setting(const void *args, const char *key, char *out, size_t size);
+
+/* Of librdkafka from 2.1.0 on; NULL where the library has no such call. */
+struct leader_epoch_calls {
+    int32_t (*of_message)(const rd_kafka_message_t *message);
+    void (*carry)(rd_kafka_topic_partition_t *partition, int32_t leader_epoch);
+};
+
+/* What a commit names. */
+struct kafka_position {
+    int64_t offset;       /* next one to read; -1 none */
+    int32_t leader_epoch; /* the message before it was read in; carried where the library can */
+};
 
 struct kafka_handle {
     const struct plan_case *plan;
@@ -90,8 +104,8 @@ struct kafka_handle {
     int32_t read_partition;
     uint32_t read_unit;
     enum commit_mode commit;
-    int64_t *done; /* COMMIT_PERIODIC, _TRANSACTION, by plan unit: next offset to commit, -1 nothing
-                      new */
+    struct leader_epoch_calls leader_epoch;
+    struct kafka_position *done; /* COMMIT_PERIODIC, _TRANSACTION, by plan unit: to be committed */
     int64_t commit_at_ns;
     uint32_t *epochs;   /* ownership interval by plan unit, 0 never owned */
     uint32_t intervals; /* hand-made ones, counted */
@@ -121,6 +135,9 @@ static inline struct kafka_key kafka_key_of(char digits[KEY_DIGITS], uint32_t ke
     *--at = (char)('0' + key);
     return (struct kafka_key){at, (size_t)(digits + KEY_DIGITS - at)};
 }
+
+/* ---- leader_epoch.c */
+struct leader_epoch_calls kafka_leader_epoch_calls(void);
 
 /* ---- tombstone.c */
 rd_kafka_resp_err_t kafka_tombstone_send(struct kafka_handle *h, int32_t partition,

@@ -15,6 +15,7 @@ static const char *const exit_modes[] = {"flush", "drop", NULL};
 static const char *const commit_modes[] = {"auto",  "none",     "store",       "sync",
                                            "async", "periodic", "transaction", NULL};
 static const char *const commit_offsets[] = {"next", "last", NULL};
+static const char *const commit_epochs[] = {"carried", "left_out", NULL};
 static const char *const revoke_modes[] = {"nothing", "commit", NULL};
 static const char *const transaction_ids[] = {"none", "stable", "random", NULL};
 static const char *const memberships[] = {"dynamic", "static", NULL};
@@ -110,6 +111,15 @@ static const struct param consume_params[] = {
      .fallback = "next",
      .choices = commit_offsets,
      .help = "what is committed: the next offset to read, or (wrongly) the last one read"},
+    {.key = "leader_epoch",
+     .type = PARAM_CHOICE,
+     .offset = offsetof(struct kafka_consume, leader_epoch),
+     .fallback = "carried",
+     .choices = commit_epochs,
+     .help = "a commit carries the leader epoch its message was read in, as that of "
+             "rd_kafka_commit_message does (librdkafka from 2.1.0 on): who reads on from there "
+             "asks a new leader where that epoch ended, and finds a truncated log (KIP-320); "
+             "left_out: offsets alone, as lists of one's own often are"},
     {.key = "on_revoke",
      .type = PARAM_CHOICE,
      .offset = offsetof(struct kafka_consume, on_revoke),
@@ -180,6 +190,12 @@ static const char *senseless_producer(const struct kafka_args *args)
     return NULL;
 }
 
+static bool commits_by_itself(const struct kafka_consume *c, const struct pairs *keys)
+{
+    return c->commit == COMMIT_AUTO && is(keys, "enable.auto.commit", "true", true) &&
+           is(keys, "enable.auto.offset.store", "true", true);
+}
+
 static const char *senseless_consumer(const struct kafka_args *args, unsigned instances)
 {
     const struct kafka_consume *c = &args->consume;
@@ -209,10 +225,11 @@ static const char *senseless_consumer(const struct kafka_args *args, unsigned in
     if (c->commit == COMMIT_STORE && is(keys, "enable.auto.offset.store", "true", true))
         return "commit: store needs enable.auto.offset.store false: else the library has stored "
                "the message when it hands it over";
-    if (c->offset == COMMIT_LAST && c->commit == COMMIT_AUTO &&
-        is(keys, "enable.auto.commit", "true", true) &&
-        is(keys, "enable.auto.offset.store", "true", true))
+    if (c->offset == COMMIT_LAST && commits_by_itself(c, keys))
         return "offset: last: here the library stores and commits by itself, and rightly";
+    if (c->leader_epoch == EPOCH_LEFT_OUT &&
+        (!c->group || c->commit == COMMIT_NONE || commits_by_itself(c, keys)))
+        return "leader_epoch: left_out: here the application commits nothing";
     return NULL;
 }
 

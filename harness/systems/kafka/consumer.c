@@ -73,17 +73,26 @@ static void gained(struct kafka_handle *h, rd_kafka_topic_partition_list_t *list
     }
 }
 
+static void name_position(const struct kafka_handle *h, rd_kafka_topic_partition_list_t *list,
+                          uint32_t unit, struct kafka_position position)
+{
+    rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(
+        list, h->args->consume.topic, (int32_t)h->plan->units[unit].index);
+
+    p->offset = position.offset;
+    if (h->leader_epoch.carry)
+        h->leader_epoch.carry(p, position.leader_epoch);
+}
+
 rd_kafka_topic_partition_list_t *kafka_consumer_take_done(struct kafka_handle *h)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
 
     for (uint32_t unit = 0; unit < h->plan->n_units; unit++) {
-        if (h->done[unit] < 0)
+        if (h->done[unit].offset < 0)
             continue;
-        rd_kafka_topic_partition_list_add(list, h->args->consume.topic,
-                                          (int32_t)h->plan->units[unit].index)
-            ->offset = h->done[unit];
-        h->done[unit] = -1;
+        name_position(h, list, unit, h->done[unit]);
+        h->done[unit].offset = -1;
     }
     if (list->cnt > 0)
         return list;
@@ -116,7 +125,7 @@ static void lost(struct kafka_handle *h, const rd_kafka_topic_partition_list_t *
             kafka_unit(h->plan, h->cluster_index, list->elems[i].topic, list->elems[i].partition);
 
         if (unit != NO_UNIT)
-            h->done[unit] = -1;
+            h->done[unit].offset = -1;
     }
     for (int i = 0; i < list->cnt; i++)
         own(h, list->elems[i].topic, list->elems[i].partition, 0, -1, EV_LOST);
@@ -228,7 +237,7 @@ int kafka_consumer_open(struct kafka_handle *h, struct err *err)
     if (!h->stash || !h->epochs || !h->done)
         abort();
     for (size_t i = 0; i < h->plan->n_units; i++)
-        h->done[i] = -1;
+        h->done[i].offset = -1;
     h->commit_at_ns = clock_now_ns() + h->args->consume.every_ns;
     h->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
     if (!h->consumer) {
@@ -241,14 +250,18 @@ int kafka_consumer_open(struct kafka_handle *h, struct err *err)
     rd_kafka_queue_io_event_enable(h->messages, h->event_fd, &one, sizeof(one));
     rd_kafka_queue_io_event_enable(h->commits, h->event_fd, &one, sizeof(one));
     h->commit = commit_mode(h);
+    if (h->commit != COMMIT_NONE && h->args->consume.leader_epoch == EPOCH_CARRIED)
+        h->leader_epoch = kafka_leader_epoch_calls();
     return join(h, err);
 }
 
 /* ---- settle */
 
-static int64_t offset_to_commit(const struct kafka_handle *h, const struct delivery *d)
+static struct kafka_position to_commit(const struct kafka_handle *h, const struct delivery *d)
 {
-    return h->args->consume.offset == COMMIT_LAST ? d->position : d->position + 1;
+    return (struct kafka_position){
+        .offset = h->args->consume.offset == COMMIT_LAST ? d->position : d->position + 1,
+        .leader_epoch = (int32_t)d->tag};
 }
 
 static rd_kafka_topic_partition_list_t *offset_list(const struct kafka_handle *h,
@@ -256,9 +269,7 @@ static rd_kafka_topic_partition_list_t *offset_list(const struct kafka_handle *h
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
-    rd_kafka_topic_partition_list_add(list, h->args->consume.topic,
-                                      (int32_t)h->plan->units[d->unit].index)
-        ->offset = offset_to_commit(h, d);
+    name_position(h, list, d->unit, to_commit(h, d));
     return list;
 }
 
@@ -304,7 +315,7 @@ enum submit kafka_consumer_settle(struct kafka_handle *h, const struct settle *s
     if (!h->consumer || h->commit == COMMIT_NONE || settle->reject)
         return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
     if (h->commit == COMMIT_PERIODIC || h->commit == COMMIT_TRANSACTION) {
-        h->done[d->unit] = offset_to_commit(h, d);
+        h->done[d->unit] = to_commit(h, d);
         if (h->commit == COMMIT_PERIODIC && clock_now_ns() >= h->commit_at_ns)
             commit_done(h);
         return done(c, d, slot, OUTCOME_BELIEVED, RD_KAFKA_RESP_ERR_NO_ERROR);
@@ -415,6 +426,8 @@ static void hand_over(struct kafka_handle *h, struct harvest *harvest)
                                .epoch = epoch};
         if (!m->payload)
             d->payload = kafka_payload(m, &d->size);
+        if (h->leader_epoch.of_message)
+            d->tag = (uint32_t)h->leader_epoch.of_message(m);
     }
     h->borrowed += n;
     harvest->n_deliveries += n;

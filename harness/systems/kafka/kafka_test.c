@@ -214,6 +214,37 @@ static void test_senseless_clients(void **state)
     assert_string_equal(refused(&late), "");
 }
 
+static void test_leader_epochs_are_left_out_of_own_commits_only(void **state)
+{
+    struct pair manual[] = {{.key = "enable.auto.commit", .value = "false"}};
+    const char *zero[] = {"0"};
+    struct kafka_args own = {
+        .consume = {.topic = "t", .group = "g", .leader_epoch = EPOCH_LEFT_OUT},
+        .librdkafka = {manual, 1}};
+    struct kafka_args by_library = own, by_hand = own, none = own;
+
+    (void)state;
+    assert_string_equal(refused(&own), "");
+    by_library.librdkafka.n = 0;
+    assert_non_null(strstr(refused(&by_library), "left_out: here the application commits nothing"));
+    by_hand.consume.group = NULL;
+    by_hand.consume.partitions = (struct strings){zero, 1};
+    assert_non_null(strstr(refused(&by_hand), "commits nothing"));
+    none.consume.commit = COMMIT_NONE;
+    assert_non_null(strstr(refused(&none), "commits nothing"));
+}
+
+/* Release notes of librdkafka 2.1.0: "Added partition leader epoch APIs". */
+static void test_leader_epochs_are_carried_where_the_library_can(void **state)
+{
+    struct leader_epoch_calls calls = kafka_leader_epoch_calls();
+    bool can = rd_kafka_version() >= 0x020100ff;
+
+    (void)state;
+    assert_int_equal(calls.of_message != NULL, can);
+    assert_int_equal(calls.carry != NULL, can);
+}
+
 static void test_words_of_the_library(void **state)
 {
     struct pair keys[] = {{.key = "acks", .value = "all", .mark = {"suite.yaml", 7, 3}},
@@ -265,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_wire_short_answers_are_bad_not_read),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_senseless_clients),
+        cmocka_unit_test(test_leader_epochs_are_left_out_of_own_commits_only),
+        cmocka_unit_test(test_leader_epochs_are_carried_where_the_library_can),
         cmocka_unit_test(test_words_of_the_library),
         cmocka_unit_test(test_what_the_library_makes_of_them),
     };
