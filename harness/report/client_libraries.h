@@ -3,7 +3,7 @@
  * version that was there.
  *
  *     client_libraries_told(&libraries, "librdkafka 2.8.0");      // any number of times
- *     client_libraries_lines(&libraries, text, sizeof(text));     // "librdkafka: 2.0.2, 2.8.0\n"
+ *     client_libraries_lines(&libraries, text, sizeof(text));     // "librdkafka: 2.0.2 and 2.8.0\n"
  */
 #ifndef ASSAY_REPORT_CLIENT_LIBRARIES_H
 #define ASSAY_REPORT_CLIENT_LIBRARIES_H

@@ -20,7 +20,7 @@ static void every_version_is_said_once(void **state)
     client_libraries_told(&libraries, "librdkafka 2.8.0");
     client_libraries_told(&libraries, "librdkafka 2.4.0");
     client_libraries_lines(&libraries, lines, sizeof(lines));
-    assert_string_equal(lines, "kafka: 3.9.1\nlibrdkafka: 2.0.2, 2.4.0, 2.8.0\n"
+    assert_string_equal(lines, "kafka: 3.9.1\nlibrdkafka: 2.0.2 and 2.4.0 and 2.8.0\n"
                                "librabbitmq: 0.11.0\n");
 }
 
