@@ -38,7 +38,8 @@ const struct param client_params[] = {
      .choices = libraries,
      .help = "where its client library comes from: a root folder that ci/roots makes, of which it "
              "takes librdkafka 2.8, librabbitmq 0.15, libpq 17 and the libc below them; what has "
-             "another soname there (hiredis) stays this machine's"},
+             "another soname there (hiredis) stays this machine's. Which keys that library takes "
+             "is known when it is opened"},
     {"restart", PARAM_STRUCT, offsetof(struct client_common, restart_after_ns),
      .sub = restart_params, .sub_size = sizeof(int64_t), .shorthand = "after",
      .present = offsetof(struct client_common, restarts),

@@ -54,8 +54,8 @@ void client_libraries_lines(const struct client_libraries *libraries, char *out,
         for (size_t v = 0; v < library->n; v++) {
             size_t used = strlen(out);
 
-            snprintf(out + used, size - used, "%s%s%s%s", v ? " and " : library->name, v ? "" : ": ",
-                     library->versions[v], v + 1 == library->n ? "\n" : "");
+            snprintf(out + used, size - used, "%s%s%s%s", v ? " and " : library->name,
+                     v ? "" : ": ", library->versions[v], v + 1 == library->n ? "\n" : "");
         }
     }
 }
