@@ -79,11 +79,24 @@ void file_remove_tree(const char *path)
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* A loader that is told what to run gives it its whole path as its name. */
+/* A loader that is told what to run (ld.so(8)) is what runs, and gives that its whole path as its
+ * name. */
+static char *real_self(void)
+{
+    char *real = realpath("/proc/self/exe", NULL);
+    const char *name = real ? strrchr(real, '/') : NULL;
+    char *told;
+
+    if (!name || strncmp(name, "/ld-", 4) != 0 || program_invocation_name[0] != '/' ||
+        !(told = realpath(program_invocation_name, NULL)))
+        return real;
+    free(real);
+    return told;
+}
+
 int file_self(char *out, size_t size)
 {
-    bool whole = program_invocation_name[0] == '/';
-    char *real = realpath(whole ? program_invocation_name : "/proc/self/exe", NULL);
+    char *real = real_self();
     size_t n = real ? strlen(real) : 0;
 
     if (real && n < size)

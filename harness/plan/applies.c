@@ -138,13 +138,13 @@ static void read_lines(struct settings *s, const char *text, size_t size, const 
 }
 
 /* A client's own: what its library says, else a key of any map it was given ("acks" of librdkafka).
- */
+ * Of another release's library only the latter is known: ours does not speak for it. */
 static void read_client(struct settings *s, const struct plan_client *client, const char *key)
 {
     const struct broker_ops *broker = client->broker;
     const struct tree *found = tree_get(client->tree, key);
 
-    if (!found && broker && broker->setting &&
+    if (!found && broker && broker->setting && !client->libraries &&
         broker->setting(client->broker_args, key, s->value, sizeof(s->value)))
         return;
     for (size_t i = 0; !found && i < client->tree->n; i++)

@@ -62,7 +62,7 @@ static void a_folder_that_cannot_do_it_is_refused(void **state)
     refused(USER " the root folder debian-13, which is not there: ci/roots makes it: ");
     in_cache("mkdir -p roots/debian-13");
     in_cache("echo redis-server 8.0 >roots/debian-13.packages");
-    refused("debian-13.packages lists no package librdkafka1: ci/roots --again makes the folder "
+    refused("debian-13.packages lists no package librdkafka1: ci/roots makes the folder "
             "anew");
     in_cache("printf '%s\\n' 'librdkafka1 2.8.0' 'librabbitmq4 0.15.0' >roots/debian-13.packages");
     refused("No such file or directory"); /* its loader */

@@ -207,8 +207,8 @@ int root_package_version(const char *root, const char *package, char *out, size_
         }
     fclose(in);
     return found ? 0
-                 : err_set(err, "%s lists no package %s: ci/roots --again makes the folder anew",
-                           path, package);
+                 : err_set(err, "%s lists no package %s: ci/roots makes the folder anew", path,
+                           package);
 }
 
 int root_server_version(const struct root_server *server, char *out, size_t size, struct err *err)

@@ -437,7 +437,7 @@ static void show_libraries(void)
         if (there)
             printf("%-28s yes  %s, in the root folder %s\n", name, version, p->root);
         else
-            printf("%-28s no   root folder %s: ci/roots --again makes it\n", name, p->root);
+            printf("%-28s no   root folder %s: ci/roots makes it\n", name, p->root);
     }
 }
 

@@ -38,7 +38,9 @@ enum client_code {
     CODE_CONFIRM_TIMEOUT = 9,
     CODE_STREAM_CONFIRMED = 10,
     CODE_STREAM_LATE = 11,
-    CODE_STREAM_NONSENSE = 12
+    CODE_STREAM_NONSENSE = 12,
+    CODE_STREAM_CLOSED = 13,
+    CODE_STREAM_TOO_LONG = 14
 };
 /* A response code of the stream protocol (stream_wire.h), apart from ours and from AMQP's. */
 #define STREAM_CODE(code) (1000 + (code))

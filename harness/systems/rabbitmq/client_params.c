@@ -23,8 +23,8 @@ static const struct param publish_params[] = {
              "spoken): its messages have publishing ids, the same when one is sent again"},
     {"producer", PARAM_STRING, PUBLISH(producer), .only = "over: stream",
      .help = "name of the producer: of what this name has stored, nothing is stored again; of "
-             "several instances or workers each has a name of its own. Without one nothing is "
-             "known again"},
+             "several instances or workers each has a name of its own, two clients with one name "
+             "take each other's messages for their own. Without one nothing is known again"},
     {"mandatory", PARAM_BOOL, PUBLISH(mandatory), .fallback = "false",
      .help = "a message without a queue comes back (basic.return): rejected"},
     {"confirm", PARAM_BOOL, PUBLISH(confirm), .fallback = "true",

@@ -115,7 +115,7 @@ static enum submit stream_send(struct rabbit_client *c, const struct send *send,
     if (c->in_flight + c->done_n >= c->limit)
         return SUBMIT_BUSY;
     if (size - 4 > s->link.frame_max || size > WIRE_BYTES)
-        return refused(c, slot, STREAM_CODE(STREAM_FRAME_TOO_LARGE), done);
+        return refused(c, slot, CODE_STREAM_TOO_LONG, done);
     at = wire_reserve(&c->wire, size);
     if (!at) {
         if (wire_flush(&c->wire, c->fd) < 0)
@@ -145,6 +145,14 @@ static void resolve(struct rabbit_client *c, uint32_t slot, enum outcome outcome
                                          outcome == OUTCOME_OK ? c->level : LEVEL_NONE, code));
 }
 
+/* What no server says today is no other code because a completion's has 16 bits. */
+static int take_code(struct stream_frame *frame)
+{
+    uint64_t code = stream_take(frame, 2);
+
+    return STREAM_CODE(code < INT16_MAX - 1000 ? (int)code : INT16_MAX - 1000);
+}
+
 static void confirmed(struct rabbit_client *c, struct stream_frame *frame)
 {
     bool ours = stream_take(frame, 1) == PUBLISHER;
@@ -165,7 +173,7 @@ static void refused_by_server(struct rabbit_client *c, struct stream_frame *fram
 
     for (size_t n = stream_take_count(frame, 10); n > 0; n--) {
         uint64_t id = stream_take(frame, 8);
-        int code = STREAM_CODE((int)stream_take(frame, 2));
+        int code = take_code(frame);
 
         if (ours && stream_ids_take(&c->stream->ids, id, &slot))
             resolve(c, slot, outcome_of_code(rabbit_outcomes, code), code);
@@ -175,16 +183,17 @@ static void refused_by_server(struct rabbit_client *c, struct stream_frame *fram
 /* Something became of a stream, and its publishers are gone with it: of ours? */
 static void metadata_update(struct rabbit_client *c, struct stream_frame *frame)
 {
-    int code = STREAM_CODE((int)stream_take(frame, 2));
+    int code = take_code(frame);
 
     if (stream_take_is(frame, c->args->publish.queue))
         client_break(c, code);
 }
 
-static void closed_by_server(struct rabbit_client *c, struct stream_frame *frame)
+/* Whatever the reason: it says nothing of what was in flight, as the same code of one message does.
+ */
+static void closed_by_server(struct rabbit_client *c)
 {
-    stream_take(frame, 4);
-    client_break(c, STREAM_CODE((int)stream_take(frame, 2)));
+    client_break(c, CODE_STREAM_CLOSED);
 }
 
 static void take_frame(struct rabbit_client *c, struct stream_frame *frame)
@@ -202,7 +211,7 @@ static void take_frame(struct rabbit_client *c, struct stream_frame *frame)
         metadata_update(c, frame);
         break;
     case STREAM_CLOSE:
-        closed_by_server(c, frame);
+        closed_by_server(c);
         break;
     case STREAM_HEARTBEAT:
         break;

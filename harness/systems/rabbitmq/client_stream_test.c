@@ -371,10 +371,10 @@ static void a_peer_that_talks_nonsense_is_left(void **state)
     breaks(r.bytes, stream_end(&r), CODE_STREAM_NONSENSE);
     stream_begin(&r, 8, 0); /* Deliver: we never subscribed */
     breaks(r.bytes, stream_end(&r), CODE_STREAM_NONSENSE);
-    stream_begin(&r, STREAM_CLOSE, 5);
-    stream_put(&r, STREAM_INTERNAL_ERROR, 2);
+    stream_begin(&r, STREAM_CLOSE, 5); /* of one message that code would be a refusal */
+    stream_put(&r, STREAM_ACCESS_REFUSED, 2);
     stream_put_text(&r, "bye");
-    breaks(r.bytes, stream_end(&r), STREAM_CODE(STREAM_INTERNAL_ERROR));
+    breaks(r.bytes, stream_end(&r), CODE_STREAM_CLOSED);
     breaks(NULL, 0, AMQP_STATUS_CONNECTION_CLOSED);
 }
 
@@ -392,7 +392,7 @@ static void what_may_not_go_out_does_not(void **state)
     open_publisher(&p, 2);
     assert_int_equal(rabbit_over_stream.send(&p.c, &large, 7, &done), SUBMIT_DONE);
     assert_int_equal(done.outcome, OUTCOME_FAIL);
-    assert_int_equal(done.code, STREAM_CODE(STREAM_FRAME_TOO_LARGE));
+    assert_int_equal(done.code, CODE_STREAM_TOO_LONG);
     assert_int_equal(p.c.wire.end, 0);
     assert_int_equal(publish(&p, 8, &done), SUBMIT_QUEUED);
     sent = p.c.wire.end;

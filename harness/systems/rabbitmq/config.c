@@ -123,7 +123,8 @@ const struct config_rule rabbit_config_rules[] = {
     {CONF, "mqtt.*", CONFIG_REFUSED, "the plugin is not started"},
     {CONF, "stomp.*", CONFIG_REFUSED, "the plugin is not started"},
     {CONF, "stream.*", CONFIG_REFUSED,
-     "the plugin has its own defaults, where a client publishes over: stream"},
+     "where a client publishes over: stream the plugin runs with its own defaults at an address of "
+     "ours"},
     {0}};
 
 /* ---- JSON */

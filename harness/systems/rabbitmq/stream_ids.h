@@ -19,6 +19,8 @@
  *   stored ones are dropped and the others stored. Were 51, new, sent before 50 is sent again,
  *   then 50 would be confirmed and lost. A worker offers again in the order of numbers and before
  *   what is new (client/send.c); an id below one that this connection has sent is refused here.
+ *   Beyond a connection that would not hold if a server refused one message of a live publisher and
+ *   stored a later one; none is known to.
  */
 #ifndef ASSAY_SYSTEMS_RABBITMQ_STREAM_IDS_H
 #define ASSAY_SYSTEMS_RABBITMQ_STREAM_IDS_H
