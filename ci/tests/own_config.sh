@@ -63,6 +63,13 @@ check "rabbitmq: a refused key: status 2" status_is 2
 try rabbitmq 'net_ticktime = 10\nvm_memory_high_watermark.relativ = 0.5\n'
 check "rabbitmq: a key the server does not know: status 2" status_is 2
 check "with its line and the word that was meant" says 'own.conf:2:1: .*did you mean "vm_memory_high_watermark.relative"'
+printf 'vm_memory_high_watermark.absolute = 30MiB\n' >"$scratch/own.conf"
+rabbitmq
+sed -i 's/script: .*/script: [{quiet: {for: 3s, why: the node looks at its memory}}]\n    drain: {within: 6s}/' "$scratch/suite.yaml"
+rm -rf "$scratch/run"
+run_assay run "$scratch/suite.yaml" --out "$scratch/run"
+check "rabbitmq: a node that is always above its watermark proves nothing" status_is 4
+check "and who blocks is named" says 'publishers are blocked, memory alarm on rabbit@n1: the marker was not confirmed'
 
 try kafka 'zookeeper.connect=x:2181\n'
 check "kafka: a refused key: status 2" status_is 2

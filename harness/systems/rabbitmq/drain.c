@@ -315,6 +315,19 @@ static int take_all(struct drain *drain, struct audit *audit, struct deadline de
     }
 }
 
+/* A memory or disk alarm blocks who publishes, an audit's marker too (rabbitmq.com/docs/alarms). */
+static void blame_alarms(struct drain *drain, unsigned node, struct err *err)
+{
+    char alarms[300] = "";
+
+    if (rabbit_eval(drain->cluster, node,
+                    "iolist_to_binary(lists:join(\", \",[io_lib:format(\"~s alarm on ~s\",[R,N])"
+                    "||{{resource_limit,R,N},_}<-rabbit_alarm:get_alarms()])).",
+                    alarms, sizeof(alarms), deadline_in(CALL_WITHIN_NS, NULL), NULL) == 0 &&
+        *alarms)
+        err_prefix(err, "publishers are blocked, %s", alarms);
+}
+
 /* One round: markers, taking, the last positive answers. */
 static int audit_round(struct drain *drain, struct audit *audit, struct deadline deadline,
                        struct err *err)
@@ -325,8 +338,10 @@ static int audit_round(struct drain *drain, struct audit *audit, struct deadline
         audit->queues[q].is_stream = drain->queues[q].kind == QUEUE_STREAM;
     for (size_t q = 0; q < drain->n; q++)
         if (drain->queues[q].ready == READY_LEVEL && drain->queues[q].may_mark &&
-            audit_marker(audit, q, call, err) < 0)
+            audit_marker(audit, q, call, err) < 0) {
+            blame_alarms(drain, (unsigned)drain->queues[q].leader, err);
             return err_prefix(err, "queue %s", rabbit_queue_name(drain->cluster, q));
+        }
     for (size_t q = 0; q < drain->n; q++)
         if (drain->queues[q].ready == READY_LEVEL && audit_consume(audit, q, call, err) < 0)
             return err_prefix(err, "queue %s", rabbit_queue_name(drain->cluster, q));
